@@ -1,0 +1,71 @@
+//! `apply`: do what `plan` says, or exactly what a saved plan said.
+
+use anyhow::{Context as _, Result};
+
+use super::args::{Apply, OutputFormat};
+use super::context::{Context, actor, ensure_not_failed};
+use super::plan::{SavedPlan, print_text, print_value};
+use super::{Exit, output};
+use crate::model::Policy;
+use crate::report::{Outcome, SyncReport};
+use crate::store::{Access, Retention};
+use crate::sync::{Mode, Pass};
+
+pub(super) fn run(context: &mut Context, args: &Apply) -> Result<Exit> {
+    let mut policy = Policy::from(&args.policy);
+    let mut expected = None;
+    if let Some(path) = &args.plan {
+        let saved = SavedPlan::load(path)?;
+        expected = Some((saved.source_digest.clone(), saved.fingerprint()?));
+        context.source = saved.source.parse().map_err(anyhow::Error::msg).context("the plan's source")?;
+        context.db = saved.db.into();
+        policy = saved.policy;
+    }
+    let mode = if args.dry_run { Mode::Plan } else { Mode::Apply };
+    let mut store = context.store(if args.dry_run { Access::Read } else { Access::Write })?;
+    let actor = actor();
+    let pass = Pass {
+        mode,
+        policy: &policy,
+        actor: &actor,
+        reason: &args.reason,
+        expected,
+        retention: Retention::default(),
+        source_copy: None,
+    };
+    let spinner = output::spinner("applying");
+    let passed = context.pass(&mut store, &pass);
+    spinner.finish_and_clear();
+    let report = passed?.report;
+    match args.format.output {
+        OutputFormat::Table => {
+            print_text(&report);
+            print_written(&report);
+        }
+        format => print_value(&report, format),
+    }
+    if report.outcome == Outcome::Stale {
+        output::note("error: the source or the database moved since the plan was made; nothing was written");
+        output::note("  help: run `oxide-operator plan` again and look at what changed");
+        return Ok(Exit::Stale);
+    }
+    ensure_not_failed(&report)?;
+    Ok(Exit::from(&report))
+}
+
+/// Says what was written, and where the backup is.
+pub(super) fn print_written(report: &SyncReport) {
+    if let Some(quarantined) = &report.quarantined {
+        output::note(format!("warning: the database was corrupt; {quarantined}"));
+    }
+    let Some(written) = &report.written else { return };
+    let Some(revision) = written.revision else { return };
+    let mut text = format!(
+        "Applied revision {revision}: {} created, {} changed, {} deleted; {} rows read back and verified.",
+        written.created, written.updated, written.deleted, written.verified
+    );
+    if let Some(backup) = &written.backup {
+        text.push_str(&format!("\nBackup: {backup}"));
+    }
+    output::result(text);
+}

@@ -1,0 +1,290 @@
+//! The command line as people type it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::model::{OnConflict, OnDrift, Policy, Prune};
+use crate::settings;
+use crate::source::SourceSpec;
+
+/// Keeps the Oxide configuration database equal to a declared YAML, and never loses an edit of either side.
+#[derive(Debug, Parser)]
+#[command(name = "oxide-operator", version, propagate_version = true, disable_help_subcommand = true)]
+#[command(after_help = "\
+Examples:
+  oxide-operator plan                                what would be written, and why
+  oxide-operator migrate                             the YAML into the database, as in the migration guide
+  oxide-operator run --source dir:/etc/oxide         watch both sides and reconcile
+
+Exit codes: 0 in sync or done, 1 error, 2 differences, 3 comparison incomplete, 4 stale plan,
+5 conflict held, 6 invalid, 7 guard refused, 64 usage. `migrate` and `verify` keep the guide's 0 and 1.")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Which source and which store.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Options of every command.
+#[derive(Args, Clone, Debug)]
+pub struct Common {
+    /// The declared configuration: file:PATH or dir:PATH
+    #[arg(long, global = true, env = "OXIDE_OPERATOR_SOURCE", value_name = "SOURCE", help_heading = "Where")]
+    #[arg(default_value = settings::DEFAULT_SOURCE)]
+    pub source: SourceSpec,
+    /// The database [default: ~/.oxide/config.db]
+    #[arg(long, global = true, env = "OXIDE_OPERATOR_DB", value_name = "PATH", help_heading = "Where")]
+    pub db: Option<PathBuf>,
+    /// The encryption key's file, when `OXIDE_ENCRYPTION_KEY` is not set [default: encryption.key beside the database]
+    #[arg(long, global = true, env = "OXIDE_OPERATOR_KEY_FILE", value_name = "PATH", help_heading = "Where")]
+    pub key_file: Option<PathBuf>,
+    /// A file with a retired key, still used for reading; may be given several times
+    #[arg(long, global = true, env = "OXIDE_OPERATOR_OLD_KEY_FILE", value_name = "PATH", value_delimiter = ',')]
+    #[arg(help_heading = "Where")]
+    pub old_key_file: Vec<PathBuf>,
+    /// When to use colour
+    #[arg(long, global = true, value_enum, default_value_t = ColourChoice::Auto, value_name = "WHEN")]
+    pub color: ColourChoice,
+    /// Say more on stderr; twice for everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// When output carries colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ColourChoice {
+    /// On a terminal, unless `NO_COLOR` is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Watch the source and the database, and reconcile whenever one of them changes
+    Run(Run),
+    /// Bring the YAML into the database: the migration guide's tool, flag for flag
+    Migrate(Migrate),
+    /// Show what a pass would write, what it leaves alone, and why
+    #[command(visible_alias = "diff")]
+    Plan(PlanArgs),
+    /// Write the plan: backed up before, verified after, in one transaction
+    Apply(Apply),
+    /// Compare every value of every managed field; exit 0 when all are equal, else 1
+    Verify(Format),
+    /// Write the whole configuration from the database to a YAML file
+    Export(Export),
+    /// Show the configuration that the orchestrator would load, and where from
+    Config(Format),
+    /// Source, store, differences, backups and key on one screen
+    Status(Format),
+}
+
+/// The form of the output.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Format {
+    /// The form of the output
+    #[arg(short, long, value_enum, default_value_t = OutputFormat::Table, value_name = "FORMAT")]
+    pub output: OutputFormat,
+}
+
+/// The forms of output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+    /// For programs and people.
+    Yaml,
+}
+
+/// The answers to differences.
+#[derive(Args, Clone, Debug, Default)]
+pub struct PolicyArgs {
+    /// What to do where only the database moved
+    #[arg(long, value_enum, env = "OXIDE_OPERATOR_ON_DRIFT", value_name = "ANSWER", help_heading = "Policy")]
+    #[arg(default_value_t = DriftAnswer::Keep)]
+    pub on_drift: DriftAnswer,
+    /// What to do where both sides moved apart, or differed when they met
+    #[arg(long, value_enum, env = "OXIDE_OPERATOR_ON_CONFLICT", value_name = "ANSWER", help_heading = "Policy")]
+    #[arg(default_value_t = ConflictAnswer::Hold)]
+    pub on_conflict: ConflictAnswer,
+    /// Whether to delete what the source no longer declares
+    #[arg(long, value_enum, env = "OXIDE_OPERATOR_PRUNE", value_name = "ANSWER", help_heading = "Policy")]
+    #[arg(default_value_t = PruneAnswer::Never)]
+    pub prune: PruneAnswer,
+    /// Confirm exactly this many deletions, beyond the limit of 20 %
+    #[arg(long, value_name = "N", help_heading = "Policy")]
+    pub confirm_prune: Option<usize>,
+}
+
+/// `--on-drift`.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum DriftAnswer {
+    /// Leave the database's value and report it
+    #[default]
+    Keep,
+    /// Write the source's value back
+    Revert,
+}
+
+/// `--on-conflict`.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum ConflictAnswer {
+    /// Write nothing until somebody chooses
+    #[default]
+    Hold,
+    /// The source wins
+    Source,
+    /// The database wins
+    Database,
+}
+
+/// `--prune`.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum PruneAnswer {
+    /// Nothing is ever deleted
+    #[default]
+    Never,
+    /// What we wrote and nobody changed
+    Owned,
+}
+
+impl From<&PolicyArgs> for Policy {
+    fn from(args: &PolicyArgs) -> Self {
+        Self {
+            on_drift: match args.on_drift {
+                DriftAnswer::Keep => OnDrift::Keep,
+                DriftAnswer::Revert => OnDrift::Revert,
+            },
+            on_conflict: match args.on_conflict {
+                ConflictAnswer::Hold => OnConflict::Hold,
+                ConflictAnswer::Source => OnConflict::Source,
+                ConflictAnswer::Database => OnConflict::Database,
+            },
+            prune: match args.prune {
+                PruneAnswer::Never => Prune::Never,
+                PruneAnswer::Owned => Prune::Owned,
+            },
+            confirm_prune: args.confirm_prune,
+        }
+    }
+}
+
+/// Arguments of `migrate`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  oxide-operator migrate                             config/default.yaml into ~/.oxide/config.db
+  oxide-operator migrate --verify                    compare them, value by value
+  oxide-operator migrate --export backup.yaml        the database back to YAML")]
+pub struct Migrate {
+    /// The YAML file [default: that of --source]
+    #[arg(long, value_name = "FILE")]
+    pub yaml: Option<PathBuf>,
+    /// Do not copy the YAML file first
+    #[arg(long)]
+    pub no_backup: bool,
+    /// Do not say that the configuration is valid; an invalid one is refused all the same
+    #[arg(long)]
+    pub no_validate: bool,
+    /// Compare the YAML with the database instead of migrating
+    #[arg(long, conflicts_with_all = ["export", "dry_run"])]
+    pub verify: bool,
+    /// Write the database to a YAML file instead of migrating
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    pub export: Option<PathBuf>,
+    /// With --export: write API keys in plain text, so that the orchestrator can use the file by itself
+    #[arg(long, requires = "export")]
+    pub with_secrets: bool,
+    /// Show what would be written, and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The form of the output.
+    #[command(flatten)]
+    pub format: Format,
+    /// The answers to differences.
+    #[command(flatten)]
+    pub policy: PolicyArgs,
+}
+
+/// Arguments of `plan`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  oxide-operator plan                                for people
+  oxide-operator plan -o markdown                    for a comment on a pull request
+  oxide-operator plan -o change.plan                 save it; `apply change.plan` does exactly that or refuses")]
+pub struct PlanArgs {
+    /// table, json, yaml or markdown; anything else is a file to save the plan to
+    #[arg(short, long, default_value = "table", value_name = "FORMAT|FILE")]
+    pub output: String,
+    /// The answers to differences.
+    #[command(flatten)]
+    pub policy: PolicyArgs,
+}
+
+/// Arguments of `apply`.
+#[derive(Args, Debug)]
+pub struct Apply {
+    /// A saved plan; refused when the source or the database moved since
+    #[arg(value_name = "PLAN")]
+    pub plan: Option<PathBuf>,
+    /// Show what would be written, and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Why; recorded in the history
+    #[arg(long, value_name = "TEXT", default_value = "apply")]
+    pub reason: String,
+    /// The form of the output.
+    #[command(flatten)]
+    pub format: Format,
+    /// The answers to differences.
+    #[command(flatten)]
+    pub policy: PolicyArgs,
+}
+
+/// Arguments of `export`.
+#[derive(Args, Debug)]
+pub struct Export {
+    /// The file to write, 0600; - for stdout
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Leave out what the orchestrator assumes anyway
+    #[arg(long)]
+    pub minimal: bool,
+    /// Write API keys in plain text, so that the orchestrator can use the file by itself
+    #[arg(long)]
+    pub with_secrets: bool,
+}
+
+/// Arguments of `run`.
+#[derive(Args, Debug)]
+pub struct Run {
+    /// Where to serve /livez, /readyz and /metrics
+    #[arg(long, env = "OXIDE_OPERATOR_LISTEN_HEALTH", value_name = "ADDRESS", default_value = settings::DEFAULT_HEALTH_ADDRESS)]
+    pub listen_health: SocketAddr,
+    /// The form of the log on stderr
+    #[arg(long, env = "OXIDE_OPERATOR_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
+    pub log_format: LogFormat,
+    /// The answers to differences.
+    #[command(flatten)]
+    pub policy: PolicyArgs,
+}
+
+/// The forms of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// A line for people.
+    Text,
+    /// An object a line.
+    Json,
+}

@@ -1,0 +1,35 @@
+//! `config`: what the orchestrator would load, and from where.
+
+use anyhow::Result;
+use serde_json::json;
+
+use super::args::{Format, OutputFormat};
+use super::context::Context;
+use super::{Exit, output};
+use crate::export::{ExportOptions, ExportedSecrets, to_yaml};
+use crate::guide::{Backend, load};
+
+pub(super) fn run(context: &Context, format: Format) -> Result<Exit> {
+    let loaded = load(&context.source, &context.db, &context.keys)?;
+    let options = ExportOptions { minimal: false, secrets: ExportedSecrets::Masked };
+    let yaml = to_yaml(&loaded.configuration, &loaded.carried, &options);
+    let (backend, why) = match &loaded.backend {
+        Backend::Database => ("database", None),
+        Backend::Yaml(why) => ("yaml", Some(why.to_string())),
+    };
+    match (format.output, &why) {
+        (OutputFormat::Table | OutputFormat::Yaml, None) => {
+            output::note(format!("from the database {}", context.db.display()));
+            output::result(yaml);
+        }
+        (OutputFormat::Table | OutputFormat::Yaml, Some(why)) => {
+            output::note(format!("from the YAML {}, because {why}", context.source));
+            output::result(yaml);
+        }
+        (OutputFormat::Json, _) => {
+            let parsed: serde_json::Value = serde_yaml::from_str(&yaml).unwrap_or_default();
+            output::value(&json!({"backend": backend, "because": why, "config": parsed}), OutputFormat::Json);
+        }
+    }
+    Ok(Exit::Ok)
+}

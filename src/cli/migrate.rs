@@ -1,0 +1,130 @@
+//! `migrate`: the migration guide's tool, flag for flag and line for line, idempotent and verified.
+
+use anyhow::{Context as _, Result};
+
+use super::args::{Migrate, OutputFormat};
+use super::context::{Context, actor, ensure_not_failed, with_hint};
+use super::{Exit, export, output, plan, verify};
+use crate::guide::{MigrationOptions, MigrationResult, migrate};
+use crate::model::{Policy, Section};
+use crate::plan::findings_text;
+use crate::source::SourceSpec;
+
+/// How many names are listed before the rest is counted.
+const NAMED: usize = 12;
+
+pub(super) fn run(context: &Context, args: &Migrate) -> Result<Exit> {
+    if args.verify {
+        return verify::run(context, args.format);
+    }
+    if let Some(file) = &args.export {
+        let incomplete = export::to_file(context, file, false, args.with_secrets)?;
+        output::result(format!("✅ Exported to: {}", file.display()));
+        return Ok(if incomplete { Exit::Error } else { Exit::Ok });
+    }
+    let policy = Policy::from(&args.policy);
+    if args.dry_run {
+        let passed = context.dry_pass(&policy)?;
+        match args.format.output {
+            OutputFormat::Table => plan::print_text(&passed.report),
+            format => plan::print_value(&passed.report, format),
+        }
+        ensure_not_failed(&passed.report)?;
+        return Ok(Exit::from(&passed.report));
+    }
+    migrate_now(context, args, &policy)
+}
+
+fn migrate_now(context: &Context, args: &Migrate, policy: &Policy) -> Result<Exit> {
+    let table = args.format.output == OutputFormat::Table;
+    let path = context.source.path().display();
+    if table {
+        output::result(format!("Starting migration from {path}..."));
+    }
+    let source = context.read_source().map_err(with_hint)?;
+    let options = MigrationOptions {
+        source: &context.source,
+        db: &context.db,
+        keys: &context.keys,
+        policy,
+        backup: !args.no_backup && matches!(context.source, SourceSpec::File(_)),
+        actor: &actor(),
+    };
+    let spinner = output::spinner("migrating");
+    let migrated = migrate(source, &options).context("Migration failed");
+    spinner.finish_and_clear();
+    let result = migrated?;
+    if !table {
+        output::value(&result, args.format.output);
+        ensure_not_failed(&result.report)?;
+        return Ok(if result.is_success() { Exit::Ok } else { Exit::Error });
+    }
+    print(&result, args);
+    ensure_not_failed(&result.report)?;
+    Ok(if result.is_success() { Exit::Ok } else { Exit::Error })
+}
+
+fn print(result: &MigrationResult, args: &Migrate) {
+    let report = &result.report;
+    if let Some(desired) = result.desired.as_ref().filter(|_| report.failure.is_none()) {
+        if !args.no_validate {
+            output::result("✅ Configuration is valid");
+        }
+        if let Some(backup) = &result.backup_path {
+            output::result(format!("✅ Created backup: {}", backup.display()));
+        }
+        let configuration = desired.configuration();
+        for (title, section) in
+            [("services", Section::Services), ("routing rules", Section::RoutingRules)]
+        {
+            if let Some(objects) = configuration.section(section) {
+                output::result(format!("Migrating {title}...{}", names(objects.keys())));
+            }
+        }
+        output::result("Migrating execution settings... ✓");
+    }
+    output::note(findings_text(&report.findings).trim_end());
+    apply_note(result);
+    if !result.is_success() {
+        if report.failure.is_none() {
+            output::note("❌ Migration is not complete");
+            if let Some(plan) = &report.plan {
+                output::result(plan.to_text(output::colour()));
+                output::note("  help: --on-conflict source and --on-drift revert let the YAML win");
+            }
+        }
+        return;
+    }
+    let settings = result.execution_settings;
+    output::result(format!(
+        "✅ Migration completed successfully!\nStatistics:\nServices migrated: {}\nRouting rules migrated: {}\nExecution settings: {settings}",
+        result.services_migrated, result.routing_rules_migrated
+    ));
+    if report.written.as_ref().is_none_or(|written| written.revision.is_none()) {
+        output::note("The database already held this configuration: nothing was written.");
+    }
+}
+
+fn apply_note(result: &MigrationResult) {
+    if let Some(quarantined) = &result.report.quarantined {
+        output::note(format!("warning: the database was corrupt; {quarantined}"));
+    }
+    if let Some(backup) = result.report.written.as_ref().and_then(|written| written.backup.as_ref()) {
+        output::note(format!("Database backup: {backup}"));
+    }
+    if result.report.plaintext_secrets > 0 {
+        let count = result.report.plaintext_secrets;
+        output::note(format!(
+            "note: {count} API keys stand in the YAML in plain text; `api_key: ${{NAME}}` or `apiKeyFrom` keeps them out of it"
+        ));
+    }
+}
+
+fn names<'a>(ids: impl ExactSizeIterator<Item = &'a Box<str>>) -> String {
+    let more = ids.len().saturating_sub(NAMED);
+    let mut text: String = ids.take(NAMED).map(|id| format!(" ✓ {id}")).collect();
+    if more > 0 {
+        text.push_str(&format!(" ... and {more} more"));
+    }
+    text
+}

@@ -1,0 +1,86 @@
+//! The command line: one file per command, results on stdout, everything else on stderr.
+
+#![expect(clippy::disallowed_methods, reason = "the command line touches the world")]
+
+mod apply;
+pub mod args;
+mod config;
+mod context;
+mod exit;
+mod export;
+mod migrate;
+mod output;
+mod plan;
+mod run;
+mod status;
+mod verify;
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+
+use args::{Cli, Command};
+pub(crate) use context::secrets;
+use context::{Context, Hint};
+pub use exit::Exit;
+
+use crate::store::StoreError;
+
+/// Runs the command line of this process.
+pub fn main() -> Exit {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Ok,
+                _ => Exit::Usage,
+            };
+        }
+    };
+    output::set_colour(cli.common.color);
+    match dispatch(&cli) {
+        Ok(exit) => exit,
+        Err(error) => {
+            print_error(&error);
+            Exit::Error
+        }
+    }
+}
+
+fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
+    let mut context = Context::new(&cli.common)?;
+    match &cli.command {
+        Command::Run(args) => run::run(context, args, cli.common.verbose),
+        Command::Migrate(args) => {
+            if let Some(yaml) = &args.yaml {
+                context.source = crate::source::SourceSpec::File(yaml.clone());
+            }
+            migrate::run(&context, args)
+        }
+        Command::Plan(args) => plan::run(&context, args),
+        Command::Apply(args) => apply::run(&mut context, args),
+        Command::Verify(format) => verify::run(&context, *format),
+        Command::Export(args) => export::run(&context, args),
+        Command::Config(format) => config::run(&context, *format),
+        Command::Status(format) => status::run(&context, *format),
+    }
+}
+
+/// Prints an error with its causes, each said once, and what to do next.
+fn print_error(error: &anyhow::Error) {
+    let mut parts: Vec<String> = Vec::new();
+    let mut hint = error.downcast_ref::<Hint>().map(ToString::to_string);
+    for cause in error.chain() {
+        if let Some(error) = cause.downcast_ref::<StoreError>() {
+            hint = hint.or(error.hint().map(str::to_owned));
+        }
+        let text = cause.to_string();
+        if Some(&text) != hint.as_ref() && !parts.iter().any(|part| part.contains(&text)) {
+            parts.push(text);
+        }
+    }
+    output::note(format!("error: {}", parts.join(": ")));
+    if let Some(hint) = hint {
+        output::note(format!("  help: {hint}"));
+    }
+}

@@ -1,0 +1,65 @@
+//! Results to stdout, everything else to stderr. The only place that prints.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the output module")]
+
+use std::io::{IsTerminal as _, Write as _};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use super::args::{ColourChoice, OutputFormat};
+use crate::plan::Colour;
+
+/// Sets up colour for the whole process.
+pub(super) fn set_colour(choice: ColourChoice) {
+    match choice {
+        ColourChoice::Auto => anstream::ColorChoice::Auto,
+        ColourChoice::Always => anstream::ColorChoice::Always,
+        ColourChoice::Never => anstream::ColorChoice::Never,
+    }
+    .write_global();
+}
+
+/// Whether stdout shows colour.
+pub(super) fn colour() -> Colour {
+    match anstream::AutoStream::choice(&std::io::stdout()) {
+        anstream::ColorChoice::Never => Colour::Off,
+        _ => Colour::On,
+    }
+}
+
+/// Prints a result. A reader that has gone away is no error.
+pub(super) fn result(text: impl AsRef<str>) {
+    let text = text.as_ref();
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes());
+    if !text.ends_with('\n') {
+        let _ = out.write_all(b"\n");
+    }
+    let _ = out.flush();
+}
+
+/// Prints a value for programs.
+pub(super) fn value(value: &impl Serialize, format: OutputFormat) {
+    match format {
+        OutputFormat::Yaml => result(serde_yaml::to_string(value).unwrap_or_default()),
+        _ => result(serde_json::to_string_pretty(value).unwrap_or_default()),
+    }
+}
+
+/// Tells the user something that is not the result.
+pub(super) fn note(text: impl AsRef<str>) {
+    anstream::eprintln!("{}", text.as_ref());
+}
+
+/// Shows that something takes time, on a terminal only.
+pub(super) fn spinner(message: &'static str) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new_spinner().with_message(message);
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
+        bar.set_style(style);
+    }
+    bar
+}

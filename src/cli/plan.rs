@@ -1,0 +1,104 @@
+//! `plan`: what a pass would do.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+
+use super::args::{OutputFormat, PlanArgs};
+use super::context::{Context, ensure_not_failed};
+use super::{Exit, output};
+use crate::model::{Policy, SourceDigest, StoreFingerprint};
+use crate::plan::findings_text;
+use crate::report::{Outcome, SyncReport};
+
+/// A plan in a file: what it was made for, and the plan for people to read. It holds no secret.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SavedPlan {
+    kind: String,
+    pub(super) source: String,
+    pub(super) db: String,
+    pub(super) source_digest: SourceDigest,
+    store_fingerprint: String,
+    pub(super) policy: Policy,
+    plan: serde_json::Value,
+}
+
+const KIND: &str = "oxide-operator/plan/v1";
+
+impl SavedPlan {
+    pub(super) fn load(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("read the plan {}", path.display()))?;
+        let plan: Self = serde_json::from_str(&text)
+            .with_context(|| format!("{} is not a plan saved by `plan -o FILE`", path.display()))?;
+        anyhow::ensure!(plan.kind == KIND, "{} is a {}, not a {KIND}", path.display(), plan.kind);
+        Ok(plan)
+    }
+
+    pub(super) fn fingerprint(&self) -> Result<StoreFingerprint> {
+        let number = u128::from_str_radix(&self.store_fingerprint, 16).context("the plan's fingerprint")?;
+        Ok(StoreFingerprint(number))
+    }
+}
+
+pub(super) fn run(context: &Context, args: &PlanArgs) -> Result<Exit> {
+    let policy = Policy::from(&args.policy);
+    let passed = context.dry_pass(&policy)?;
+    let report = &passed.report;
+    match args.output.as_str() {
+        "table" => print_text(report),
+        "json" => print_value(report, OutputFormat::Json),
+        "yaml" => print_value(report, OutputFormat::Yaml),
+        "markdown" => match &report.plan {
+            Some(plan) => output::result(plan.to_markdown()),
+            None => print_text(report),
+        },
+        file => save(context, report, policy, Path::new(file))?,
+    }
+    ensure_not_failed(report)?;
+    Ok(Exit::from(report))
+}
+
+/// Prints the plan, or the findings that kept it from being made.
+pub(super) fn print_text(report: &SyncReport) {
+    let warnings = report.plan.is_some() && report.outcome != Outcome::Invalid;
+    if warnings || report.plan.is_none() {
+        output::note(findings_text(&report.findings).trim_end());
+    }
+    match &report.plan {
+        Some(plan) if report.failure.is_none() => output::result(plan.to_text(output::colour())),
+        _ if report.outcome == Outcome::Invalid => output::note(&report.summary),
+        _ => {}
+    }
+}
+
+pub(super) fn print_value(report: &SyncReport, format: OutputFormat) {
+    let mut value = serde_json::to_value(report).unwrap_or_default();
+    if let (Some(plan), Some(object)) = (&report.plan, value.as_object_mut()) {
+        object.insert("plan".into(), plan.to_json());
+    }
+    output::value(&value, format);
+}
+
+fn save(context: &Context, report: &SyncReport, policy: Policy, path: &Path) -> Result<()> {
+    ensure_not_failed(report)?;
+    let Some(plan) = &report.plan else {
+        print_text(report);
+        return Ok(());
+    };
+    let Some(source_digest) = plan.source.clone() else { return Ok(()) };
+    let saved = SavedPlan {
+        kind: KIND.into(),
+        source: context.source.to_string(),
+        db: context.db.display().to_string(),
+        source_digest,
+        store_fingerprint: plan.store.to_string(),
+        policy,
+        plan: plan.to_json(),
+    };
+    let text = serde_json::to_string_pretty(&saved)? + "\n";
+    crate::store::files::write_private(path, text.as_bytes())?;
+    output::note(format!("{}\nSaved to {}; `oxide-operator apply {0}` does exactly this, or refuses.", plan.summary(), path.display()).replace("{0}", &path.display().to_string()));
+    Ok(())
+}

@@ -1,0 +1,121 @@
+//! `status`: source, store, differences, backups and key on one screen.
+
+use anyhow::Result;
+use serde_json::{Value as Json, json};
+
+use super::args::{Format, OutputFormat};
+use super::context::Context;
+use super::{Exit, output};
+use crate::model::{Policy, Section};
+use crate::plan::Class;
+use crate::report::{Outcome, SyncReport};
+use crate::store::{Access, backups};
+
+pub(super) fn run(context: &Context, format: Format) -> Result<Exit> {
+    let mut store = context.store(Access::Read)?;
+    let report = match context.read_source() {
+        Ok(_) => context.dry_pass(&Policy::default())?.report,
+        Err(error) => {
+            let mut report = SyncReport::new(context.source.to_string(), context.db.display().to_string(), 0.0);
+            let failure = crate::report::Failure {
+                reason: error.reason(),
+                message: error.to_string(),
+                hint: Some(error.hint().to_owned()),
+                transient: false,
+            };
+            report.failed(Outcome::SourceUnavailable, failure);
+            report
+        }
+    };
+    let tokens = store.read().map(|live| live.tokens).unwrap_or_default();
+    let kept = backups(store.path());
+    let lines = lines(&report, &store, tokens, &kept);
+    match format.output {
+        OutputFormat::Table => print(&report, &lines),
+        other => {
+            let backups: Vec<Json> =
+                kept.iter().map(|backup| json!({"path": backup.path, "bytes": backup.bytes})).collect();
+            let key = json!({"present": store.keys().has_key(), "origin": store.keys().origin(), "tokens": tokens, "undecryptable": report.undecryptable});
+            output::value(&json!({"report": report, "key": key, "backups": backups}), other);
+        }
+    }
+    Ok(Exit::from(&report))
+}
+
+fn lines(
+    report: &SyncReport,
+    store: &crate::store::Store,
+    tokens: usize,
+    kept: &[crate::store::Backup],
+) -> Vec<(&'static str, String)> {
+    let objects = |section| {
+        let count = report.objects.iter().find(|count| count.section == section);
+        count.map(|count| match count.source {
+            Some(source) => format!("{source} in the source, {} in the database", count.database),
+            None => format!("not in the source, {} in the database", count.database),
+        })
+    };
+    let mut lines = vec![("Source", report.source.clone()), ("Database", database(store))];
+    if let Some(services) = objects(Section::Services) {
+        lines.push(("Services", services));
+    }
+    if let Some(rules) = objects(Section::RoutingRules) {
+        lines.push(("Rules", rules));
+    }
+    lines.push(("Differences", differences(report)));
+    let keys = store.keys();
+    let key = match (keys.has_key(), tokens, report.undecryptable) {
+        (false, 0, _) => "none yet; generated when the first API key is stored".to_owned(),
+        (false, tokens, _) => format!("NOT FOUND, and {tokens} stored API keys need it"),
+        (true, tokens, 0) => format!("{}; opens all {tokens} stored API keys", keys.origin()),
+        (true, tokens, bad) => format!("{}; DOES NOT OPEN {bad} of {tokens} stored API keys", keys.origin()),
+    };
+    lines.push(("Key", key));
+    lines.push((
+        "Backups",
+        match kept.first() {
+            Some(newest) => format!("{}, newest {}", kept.len(), newest.path.display()),
+            None => "none yet; one is taken before every write".to_owned(),
+        },
+    ));
+    lines
+}
+
+fn database(store: &crate::store::Store) -> String {
+    let missing = if store.exists() { "" } else { " (does not exist yet)" };
+    format!("{}{missing}", store.path().display())
+}
+
+fn differences(report: &SyncReport) -> String {
+    if report.failure.is_some() {
+        return "unknown: the two sides could not be compared".into();
+    }
+    let counts: Vec<String> = Class::ALL
+        .into_iter()
+        .filter(|class| report.total(*class) > 0)
+        .map(|class| format!("{} {}", report.total(class), class.name()))
+        .collect();
+    if counts.is_empty() { "none".into() } else { counts.join(", ") }
+}
+
+fn print(report: &SyncReport, lines: &[(&str, String)]) {
+    let mut text = match report.outcome {
+        Outcome::InSync => "In sync.\n".to_owned(),
+        Outcome::Failed | Outcome::SourceUnavailable => format!("FAILED: {}\n", report.summary),
+        _ => format!("{}\n", report.summary),
+    };
+    for (name, value) in lines {
+        text.push_str(&format!("  {name:<12} {value}\n"));
+    }
+    let hint = report.failure.as_ref().and_then(|failure| failure.hint.clone());
+    let next = match report.outcome {
+        Outcome::InSync | Outcome::Applied => None,
+        Outcome::Invalid => Some("`oxide-operator plan` shows every finding with its line".to_owned()),
+        Outcome::Failed | Outcome::SourceUnavailable => hint,
+        _ => Some("`oxide-operator plan` shows each difference and why it stays".to_owned()),
+    };
+    if let Some(next) = next {
+        text.push_str(&format!("  {:<12} {next}\n", "Next"));
+    }
+    output::result(text);
+}

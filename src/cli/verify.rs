@@ -1,0 +1,60 @@
+//! `verify`: every value of every managed field, tokens decrypted, counts.
+
+use anyhow::Result;
+use serde_json::json;
+
+use super::args::{Format, OutputFormat};
+use super::context::{Context, ensure_not_failed};
+use super::{Exit, output};
+use crate::model::{Policy, Section};
+use crate::plan::{Class, Plan, findings_text};
+use crate::report::{Outcome, SyncReport};
+
+pub(super) fn run(context: &Context, format: Format) -> Result<Exit> {
+    let spinner = output::spinner("comparing");
+    let passed = context.dry_pass(&Policy::default());
+    spinner.finish_and_clear();
+    let report = passed?.report;
+    if format.output == OutputFormat::Table && report.outcome == Outcome::Invalid && report.plan.is_none() {
+        output::note(findings_text(&report.findings));
+    }
+    ensure_not_failed(&report)?;
+    let equal = report.plan.as_deref().is_some_and(is_equal);
+    match format.output {
+        OutputFormat::Table => print(&report, equal),
+        other => output::value(&as_value(&report, equal), other),
+    }
+    Ok(if equal { Exit::Ok } else { Exit::Error })
+}
+
+/// Whether the database is what the YAML says, and nothing else. Stricter than in sync: an object or a value
+/// that only the database has is a difference here.
+fn is_equal(plan: &Plan) -> bool {
+    plan.is_in_sync() && plan.left_alone.is_empty()
+}
+
+fn print(report: &SyncReport, equal: bool) {
+    let count = |section| report.objects.iter().find(|count| count.section == section);
+    let verdict = if equal { "✅ Migration verification: PASSED" } else { "⚠️  Migration verification: FAILED" };
+    let mut text = format!("{verdict}\n");
+    for (title, section) in [("Services", Section::Services), ("Routing rules", Section::RoutingRules)] {
+        let Some(count) = count(section) else { continue };
+        match count.source {
+            Some(source) if source != count.database => {
+                text.push_str(&format!("{title} - YAML: {source}, DB: {}\n", count.database));
+            }
+            _ => text.push_str(&format!("{title}: {}\n", count.database)),
+        }
+    }
+    if let (false, Some(plan)) = (equal, &report.plan) {
+        text.push('\n');
+        text.push_str(&plan.to_text(output::colour()));
+    }
+    output::result(text);
+}
+
+fn as_value(report: &SyncReport, equal: bool) -> serde_json::Value {
+    let plan = report.plan.as_ref().map(|plan| plan.to_json());
+    let differences: usize = Class::ALL.into_iter().map(|class| report.total(class)).sum();
+    json!({"equal": equal, "objects": report.objects, "differences": differences, "findings": report.findings, "plan": plan})
+}

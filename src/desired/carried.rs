@@ -1,0 +1,107 @@
+//! Sections without a table, kept word for word.
+
+use std::ops::Range;
+
+use super::document::{self, Document, Other};
+use super::scalar::closest;
+use super::yaml::Reader;
+use crate::model::{CarriedSection, Section};
+
+/// The sections that the orchestrator reads from the YAML and has no table for.
+const KNOWN: [&str; 4] = ["logging", "security", "storage", "cluster"];
+
+/// Returns the sections of `document` that are not managed, each as a YAML text of its own, and where its key
+/// stands.
+///
+/// # Guarantees
+/// The text alone reads as the same value. It is the source's own text, comments included, wherever that text
+/// can stand alone; otherwise (a flow mapping, an alias to elsewhere) it is written anew.
+pub(super) fn sections(text: &str, document: &mut Document) -> Vec<(CarriedSection, Range<usize>)> {
+    let others = std::mem::take(&mut document.others);
+    let starts = &document.section_starts;
+    others
+        .into_iter()
+        .map(|other| {
+            let next = starts.iter().copied().find(|start| *start > other.key.start).unwrap_or(text.len());
+            let yaml = verbatim(text, &other, next).unwrap_or_else(|| written_anew(&other));
+            (CarriedSection { name: other.name, yaml }, other.key)
+        })
+        .collect()
+}
+
+/// Returns what a misspelt name was probably meant to be; `None` for names that are nothing like a section's.
+pub(super) fn near_miss(name: &str) -> Option<String> {
+    if KNOWN.contains(&name) || name.starts_with("x-") {
+        return None;
+    }
+    let known: Vec<&str> = Section::ALL.iter().map(|section| section.name()).chain(KNOWN).collect();
+    closest(name, &known)
+}
+
+fn verbatim(text: &str, other: &Other, next: usize) -> Option<String> {
+    let line_start = text[..other.key.start].rfind('\n').map_or(0, |at| at + 1);
+    if line_start != other.key.start {
+        return None;
+    }
+    let start = with_comments_above(text, line_start);
+    let end = if next == text.len() { next } else { with_comments_above(text, next) };
+    let slice = format!("{}\n", text.get(start..end)?.trim_start_matches('\u{feff}').trim_end());
+    reads_as(&slice, other).then_some(slice)
+}
+
+/// Returns where the comment lines directly above the line at `start` begin.
+fn with_comments_above(text: &str, mut start: usize) -> usize {
+    while start > 0 {
+        let above = text[..start - 1].rfind('\n').map_or(0, |at| at + 1);
+        if !text[above..start].starts_with('#') {
+            break;
+        }
+        start = above;
+    }
+    start
+}
+
+fn reads_as(slice: &str, other: &Other) -> bool {
+    let mut reader = Reader::new(slice);
+    let Ok(node) = reader.open().and_then(|_| reader.node()) else { return false };
+    let expected = serde_json::Map::from_iter([(other.name.clone(), other.value.clone())]);
+    reader.close().is_ok() && document::json(&node) == serde_json::Value::Object(expected)
+}
+
+fn written_anew(other: &Other) -> String {
+    let section = serde_json::Map::from_iter([(other.name.clone(), other.value.clone())]);
+    serde_yaml::to_string(&section).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::desired::tests::NoSecrets;
+    use crate::model::Fingerprinter;
+
+    fn carried(text: &str) -> Vec<CarriedSection> {
+        let mut document = document::read(text, &NoSecrets, &Fingerprinter::derived_from(b"k"));
+        sections(text, &mut document).into_iter().map(|(section, _)| section).collect()
+    }
+
+    #[test]
+    fn a_section_keeps_its_comments_and_leaves_those_of_its_neighbours() {
+        let text = "# head\n\n# about logging\nlogging:\n  level: INFO # loud\n\n# about security\nsecurity: {a: 1}\n";
+        let sections = carried(text);
+        assert_eq!(sections[0].yaml, "# about logging\nlogging:\n  level: INFO # loud\n");
+        assert_eq!(sections[1].yaml, "# about security\nsecurity: {a: 1}\n");
+    }
+
+    #[test]
+    fn a_section_that_cannot_stand_alone_is_written_anew() {
+        let sections = carried("x-d: &d [a, b]\nsecurity:\n  dirs: *d\n");
+        assert_eq!(sections[1].yaml, "security:\n  dirs:\n  - a\n  - b\n");
+        assert_eq!(carried("{\"logging\": {\"level\": \"yes\"}}")[0].yaml, "logging:\n  level: \"yes\"\n");
+    }
+
+    #[test]
+    fn a_misspelt_section_is_suggested_and_a_template_is_not() {
+        assert_eq!(near_miss("servces").as_deref(), Some("did you mean `services`?"));
+        assert_eq!(near_miss("x-defaults"), None);
+    }
+}

@@ -1,0 +1,277 @@
+//! Nodes to objects: every field typed by the section's table, every fault noted with its place.
+
+use std::ops::Range;
+
+use super::scalar::{Implicit, closest, typed};
+use super::yaml::{Content, Node};
+use super::{ResolveSecrets, Spanned};
+use crate::model::{
+    ConfigPath, FieldId, Finding, Fingerprinter, Kind, Object, Secret, SecretReference, SecretText, Section, Value,
+};
+
+/// The key under which a source names where an API key is to be found.
+const KEY_REFERENCE: &str = "apiKeyFrom";
+
+/// Decodes objects and gathers what is wrong with them.
+pub(super) struct Decoder<'a> {
+    pub(super) secrets: &'a (dyn ResolveSecrets + Sync),
+    pub(super) fingerprinter: &'a Fingerprinter,
+    pub(super) findings: Vec<Spanned>,
+    /// How many API keys stand in the source in plain text.
+    pub(super) plaintext_secrets: usize,
+}
+
+impl Decoder<'_> {
+    /// Decodes one object; `None` when it is not one at all.
+    pub(super) fn object(&mut self, section: Section, id: &str, node: &Node<'_>) -> Option<Object> {
+        let Content::Mapping(entries) = &node.content else {
+            self.refuse(
+                Finding::error(format!("expected the fields of a {}", section.noun()))
+                    .at_path(ConfigPath::object(section, id)),
+                &node.span,
+            );
+            return None;
+        };
+        let mut object = Object::default();
+        let mut reference_seen = false;
+        for (key, value) in entries {
+            let Some(name) = key.text() else {
+                self.refuse(Finding::error("a field's name must be text"), &key.span);
+                continue;
+            };
+            if name == KEY_REFERENCE && section == Section::Services {
+                reference_seen = true;
+                self.key_reference(&mut object, id, value);
+                continue;
+            }
+            let Some(field) = section.field(name) else {
+                self.unknown_field(section, id, name, &key.span);
+                continue;
+            };
+            let path = ConfigPath::field(section, id, field);
+            if object.get(field).is_some() {
+                self.refuse(
+                    Finding::error(format!("`{name}` stands here twice")).at_path(path).suggest("keep one of them"),
+                    &key.span,
+                );
+                continue;
+            }
+            if let Some(value) = self.value(&path, field, key, value) {
+                object.set(field, value);
+            }
+        }
+        if reference_seen && entries.iter().any(|(key, _)| key.text() == Some("api_key")) {
+            self.refuse(
+                Finding::error(format!("both `api_key` and `{KEY_REFERENCE}` are given"))
+                    .at_path(ConfigPath::object(section, id))
+                    .suggest("keep one of them"),
+                &node.span,
+            );
+        }
+        self.check_required(section, id, &object, entries, &node.span);
+        object.shrink();
+        Some(object)
+    }
+
+    fn value(&mut self, path: &ConfigPath, field: FieldId, key: &Node<'_>, node: &Node<'_>) -> Option<Value> {
+        let spec = path.section.spec(field);
+        let value = match (spec.kind, &node.content) {
+            (Kind::Secret, Content::Scalar { text, plain }) => {
+                return self.secret(path, key, node, text, *plain);
+            }
+            (Kind::Set | Kind::List, Content::Sequence(items)) => self.list(path, items)?,
+            (Kind::Set | Kind::List, Content::Scalar { text, plain: true })
+                if Implicit::of(text) == Implicit::Null =>
+            {
+                Value::Unset
+            }
+            (Kind::Set | Kind::List, _) => {
+                self.refuse(
+                    Finding::error("expected a list").at_path(path).suggest("write one item per line after `- `"),
+                    &node.span,
+                );
+                return None;
+            }
+            (kind, Content::Scalar { text, plain }) => match typed(text, *plain, kind) {
+                Ok(value) => value,
+                Err(wrong) => {
+                    let mut finding = Finding::error(wrong.message).at_path(path);
+                    finding.suggestion = wrong.suggestion;
+                    self.refuse(finding, &node.span);
+                    return None;
+                }
+            },
+            (_, found) => {
+                let found = if matches!(found, Content::Sequence(_)) { "a list" } else { "a mapping" };
+                let place = if spec.kind == Kind::Secret { &key.span } else { &node.span };
+                self.refuse(Finding::error(format!("expected one value, found {found}")).at_path(path), place);
+                return None;
+            }
+        };
+        if value == Value::Unset && spec.required {
+            self.refuse(
+                Finding::error("null is not a value the orchestrator can read back here")
+                    .at_path(path)
+                    .suggest("give a value, or remove the line to leave the field alone"),
+                &key.span,
+            );
+            return None;
+        }
+        Some(value)
+    }
+
+    fn list(&mut self, path: &ConfigPath, items: &[Node<'_>]) -> Option<Value> {
+        let mut texts = Vec::with_capacity(items.len());
+        for item in items {
+            let wrong = match &item.content {
+                Content::Scalar { text, plain } => match typed(text, *plain, Kind::Text) {
+                    Ok(Value::Text(text)) => {
+                        texts.push(text);
+                        continue;
+                    }
+                    Ok(_) => Finding::error("expected text, found null"),
+                    Err(wrong) => {
+                        let mut finding = Finding::error(wrong.message);
+                        finding.suggestion = wrong.suggestion;
+                        finding
+                    }
+                },
+                _ => Finding::error("expected text in this list"),
+            };
+            self.refuse(wrong.at_path(path), &item.span);
+        }
+        if texts.len() != items.len() {
+            return None;
+        }
+        Some(if texts.is_empty() { Value::Unset } else { Value::List(texts.into()) })
+    }
+
+    fn secret(
+        &mut self,
+        path: &ConfigPath,
+        key: &Node<'_>,
+        node: &Node<'_>,
+        text: &str,
+        plain: bool,
+    ) -> Option<Value> {
+        if text.is_empty() || (plain && Implicit::of(text) == Implicit::Null) {
+            return Some(Value::Unset);
+        }
+        if plain && Implicit::of(text) != Implicit::Text {
+            let finding = Finding::error(format!("expected text, found {}", Implicit::of(text).noun()));
+            self.refuse(finding.at_path(path).suggest("quote it"), &key.span);
+            return None;
+        }
+        if let Some(name) = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) {
+            if is_variable_name(name) {
+                return self.resolved(path, &SecretReference::Env(name.into()), &node.span);
+            }
+            self.refuse(
+                Finding::error("`${…}` takes the name of one environment variable").at_path(path),
+                &key.span,
+            );
+            return None;
+        }
+        self.plaintext_secrets += 1;
+        Some(self.known(SecretText::new(text)))
+    }
+
+    fn key_reference(&mut self, object: &mut Object, id: &str, node: &Node<'_>) {
+        let field = Section::Services.field("api_key").expect("services have API keys");
+        let path = ConfigPath::field(Section::Services, id, field);
+        let entry = match &node.content {
+            Content::Mapping(entries) if entries.len() == 1 => {
+                entries[0].0.text().zip(entries[0].1.text()).map(|(kind, text)| (kind, text.to_owned()))
+            }
+            _ => None,
+        };
+        let reference = match entry {
+            Some(("env", name)) if is_variable_name(&name) => SecretReference::Env(name),
+            Some(("file", file)) if !file.is_empty() => SecretReference::File(file),
+            Some(("token", token)) if !token.is_empty() => SecretReference::Token(token),
+            _ => {
+                self.refuse(
+                    Finding::error(format!("`{KEY_REFERENCE}` takes one of `env: NAME`, `file: PATH`, `token: TOKEN`"))
+                        .at_path(path),
+                    &node.span,
+                );
+                return;
+            }
+        };
+        if let Some(value) = self.resolved(&path, &reference, &node.span) {
+            object.set(field, value);
+        }
+    }
+
+    fn resolved(&mut self, path: &ConfigPath, reference: &SecretReference, span: &Range<usize>) -> Option<Value> {
+        match self.secrets.resolve(reference) {
+            Ok(text) if text.expose().is_empty() => Some(Value::Unset),
+            Ok(text) => Some(self.known(text)),
+            Err(reason) => {
+                self.refuse(Finding::error(reason).at_path(path), span);
+                None
+            }
+        }
+    }
+
+    fn known(&self, text: SecretText) -> Value {
+        let fingerprint = self.fingerprinter.fingerprint(text.expose());
+        Value::Secret(Box::new(Secret { fingerprint, plain: Some(text), token: None }))
+    }
+
+    fn unknown_field(&mut self, section: Section, id: &str, name: &str, span: &Range<usize>) {
+        let known: Vec<&str> =
+            section.fields().iter().map(|spec| spec.name).chain((section == Section::Services).then_some(KEY_REFERENCE)).collect();
+        let mut finding =
+            Finding::error(format!("unknown field `{name}`")).at_path(ConfigPath::object(section, id));
+        finding.suggestion =
+            Some(closest(name, &known).unwrap_or_else(|| format!("known fields are {}", known.join(", "))));
+        self.refuse(finding, span);
+    }
+
+    fn check_required(
+        &mut self,
+        section: Section,
+        id: &str,
+        object: &Object,
+        entries: &[(Node<'_>, Node<'_>)],
+        span: &Range<usize>,
+    ) {
+        let path = ConfigPath::object(section, id);
+        let mentioned = |name: &str| entries.iter().any(|(key, _)| key.text() == Some(name));
+        let text = |name: &str| match object.get(section.field(name)?)? {
+            Value::Text(text) if !text.is_empty() => Some(&**text),
+            _ => None,
+        };
+        let mut missing = |name: &str, why: &str| {
+            self.findings.push(Spanned {
+                finding: Finding::error(format!("{why} `{name}`"))
+                    .at_path(&path)
+                    .suggest(format!("add a line `{name}: …`")),
+                span: span.clone(),
+            });
+        };
+        match section {
+            Section::Services => match text("type") {
+                None if !mentioned("type") => missing("type", "a service needs a"),
+                Some("cli") if text("executable").is_none() => missing("executable", "a service of type cli needs an"),
+                Some("http") if text("base_url").is_none() => missing("base_url", "a service of type http needs a"),
+                _ => {}
+            },
+            Section::RoutingRules if text("primary").is_none() && !mentioned("primary") => {
+                missing("primary", "a routing rule needs a");
+            }
+            _ => {}
+        }
+    }
+
+    fn refuse(&mut self, finding: Finding, span: &Range<usize>) {
+        self.findings.push(Spanned { finding, span: span.clone() });
+    }
+}
+
+fn is_variable_name(name: &str) -> bool {
+    !name.is_empty()
+        && !name.as_bytes()[0].is_ascii_digit()
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}

@@ -1,0 +1,279 @@
+//! One document: its sections, entry by entry.
+
+use std::ops::Range;
+
+use super::decode::Decoder;
+use super::scalar::Implicit;
+use super::yaml::{Content, Next, Node, Reader, SyntaxError};
+use super::{ResolveSecrets, Spanned};
+use crate::model::{ConfigPath, Configuration, Finding, Fingerprinter, Object, Section};
+
+/// An object of a managed section.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) id: Box<str>,
+    /// Where its key stands.
+    pub(super) span: Range<usize>,
+    pub(super) object: Object,
+}
+
+/// A top-level section that is not managed.
+#[derive(Debug)]
+pub(super) struct Other {
+    pub(super) name: String,
+    pub(super) key: Range<usize>,
+    pub(super) value: serde_json::Value,
+}
+
+/// What one document says.
+#[derive(Debug, Default)]
+pub(super) struct Document {
+    services: Option<Vec<Entry>>,
+    routing_rules: Option<Vec<Entry>>,
+    execution: Option<Vec<Entry>>,
+    pub(super) others: Vec<Other>,
+    /// Where each top-level key starts, in order; the last entry is the end of the text.
+    pub(super) section_starts: Vec<usize>,
+    pub(super) plaintext_secrets: usize,
+    pub(super) findings: Vec<Spanned>,
+}
+
+impl Document {
+    /// Takes the entries of `section`; `None` when the document does not mention it.
+    pub(super) fn take(&mut self, section: Section) -> Option<Vec<Entry>> {
+        self.place(section).take()
+    }
+
+    fn place(&mut self, section: Section) -> &mut Option<Vec<Entry>> {
+        match section {
+            Section::Services => &mut self.services,
+            Section::RoutingRules => &mut self.routing_rules,
+            Section::Execution => &mut self.execution,
+        }
+    }
+
+    /// Adds what was read from a later part of the same text.
+    pub(super) fn append(&mut self, mut later: Self) {
+        for section in Section::ALL {
+            if let Some(entries) = later.take(section) {
+                self.place(section).get_or_insert_default().extend(entries);
+            }
+        }
+        self.others.append(&mut later.others);
+        self.section_starts.append(&mut later.section_starts);
+        self.plaintext_secrets += later.plaintext_secrets;
+        self.findings.append(&mut later.findings);
+    }
+
+    /// Moves all places by `offset` bytes.
+    pub(super) fn shift(&mut self, offset: usize) {
+        let shift = |span: &mut Range<usize>| *span = span.start + offset..span.end + offset;
+        for section in Section::ALL {
+            for entry in self.place(section).iter_mut().flatten() {
+                shift(&mut entry.span);
+            }
+        }
+        self.others.iter_mut().for_each(|other| shift(&mut other.key));
+        self.section_starts.iter_mut().for_each(|start| *start += offset);
+        self.findings.iter_mut().for_each(|finding| shift(&mut finding.span));
+    }
+}
+
+/// Reads a whole document.
+pub(super) fn read(
+    text: &str,
+    secrets: &(dyn ResolveSecrets + Sync),
+    fingerprinter: &Fingerprinter,
+) -> Document {
+    DocumentReader::new(text, secrets, fingerprinter).finish(DocumentReader::root)
+}
+
+/// Reads a part of a document that holds nothing but entries of `section`.
+pub(super) fn read_entries(
+    text: &str,
+    section: Section,
+    secrets: &(dyn ResolveSecrets + Sync),
+    fingerprinter: &Fingerprinter,
+) -> Document {
+    DocumentReader::new(text, secrets, fingerprinter).finish(|reader| {
+        reader.yaml.open()?;
+        reader.entries(section)?;
+        reader.yaml.close()
+    })
+}
+
+struct DocumentReader<'a> {
+    yaml: Reader<'a>,
+    decoder: Decoder<'a>,
+    document: Document,
+    end: usize,
+}
+
+impl<'a> DocumentReader<'a> {
+    fn new(
+        text: &'a str,
+        secrets: &'a (dyn ResolveSecrets + Sync),
+        fingerprinter: &'a Fingerprinter,
+    ) -> Self {
+        let decoder = Decoder { secrets, fingerprinter, findings: Vec::new(), plaintext_secrets: 0 };
+        Self { yaml: Reader::new(text), decoder, document: Document::default(), end: text.len() }
+    }
+
+    fn finish(mut self, read: impl FnOnce(&mut Self) -> Result<(), SyntaxError>) -> Document {
+        if let Err(error) = read(&mut self) {
+            self.refuse(Finding::error(error.message), error.span);
+        }
+        self.document.section_starts.push(self.end);
+        self.document.plaintext_secrets = self.decoder.plaintext_secrets;
+        self.document.findings.append(&mut self.decoder.findings);
+        self.document.findings.sort_by_key(|finding| finding.span.start);
+        self.document
+    }
+
+    fn root(&mut self) -> Result<(), SyntaxError> {
+        match self.yaml.open()? {
+            Next::End => return Ok(()),
+            Next::Mapping => {}
+            Next::Other => {
+                let node = self.yaml.node()?;
+                if !is_null(&node) {
+                    self.refuse(Finding::error("expected the sections of a configuration"), node.span);
+                }
+                return self.yaml.close();
+            }
+        }
+        self.yaml.enter()?;
+        while self.yaml.next_is()? != Next::End {
+            let key = self.yaml.node()?;
+            match key.text() {
+                Some(name) => self.section(name, key.span.clone())?,
+                None => {
+                    self.refuse(Finding::error("a section's name must be text"), key.span);
+                    self.yaml.node()?;
+                }
+            }
+        }
+        self.yaml.leave()?;
+        self.yaml.close()
+    }
+
+    fn section(&mut self, name: &str, key: Range<usize>) -> Result<(), SyntaxError> {
+        self.document.section_starts.push(key.start);
+        let Some(section) = Section::named(name) else {
+            let value = json(&self.yaml.node()?);
+            self.document.others.push(Other { name: name.to_owned(), key, value });
+            return Ok(());
+        };
+        if self.document.place(section).is_some() {
+            let finding = Finding::error("this section stands here twice").at_path(name).suggest("merge the two");
+            self.refuse(finding, key.clone());
+        }
+        if section == Section::Execution {
+            let node = self.yaml.node()?;
+            if is_null(&node) {
+                self.refuse_null_section(section, key);
+            } else if let Some(object) = self.decoder.object(section, Configuration::EXECUTION_ID, &node) {
+                let entry = Entry { id: Configuration::EXECUTION_ID.into(), span: key, object };
+                self.document.place(section).get_or_insert_default().push(entry);
+            }
+            return Ok(());
+        }
+        self.document.place(section).get_or_insert_default();
+        if self.yaml.next_is()? == Next::Mapping {
+            return self.entries(section);
+        }
+        let node = self.yaml.node()?;
+        match &node.content {
+            Content::Mapping(entries) => {
+                for (key, value) in entries {
+                    self.entry(section, key, value);
+                }
+            }
+            _ if is_null(&node) => self.refuse_null_section(section, key),
+            _ => {
+                let message = format!("expected {} by name", section.name().replace('_', " "));
+                self.refuse(Finding::error(message).at_path(name), node.span);
+            }
+        }
+        Ok(())
+    }
+
+    fn entries(&mut self, section: Section) -> Result<(), SyntaxError> {
+        self.yaml.enter()?;
+        while self.yaml.next_is()? != Next::End {
+            let key = self.yaml.node()?;
+            let value = self.yaml.node()?;
+            self.entry(section, &key, &value);
+        }
+        self.yaml.leave()
+    }
+
+    fn entry(&mut self, section: Section, key: &Node<'_>, value: &Node<'_>) {
+        let (id, plain) = match &key.content {
+            Content::Scalar { text, plain } => (text, *plain),
+            _ => {
+                self.refuse(Finding::error("a name must be text").at_path(section.name()), key.span.clone());
+                return;
+            }
+        };
+        if plain && id == "<<" {
+            let finding = Finding::error("merge keys work inside an object, not between objects")
+                .at_path(section.name())
+                .suggest("write `<<` inside the object that takes the values over");
+            return self.refuse(finding, key.span.clone());
+        }
+        let implicit = if plain { Implicit::of(id) } else { Implicit::Text };
+        if implicit != Implicit::Text || id.is_empty() {
+            let finding = Finding::error(format!("a name must be text, found {}", implicit.noun()))
+                .at_path(section.name())
+                .suggest(format!("quote it: \"{id}\""));
+            return self.refuse(finding, key.span.clone());
+        }
+        if is_null(value) {
+            let finding = Finding::error("nothing is declared here")
+                .at_path(ConfigPath::object(section, id))
+                .suggest("declare its fields, or remove the line");
+            return self.refuse(finding, key.span.clone());
+        }
+        if let Some(object) = self.decoder.object(section, id, value) {
+            let entry = Entry { id: Box::from(&**id), span: key.span.clone(), object };
+            self.document.place(section).get_or_insert_default().push(entry);
+        }
+    }
+
+    fn refuse_null_section(&mut self, section: Section, key: Range<usize>) {
+        let finding = Finding::error("null says neither `none` nor `leave alone`").at_path(section.name()).suggest(
+            format!("write `{0}: {{}}` for none, or remove the line to leave the section alone", section.name()),
+        );
+        self.refuse(finding, key);
+    }
+
+    fn refuse(&mut self, finding: Finding, span: Range<usize>) {
+        self.document.findings.push(Spanned { finding, span });
+    }
+}
+
+fn is_null(node: &Node<'_>) -> bool {
+    matches!(&node.content, Content::Scalar { text, plain: true } if Implicit::of(text) == Implicit::Null)
+}
+
+/// Returns a carried value as JSON, typed as the orchestrator's YAML reader types it.
+pub(super) fn json(node: &Node<'_>) -> serde_json::Value {
+    match &node.content {
+        Content::Scalar { text, plain } => {
+            match if *plain { Implicit::of(text) } else { Implicit::Text } {
+                Implicit::Null => serde_json::Value::Null,
+                Implicit::Flag(flag) => flag.into(),
+                Implicit::Integer | Implicit::Float => {
+                    serde_json::from_str(text).unwrap_or_else(|_| text.clone().into())
+                }
+                Implicit::Timestamp | Implicit::Text => text.clone().into(),
+            }
+        }
+        Content::Sequence(items) => items.iter().map(json).collect(),
+        Content::Mapping(entries) => entries
+            .iter()
+            .map(|(key, value)| (key.text().map_or_else(|| json(key).to_string(), str::to_owned), json(value)))
+            .collect(),
+    }
+}

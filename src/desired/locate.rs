@@ -1,0 +1,253 @@
+//! Byte ranges to file, line, column and the line's text, with secrets masked.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use super::Spanned;
+use super::check::Broken;
+use super::yaml::{Content, Next, Node, Reader};
+use crate::model::{Finding, Location, Section, SourceDocument, SourceSnapshot};
+
+/// Longest line that is shown, in characters.
+const MAX_SHOWN: usize = 120;
+
+/// Words that, in a key's name, make its value a secret in what we print.
+const SECRET_WORDS: [&str; 5] = ["key", "token", "secret", "password", "credential"];
+
+/// Returns the text of a document, or what is wrong with its bytes.
+pub(super) fn utf8<'b>(name: &str, bytes: &'b [u8]) -> Result<&'b str, Box<Finding>> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+        let line = before.matches('\n').count() + 1;
+        let column = before.chars().rev().take_while(|char| *char != '\n').count() + 1;
+        let message = format!("{name}:{line}:{column}: this byte is not UTF-8");
+        Box::new(Finding::error(message).suggest("save the file as UTF-8"))
+    })
+}
+
+/// Locates findings of one document, in the order of their places.
+pub(super) fn all(name: &str, text: &str, mut findings: Vec<Spanned>) -> Vec<Finding> {
+    findings.sort_by_key(|finding| finding.span.start);
+    findings
+        .into_iter()
+        .map(|Spanned { mut finding, span }| {
+            finding.location = Some(location(name, text, &span));
+            finding
+        })
+        .collect()
+}
+
+/// Returns the earlier document that declares an object.
+pub(super) fn declared_in<'d>(documents: &'d [SourceDocument], section: Section, id: &str) -> Option<&'d str> {
+    documents
+        .iter()
+        .find(|document| {
+            let text = std::str::from_utf8(&document.bytes).unwrap_or_default();
+            find_entries(text, |found, name, _| found == section && name == id).is_some()
+        })
+        .map(|document| document.name.as_str())
+}
+
+/// Locates broken references by reading the documents once more: errors are rare, and positions of every value
+/// would cost memory on every good file.
+pub(super) fn references(source: &SourceSnapshot, broken: Vec<Broken>) -> Vec<Finding> {
+    if broken.is_empty() {
+        return Vec::new();
+    }
+    let mut places: HashMap<String, Location> = HashMap::new();
+    for document in &source.documents {
+        let text = std::str::from_utf8(&document.bytes).unwrap_or_default();
+        find_entries(text, |section, id, node| {
+            for broken in broken.iter().filter(|broken| broken.path.section == section && *broken.path.id == *id) {
+                if let Some(span) = span_of(broken, node) {
+                    places.insert(broken.finding.to_string(), location(&document.name, text, &span));
+                }
+            }
+            false
+        });
+    }
+    broken
+        .into_iter()
+        .map(|broken| {
+            let location = places.remove(&broken.finding.to_string());
+            Finding { location, ..broken.finding }
+        })
+        .collect()
+}
+
+fn span_of(broken: &Broken, node: &Node<'_>) -> Option<Range<usize>> {
+    let Content::Mapping(entries) = &node.content else { return None };
+    let name = match broken.path.field {
+        Some(field) => broken.path.section.spec(field).name,
+        None => return Some(node.span.start..node.span.start),
+    };
+    let (_, value) = entries.iter().find(|(key, _)| key.text() == Some(name))?;
+    match &value.content {
+        Content::Sequence(items) => {
+            items.iter().find(|item| item.text() == broken.text.as_deref()).map(|item| item.span.clone())
+        }
+        _ => Some(value.span.clone()),
+    }
+}
+
+/// Visits the entries of the managed sections until `found` says so.
+fn find_entries(text: &str, mut found: impl FnMut(Section, &str, &Node<'_>) -> bool) -> Option<()> {
+    let mut reader = Reader::new(text);
+    if reader.open().ok()? != Next::Mapping {
+        return None;
+    }
+    reader.enter().ok()?;
+    while reader.next_is().ok()? != Next::End {
+        let key = reader.node().ok()?;
+        let value = reader.node().ok()?;
+        let Some(section) = key.text().and_then(Section::named) else { continue };
+        if section == Section::Execution {
+            if found(section, "", &value) {
+                return Some(());
+            }
+            continue;
+        }
+        let Content::Mapping(entries) = &value.content else { continue };
+        if entries.iter().any(|(key, value)| key.text().is_some_and(|id| found(section, id, value))) {
+            return Some(());
+        }
+    }
+    None
+}
+
+fn location(name: &str, text: &str, span: &Range<usize>) -> Location {
+    let start = floor(text, span.start);
+    let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
+    let line_end = text[start..].find('\n').map_or(text.len(), |at| start + at);
+    let before = text[line_start..start].chars().count();
+    let end = floor(text, span.end.clamp(start, line_end));
+    let line = text[..start].bytes().filter(|byte| *byte == b'\n').count() + 1;
+    let masked = masked(text, line_start..line_end);
+    let shown: String = masked.chars().take(MAX_SHOWN.max(before + 20)).collect();
+    Location {
+        file: name.to_owned(),
+        line,
+        column: before + 1,
+        length: text[start..end].trim_end().chars().count().max(1),
+        text: shown.trim_end().replace('\t', " "),
+    }
+}
+
+fn floor(text: &str, mut at: usize) -> usize {
+    at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
+
+/// Returns a line with everything that may be a secret replaced by dots, one for each character.
+///
+/// A value is masked when its key's name says so or is close to `api_key`, when the line continues such a
+/// value, and when it is a long run of letters and digits, whatever its key.
+fn masked(text: &str, line: Range<usize>) -> String {
+    let shown = &text[line.clone()];
+    if continues_a_secret(text, line.start, shown) {
+        return shown.chars().map(|char| if char.is_whitespace() { char } else { '•' }).collect();
+    }
+    let mut masked = String::with_capacity(shown.len());
+    let mut secret = false;
+    let mut previous = "";
+    for piece in shown.split_inclusive([' ', ',', '{', '}', '"', '\'']) {
+        let word = piece.trim_end_matches([' ', ',', '{', '}', '"', '\'']);
+        let is_key = word.ends_with(':');
+        if is_key {
+            secret = secret || names_a_secret(if word == ":" { previous } else { word });
+        }
+        if !is_key && (secret || looks_like_a_secret(word)) {
+            masked.extend(word.chars().map(|_| '•'));
+            masked.push_str(&piece[word.len()..]);
+        } else {
+            masked.push_str(piece);
+        }
+        if piece.ends_with([',', '}']) {
+            secret = false;
+        }
+        if !word.is_empty() {
+            previous = word;
+        }
+    }
+    masked
+}
+
+/// Whether the line belongs to a value whose key, on a line above and further left, names a secret.
+fn continues_a_secret(text: &str, line_start: usize, line: &str) -> bool {
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let mut limit = indent(line);
+    for above in text[..line_start].lines().rev().take(200) {
+        if above.trim().is_empty() || indent(above) >= limit && !(indent(above) == 0 && limit == 0) {
+            continue;
+        }
+        let key = above.trim_start().trim_start_matches("- ");
+        let (name, value) = key.split_once(':').unwrap_or((key, ""));
+        let value = value.trim();
+        if names_a_secret(name) {
+            return value.is_empty() || value.starts_with(['|', '>', '"', '\'', '&', '!']);
+        }
+        limit = indent(above);
+        if limit == 0 {
+            return false;
+        }
+    }
+    false
+}
+
+fn names_a_secret(name: &str) -> bool {
+    let name = name.trim_matches(['"', '\'', ':', ' ', '{', '-']).to_lowercase();
+    SECRET_WORDS.iter().any(|word| name.contains(word)) || strsim::osa_distance(&name, "api_key") <= 3
+}
+
+fn looks_like_a_secret(word: &str) -> bool {
+    let has = |test: fn(char) -> bool| word.chars().any(test);
+    word.len() >= 16
+        && has(|char| char.is_ascii_digit())
+        && has(|char| char.is_ascii_alphabetic())
+        && word.chars().all(|char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_' | '+' | '/' | '='))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn masked_line(text: &str, needle: &str) -> String {
+        let at = text.find(needle).expect("the needle is there");
+        let start = text[..at].rfind('\n').map_or(0, |at| at + 1);
+        let end = text[at..].find('\n').map_or(text.len(), |end| at + end);
+        masked(text, start..end)
+    }
+
+    #[test]
+    fn no_form_of_a_key_is_shown() {
+        let canary = "sk-canary";
+        for text in [
+            "    api_key: sk-canary",
+            "    api_kye: sk-canary",
+            "a: {api_key: sk-canary, type: http}",
+            "    \"api_key\": \"sk-canary",
+            "    api_key: |\n      sk-canary",
+            "    api_key:\n      sk-canary",
+            "    api_key: \"\n      sk-canary",
+            "    password: sk-canary # comment",
+        ] {
+            assert!(!masked_line(text, canary).contains("canary"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_long_run_of_letters_and_digits_is_masked_wherever_it_stands() {
+        assert_eq!(masked_line("site_name: sk0or0v1abcdefghij", "sk0"), "site_name: ••••••••••••••••••");
+    }
+
+    #[test]
+    fn ordinary_values_are_shown() {
+        let text = "    base_url: http://localhost:11434";
+        assert_eq!(masked_line(text, "http"), text);
+        let model = "    default_model: \"qwen2.5-coder:7b\"";
+        assert_eq!(masked_line(model, "qwen"), model);
+    }
+}

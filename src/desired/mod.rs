@@ -1,0 +1,223 @@
+//! Source bytes to a [`DesiredConfig`], or to everything that is wrong with them.
+//!
+//! ```text
+//! documents ─ document ─▶ objects, carried sections ─ merge ─▶ check ─▶ DesiredConfig
+//!                 │                                      │        │
+//!                 └──────────── findings ────────────────┴────────┴──▶ Vec<Finding>, nothing else
+//! ```
+//!
+//! Only [`read`] makes a [`DesiredConfig`], so whoever holds one holds a configuration that the orchestrator
+//! would accept.
+
+mod carried;
+mod check;
+mod decode;
+mod document;
+mod locate;
+mod scalar;
+mod split;
+mod yaml;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::model::{
+    Carried, ConfigPath, Configuration, Finding, Fingerprinter, Section, SecretReference, SecretText, Severity,
+    SourceDigest, SourceDocument, SourceSnapshot,
+};
+use document::Document;
+
+/// The largest source that is read, in bytes over all its files: 100 000 services take 47 MiB.
+pub const MAX_SOURCE_BYTES: usize = 64 << 20;
+
+/// At most this many findings are reported; the last one says how many more there are.
+const MAX_FINDINGS: usize = 100;
+
+/// Finds the secrets that a source refers to. The shell implements it; tests use a table.
+pub trait ResolveSecrets {
+    /// Returns the secret, or why it cannot be had: lower case, names the thing, never a value.
+    fn resolve(&self, reference: &SecretReference) -> Result<SecretText, String>;
+}
+
+impl<F: Fn(&SecretReference) -> Result<SecretText, String>> ResolveSecrets for F {
+    fn resolve(&self, reference: &SecretReference) -> Result<SecretText, String> {
+        self(reference)
+    }
+}
+
+/// A valid declared configuration.
+#[derive(Clone, Debug)]
+pub struct DesiredConfig {
+    configuration: Configuration,
+    carried: Carried,
+    digest: SourceDigest,
+    plaintext_secrets: usize,
+    warnings: Vec<Finding>,
+}
+
+impl DesiredConfig {
+    /// The managed sections. A section that the source does not mention is `None`: out of scope.
+    pub fn configuration(&self) -> &Configuration {
+        &self.configuration
+    }
+
+    /// The sections without a table.
+    pub fn carried(&self) -> &Carried {
+        &self.carried
+    }
+
+    /// The digest of the bytes this was read from.
+    pub fn digest(&self) -> &SourceDigest {
+        &self.digest
+    }
+
+    /// How many API keys stand in the source in plain text.
+    pub fn plaintext_secrets(&self) -> usize {
+        self.plaintext_secrets
+    }
+
+    /// What deserves attention and stops nothing.
+    pub fn warnings(&self) -> &[Finding] {
+        &self.warnings
+    }
+}
+
+/// A finding with its place in one document's text.
+#[derive(Debug)]
+struct Spanned {
+    finding: Finding,
+    span: Range<usize>,
+}
+
+/// Reads a source.
+///
+/// # Errors
+/// Returns every finding, sorted by file and place, when at least one is an error. Nothing is half-read: the
+/// caller keeps its last good configuration.
+pub fn read(
+    source: &SourceSnapshot,
+    secrets: &(dyn ResolveSecrets + Sync),
+    fingerprinter: &Fingerprinter,
+) -> Result<DesiredConfig, Vec<Finding>> {
+    let size: usize = source.documents.iter().map(|document| document.bytes.len()).sum();
+    if size > MAX_SOURCE_BYTES {
+        return Err(vec![too_large(size)]);
+    }
+    let mut gathered = Gathered::default();
+    for (index, document) in source.documents.iter().enumerate() {
+        gathered.add(&document.name, &document.bytes, &source.documents[..index], secrets, fingerprinter);
+    }
+    gathered.check(source);
+    gathered.finish(source.digest())
+}
+
+/// Returns the finding for a source of `size` bytes, which is more than [`MAX_SOURCE_BYTES`].
+pub fn too_large(size: usize) -> Finding {
+    let (size, limit) = (size / 1_000_000, MAX_SOURCE_BYTES / 1_000_000);
+    Finding::error(format!("the source is {size} MB; at most {limit} MB are read"))
+        .suggest("is this the right file?")
+}
+
+/// What was read so far, over all documents.
+#[derive(Default)]
+struct Gathered {
+    configuration: Configuration,
+    carried: Carried,
+    plaintext_secrets: usize,
+    findings: Vec<Finding>,
+}
+
+impl Gathered {
+    fn add(
+        &mut self,
+        name: &str,
+        bytes: &[u8],
+        earlier: &[SourceDocument],
+        secrets: &(dyn ResolveSecrets + Sync),
+        fingerprinter: &Fingerprinter,
+    ) {
+        let text = match locate::utf8(name, bytes) {
+            Ok(text) => text,
+            Err(finding) => return self.findings.push(*finding),
+        };
+        let mut document = split::read(text, secrets, fingerprinter);
+        self.merge_sections(&mut document, earlier);
+        self.merge_carried(text, &mut document);
+        self.plaintext_secrets += document.plaintext_secrets;
+        self.findings.extend(locate::all(name, text, document.findings));
+    }
+
+    fn merge_sections(&mut self, document: &mut Document, earlier: &[SourceDocument]) {
+        for section in Section::ALL {
+            let Some(entries) = document.take(section) else { continue };
+            let objects = self.configuration.section_mut(section).get_or_insert_default();
+            objects.reserve(entries.len());
+            for entry in entries {
+                if objects.contains_key(&entry.id) {
+                    let message = match locate::declared_in(earlier, section, &entry.id) {
+                        Some(first) => format!("already declared in {first}"),
+                        None => "declared twice in this file".to_owned(),
+                    };
+                    let finding = Finding::error(message)
+                        .at_path(ConfigPath::object(section, &entry.id))
+                        .suggest("keep one of them: an object stands in one place");
+                    document.findings.push(Spanned { finding, span: entry.span });
+                } else {
+                    objects.insert(entry.id, Arc::new(entry.object));
+                }
+            }
+        }
+    }
+
+    fn merge_carried(&mut self, text: &str, document: &mut Document) {
+        for (section, span) in carried::sections(text, document) {
+            let finding = if self.carried.0.iter().any(|known| known.name == section.name) {
+                Finding::error("this section stands in two places").suggest("keep one of them")
+            } else if let Some(suggestion) = carried::near_miss(&section.name) {
+                Finding::warning("unknown section: it is kept, and has no effect").suggest(suggestion)
+            } else {
+                self.carried.0.push(section);
+                continue;
+            };
+            document.findings.push(Spanned { finding: finding.at_path(&section.name), span });
+            self.carried.0.push(section);
+        }
+    }
+
+    /// Checks what needs all documents; only once each of them is sound by itself.
+    fn check(&mut self, source: &SourceSnapshot) {
+        if self.is_sound() {
+            if self.configuration.is_out_of_scope() {
+                let message = "the source declares none of services, routing_rules and execution";
+                self.findings.push(Finding::error(message).suggest("an empty source changes nothing"));
+            }
+            let broken = check::references(&self.configuration);
+            self.findings.extend(locate::references(source, broken));
+        }
+    }
+
+    fn is_sound(&self) -> bool {
+        self.findings.iter().all(|finding| finding.severity == Severity::Warning)
+    }
+
+    fn finish(mut self, digest: SourceDigest) -> Result<DesiredConfig, Vec<Finding>> {
+        if self.is_sound() {
+            return Ok(DesiredConfig {
+                configuration: self.configuration,
+                carried: self.carried,
+                digest,
+                plaintext_secrets: self.plaintext_secrets,
+                warnings: self.findings,
+            });
+        }
+        let more = self.findings.len().saturating_sub(MAX_FINDINGS);
+        self.findings.truncate(MAX_FINDINGS);
+        if more > 0 {
+            self.findings.push(Finding::error(format!("and {more} more findings")));
+        }
+        Err(self.findings)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,198 @@
+use super::*;
+use crate::model::{FieldId, Value};
+
+/// A source that refers to no secret.
+pub(super) struct NoSecrets;
+
+impl ResolveSecrets for NoSecrets {
+    fn resolve(&self, reference: &SecretReference) -> Result<SecretText, String> {
+        match reference {
+            SecretReference::Env(name) if name == "KNOWN" => Ok(SecretText::new("sk-from-env")),
+            other => Err(format!("{other} is not set")),
+        }
+    }
+}
+
+fn source(texts: &[(&str, &str)]) -> SourceSnapshot {
+    let documents = texts
+        .iter()
+        .map(|(name, text)| SourceDocument { name: (*name).into(), bytes: text.as_bytes().to_vec() })
+        .collect();
+    SourceSnapshot { origin: "test".into(), documents }
+}
+
+fn read_all(texts: &[(&str, &str)]) -> Result<DesiredConfig, Vec<Finding>> {
+    read(&source(texts), &NoSecrets, &Fingerprinter::derived_from(b"key"))
+}
+
+fn refused(text: &str) -> String {
+    let findings = read_all(&[("c.yaml", text)]).expect_err("must be refused");
+    findings.iter().map(|finding| format!("{finding}\n")).collect()
+}
+
+const OK: &str = "services:\n  a:\n    type: cli\n    executable: run\n";
+
+#[test]
+fn a_configuration_is_read_with_its_order_and_carried_sections() {
+    let text = "services:\n  b:\n    type: cli\n    executable: run\n  a: {type: http, base_url: 'http://x', enabled: no}\nlogging:\n  level: INFO\n";
+    let desired = read_all(&[("c.yaml", text)]).expect("valid");
+    let ids: Vec<&str> = desired.configuration().section(Section::Services).expect("in scope").keys().map(|id| &**id).collect();
+    assert_eq!(ids, ["b", "a"]);
+    assert_eq!(desired.configuration().value(Section::Services, "a", "enabled"), Some(&Value::Flag(false)));
+    assert!(desired.configuration().section(Section::RoutingRules).is_none());
+    assert_eq!(desired.carried().0[0].yaml, "logging:\n  level: INFO\n");
+}
+
+#[test]
+fn absent_null_and_a_value_are_three_things() {
+    let desired = read_all(&[("c.yaml", &format!("{OK}    models: []\n    site_url: null\n"))]).expect("valid");
+    let object = desired.configuration().get(Section::Services, "a").expect("declared").clone();
+    let value = |name: &str| object.get(Section::Services.field(name).unwrap_or(FieldId(0)));
+    assert_eq!(value("models"), Some(&Value::Unset));
+    assert_eq!(value("site_url"), Some(&Value::Unset));
+    assert_eq!(value("site_name"), None);
+}
+
+#[test]
+fn all_findings_come_at_once_with_place_and_suggestion() {
+    let text = "services:\n  a:\n    type: htp\n    base_ulr: http://x\n    max_retries: many\n";
+    let expected = "error: services.a.type: expected one of cli, http, found `htp`
+ --> c.yaml:3:11
+  |
+3 |     type: htp
+  |           ^^^
+  help: did you mean `http`?
+error: services.a: unknown field `base_ulr`
+ --> c.yaml:4:5
+  |
+4 |     base_ulr: http://x
+  |     ^^^^^^^^
+  help: did you mean `base_url`?
+error: services.a.max_retries: expected a whole number, found text
+ --> c.yaml:5:18
+  |
+5 |     max_retries: many
+  |                  ^^^^
+";
+    assert_eq!(refused(text), expected);
+}
+
+#[test]
+fn a_rule_that_names_no_service_is_underlined_at_the_name() {
+    let text = format!("{OK}routing_rules:\n  t:\n    primary: a\n    fallback: [a, aa]\n");
+    let message = refused(&text);
+    assert!(message.contains("no service is called `aa`"), "{message}");
+    assert!(message.contains("c.yaml:8:19"), "{message}");
+}
+
+#[test]
+fn invalid_configurations_are_refused() {
+    let cases = [
+        ("services: null\n", "null says neither"),
+        ("", "declares none of"),
+        ("# only a comment\n", "declares none of"),
+        ("logging: {}\n", "declares none of"),
+        ("[1, 2]\n", "expected the sections"),
+        ("services:\n  a: null\n", "nothing is declared here"),
+        ("services:\n  a:\n    type: cli\n", "needs an `executable`"),
+        ("services:\n  a:\n    type: http\n", "needs a `base_url`"),
+        ("services:\n  a:\n    executable: x\n", "needs a `type`"),
+        ("services:\n  a: {type: cli, executable: x, enabled: false}\n", "no service is enabled"),
+        ("services:\n  1: {type: cli, executable: x}\n", "a name must be text, found a whole number"),
+        ("services:\n  a: {type: cli, executable: x, type: cli}\n", "stands here twice"),
+        ("services:\n  a: {type: cli, executable: x}\n  a: {type: cli, executable: x}\n", "declared twice"),
+        ("services:\n  a: {type: cli, executable: x}\nservices: {}\n", "stands here twice"),
+        ("services:\n  a: {type: cli, executable: [x]}\n", "found a list"),
+        ("services:\n  a: {type: cli, executable: x, models: m}\n", "expected a list"),
+        ("services:\n  a: {type: cli, executable: x, models: [1]}\n", "quote it"),
+        ("services:\n  a: {type: cli, executable: x, enabled: null}\n", "null is not a value"),
+        ("services:\n  a: {type: cli, executable: x, api_key: \"${UNKNOWN}\"}\n", "environment variable UNKNOWN is not set"),
+        ("services:\n  a: {type: cli, executable: x, api_key: \"${a b}\"}\n", "takes the name of one"),
+        ("services:\n  a: {type: cli, executable: x, apiKeyFrom: {vault: y}}\n", "takes one of"),
+        ("services:\n  a: {type: cli, executable: x, api_key: y, apiKeyFrom: {env: KNOWN}}\n", "both `api_key`"),
+        ("services:\n  a: {type: cli\n", "c.yaml:"),
+        ("services:\n\ta: 1\n", "c.yaml:2"),
+        ("a: 1\n---\nb: 2\n", "second document"),
+    ];
+    for (text, expected) in cases {
+        let message = refused(text);
+        assert!(message.contains(expected), "{text}\n{message}");
+    }
+}
+
+#[test]
+fn bytes_that_are_not_utf8_are_refused_with_their_place() {
+    let mut snapshot = source(&[("c.yaml", "")]);
+    snapshot.documents[0].bytes = b"services:\n  a\xff: x\n".to_vec();
+    let findings = read(&snapshot, &NoSecrets, &Fingerprinter::derived_from(b"k")).expect_err("not UTF-8");
+    assert_eq!(findings[0].message, "c.yaml:2:4: this byte is not UTF-8");
+}
+
+#[test]
+fn a_source_that_is_too_large_is_refused_before_it_is_parsed() {
+    let mut snapshot = source(&[("c.yaml", "")]);
+    snapshot.documents[0].bytes = vec![b'#'; MAX_SOURCE_BYTES + 1];
+    let findings = read(&snapshot, &NoSecrets, &Fingerprinter::derived_from(b"k")).expect_err("too large");
+    assert!(findings[0].message.contains("at most 67 MB"), "{}", findings[0]);
+}
+
+#[test]
+fn a_folder_is_merged_by_section_and_one_object_in_two_files_is_an_error() {
+    let other = "services:\n  b: {type: cli, executable: run}\n";
+    let desired = read_all(&[("a.yaml", OK), ("b.yaml", other)]).expect("valid");
+    assert_eq!(desired.configuration().count(Section::Services), 2);
+    let findings = read_all(&[("a.yaml", OK), ("b.yaml", OK)]).expect_err("declared twice");
+    assert_eq!(findings[0].message, "already declared in a.yaml");
+    assert_eq!(findings[0].location.as_ref().expect("located").file, "b.yaml");
+}
+
+#[test]
+fn keys_are_taken_from_where_the_source_says() {
+    let text = format!("{OK}    api_key: ${{KNOWN}}\n  b: {{type: cli, executable: x, apiKeyFrom: {{env: KNOWN}}}}\n  c: {{type: cli, executable: x, api_key: sk-plain}}\n");
+    let desired = read_all(&[("c.yaml", &text)]).expect("valid");
+    let key = |id| match desired.configuration().value(Section::Services, id, "api_key") {
+        Some(Value::Secret(secret)) => secret.plain.as_ref().map(|text| text.expose().to_owned()),
+        _ => None,
+    };
+    assert_eq!(key("a").as_deref(), Some("sk-from-env"));
+    assert_eq!(key("b").as_deref(), Some("sk-from-env"));
+    assert_eq!(key("c").as_deref(), Some("sk-plain"));
+    assert_eq!(desired.plaintext_secrets(), 1);
+}
+
+#[test]
+fn a_fault_beside_a_key_never_shows_the_key() {
+    for text in [
+        "services:\n  a: {type: htp, api_key: sk-canary-1}\n",
+        "services:\n  a:\n    api_kye: sk-canary-1\n",
+        "services:\n  a:\n    api_key: [sk-canary-1]\n",
+        "services:\n  a:\n    api_key: {x: sk-canary-1}\n",
+        "services:\n  a:\n    api_key: \"sk-canary-1\n",
+        "services:\n  a:\n    api_key: |\n      sk-canary-1\n   x\n",
+        "services:\n  a:\n    api_key: sk-canary-1\n   bad: indent\n",
+        "services:\n  a:\n    api_key: \"${sk-canary-1}\"\n",
+    ] {
+        let message = refused(text);
+        assert!(!message.contains("canary"), "{message}");
+    }
+}
+
+#[test]
+fn a_misspelt_section_is_a_warning_with_a_suggestion() {
+    let desired = read_all(&[("c.yaml", &format!("{OK}loging: {{}}\n"))]).expect("valid");
+    assert_eq!(desired.warnings()[0].suggestion.as_deref(), Some("did you mean `logging`?"));
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_reading_panic(text in ".{0,300}") {
+        let _ = read_all(&[("c.yaml", &text)]);
+    }
+
+    #[test]
+    fn no_damage_to_a_valid_file_makes_reading_panic(at in 0_usize..400, with in ".{0,3}") {
+        let text = include_str!("../../config/default.yaml");
+        let at = (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        let _ = read_all(&[("c.yaml", &format!("{}{with}{}", &text[..at], &text[at..]))]);
+    }
+}

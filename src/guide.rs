@@ -1,0 +1,284 @@
+//! The migration guide's programmatic use: [`load_config`], [`migrate_config`].
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let (yaml, db) = (folder.path().join("default.yaml"), folder.path().join("config.db"));
+//! # std::fs::write(&yaml, include_str!("../config/default.yaml"))?;
+//! use oxide_operator::guide::{load_config, migrate_config};
+//!
+//! let result = migrate_config(&yaml, &db)?;
+//! assert!(result.is_success());
+//! println!("Migrated {} services", result.services_migrated);
+//! println!("Backup: {:?}", result.backup_path);
+//!
+//! // Uses the database or the YAML by itself, as the orchestrator does.
+//! let config = load_config(&yaml, &db)?;
+//! assert_eq!(config.enabled_services().len(), 6);
+//! # Ok(())
+//! # }
+//! ```
+
+#![expect(clippy::disallowed_methods, reason = "names files by the clock, reads the key from the environment")]
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::desired::{self, DesiredConfig, ResolveSecrets};
+use crate::model::{Carried, Configuration, Finding, Policy, Section, SourceSnapshot, StoreSnapshot, Value};
+use crate::plan;
+use crate::report::{Outcome, SyncReport};
+use crate::source::{self, Secrets, SourceError, SourceSpec};
+use crate::store::{Access, KEY_VARIABLE, KeyRing, KeySources, KeyText, Retention, Store, StoreError};
+use crate::sync::{Input, Mode, Pass, sync_once};
+
+/// Why the guide's functions failed.
+#[derive(Debug, Error)]
+pub enum GuideError {
+    /// The YAML cannot be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The YAML is not a valid configuration. Every finding is in it.
+    #[error("the configuration is not valid:\n{}", plan::findings_text(.0))]
+    Invalid(Vec<Finding>),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a migration did.
+#[derive(Debug, Serialize)]
+pub struct MigrationResult {
+    /// `success`, or `error` when the database does not hold what the YAML says afterwards.
+    pub status: &'static str,
+    /// Services in the YAML.
+    pub services_migrated: usize,
+    /// Routing rules in the YAML.
+    pub routing_rules_migrated: usize,
+    /// `migrated`, or `not declared`.
+    pub execution_settings: &'static str,
+    /// The copy of the YAML.
+    pub backup_path: Option<PathBuf>,
+    /// When, as ISO 8601.
+    pub migrated_at: String,
+    /// Everything else.
+    pub report: SyncReport,
+    /// What the YAML says, when it is valid.
+    #[serde(skip)]
+    pub desired: Option<Arc<DesiredConfig>>,
+}
+
+impl MigrationResult {
+    /// Whether the database now holds what the YAML says.
+    pub fn is_success(&self) -> bool {
+        self.status == "success"
+    }
+}
+
+/// How a migration is done.
+#[derive(Debug)]
+pub struct MigrationOptions<'a> {
+    /// The source, for its name and folder.
+    pub source: &'a SourceSpec,
+    /// The database.
+    pub db: &'a Path,
+    /// Where the key may be.
+    pub keys: &'a KeySources,
+    /// The answers to differences.
+    pub policy: &'a Policy,
+    /// Whether to copy the YAML first, beside it.
+    pub backup: bool,
+    /// Who is recorded.
+    pub actor: &'a str,
+}
+
+/// Migrates with defaults: the YAML is copied, validated, written, verified. A second call writes nothing.
+pub fn migrate_config(yaml: &Path, db: &Path) -> Result<MigrationResult, GuideError> {
+    let source = SourceSpec::File(yaml.to_owned());
+    let options = MigrationOptions {
+        source: &source,
+        db,
+        keys: &key_sources(),
+        policy: &Policy::default(),
+        backup: true,
+        actor: "oxide-operator",
+    };
+    migrate(source::read(&source)?, &options)
+}
+
+/// Migrates a source that was read already.
+pub fn migrate(snapshot: SourceSnapshot, options: &MigrationOptions<'_>) -> Result<MigrationResult, GuideError> {
+    let now = local_time();
+    let mut store = Store::at(options.db, Access::Write, options.keys)?;
+    let pass = Pass {
+        mode: Mode::Apply,
+        policy: options.policy,
+        actor: options.actor,
+        reason: "migrate",
+        expected: None,
+        retention: Retention::default(),
+        source_copy: options.backup.then(|| backup_path(options.source.path(), &now)),
+    };
+    let folder = options.source.folder().to_owned();
+    let secrets = move |keys: Arc<KeyRing>| -> Box<dyn ResolveSecrets + Sync> {
+        Box::new(Secrets::new(&folder, Box::new(move |token: &str| keys.open_token(token))))
+    };
+    let passed = sync_once(&Input { source: &snapshot, known: None, secrets: &secrets }, &mut store, &pass);
+    let (report, desired) = (passed.report, passed.desired);
+    let configuration = desired.as_ref().map(|desired| desired.configuration());
+    let declared = |section| configuration.map_or(0, |configuration| configuration.count(section));
+    let done = matches!(report.outcome, Outcome::InSync | Outcome::Applied);
+    Ok(MigrationResult {
+        status: if done { "success" } else { "error" },
+        services_migrated: declared(Section::Services),
+        routing_rules_migrated: declared(Section::RoutingRules),
+        execution_settings: if declared(Section::Execution) > 0 { "migrated" } else { "not declared" },
+        backup_path: report.source_copy.clone(),
+        migrated_at: now.strftime("%Y-%m-%dT%H:%M:%S%.6f").to_string(),
+        desired,
+        report,
+    })
+}
+
+/// `default.yaml.backup.YYYYMMDD_HHMMSS` beside the YAML, in local time; the guide's name.
+fn backup_path(yaml: &Path, now: &jiff::ZonedDateTime) -> PathBuf {
+    let stem = yaml.with_extension("");
+    let name = format!("{}.yaml.backup.{}", stem.display(), now.strftime("%Y%m%d_%H%M%S"));
+    let free = (1..).map(|number| PathBuf::from(format!("{name}_{number}"))).find(|path| !path.exists());
+    let path = PathBuf::from(name);
+    if path.exists() { free.unwrap_or(path) } else { path }
+}
+
+fn local_time() -> jiff::ZonedDateTime {
+    let now = jiff::Timestamp::try_from(SystemTime::now()).unwrap_or_default();
+    now.to_zoned_datetime(jiff::tz::TimeZone::system())
+}
+
+/// The configuration that the orchestrator would load.
+#[derive(Debug)]
+pub struct LoadedConfig {
+    /// The managed sections.
+    pub configuration: Configuration,
+    /// The sections without a table.
+    pub carried: Carried,
+    /// Where it came from.
+    pub backend: Backend,
+}
+
+/// Where a configuration came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// The database.
+    Database,
+    /// The YAML, because the database cannot be used.
+    Yaml(Fallback),
+}
+
+/// Why the orchestrator would fall back to the YAML.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fallback {
+    /// There is no database file.
+    Missing,
+    /// It has no service and no rule.
+    Empty,
+    /// It is corrupt, locked or cannot be opened; with SQLite's words.
+    Unusable(String),
+    /// A stored API key does not decrypt with the key that the orchestrator would use.
+    Undecryptable(usize),
+    /// The orchestrator's own checks refuse what is in it.
+    Invalid(String),
+}
+
+impl std::fmt::Display for Fallback {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Missing => f.write_str("the database does not exist"),
+            Self::Empty => f.write_str("the database has no services and no rules"),
+            Self::Unusable(why) => write!(f, "the database cannot be used: {why}"),
+            Self::Undecryptable(count) => {
+                write!(f, "{count} stored API keys do not decrypt with the key the orchestrator would use")
+            }
+            Self::Invalid(why) => write!(f, "the orchestrator refuses what is in the database: {why}"),
+        }
+    }
+}
+
+impl LoadedConfig {
+    /// Returns the ids of the enabled services, in order.
+    pub fn enabled_services(&self) -> Vec<&str> {
+        let enabled = Section::Services.field("enabled").unwrap_or(crate::model::FieldId(0));
+        let services = self.configuration.section(Section::Services).into_iter().flatten();
+        services
+            .filter(|(_, service)| service.get(enabled) != Some(&Value::Flag(false)))
+            .map(|(id, _)| &**id)
+            .collect()
+    }
+}
+
+/// Loads the configuration by the orchestrator's rule: the database when it has services or rules and can be
+/// read to the last token, else the YAML.
+pub fn load_config(yaml: &Path, db: &Path) -> Result<LoadedConfig, GuideError> {
+    load(&SourceSpec::File(yaml.to_owned()), db, &key_sources())
+}
+
+/// [`load_config`] with a source and keys of the caller's choice.
+pub fn load(source: &SourceSpec, db: &Path, keys: &KeySources) -> Result<LoadedConfig, GuideError> {
+    let why = match from_database(db, keys) {
+        Ok(Ok(snapshot)) => {
+            let carried = if snapshot.base.met {
+                snapshot.carried
+            } else {
+                // They are in no table: the orchestrator takes its defaults, we know better from the YAML.
+                from_yaml(source, keys, db).map(|desired| desired.carried().clone()).unwrap_or_default()
+            };
+            return Ok(LoadedConfig { configuration: snapshot.live, carried, backend: Backend::Database });
+        }
+        Ok(Err(why)) => why,
+        Err(error) => Fallback::Unusable(error.to_string()),
+    };
+    let desired = from_yaml(source, keys, db)?;
+    Ok(LoadedConfig {
+        configuration: desired.configuration().clone(),
+        carried: desired.carried().clone(),
+        backend: Backend::Yaml(why),
+    })
+}
+
+fn from_database(db: &Path, keys: &KeySources) -> Result<Result<StoreSnapshot, Fallback>, StoreError> {
+    // The orchestrator knows one key only.
+    let present = KeySources { retired: Vec::new(), ..keys.clone() };
+    let mut store = Store::at(db, Access::Read, &present)?;
+    if !store.exists() {
+        return Ok(Err(Fallback::Missing));
+    }
+    let snapshot = store.read()?;
+    let (services, rules) = (snapshot.live.count(Section::Services), snapshot.live.count(Section::RoutingRules));
+    Ok(if services + snapshot.remote_services.len() + rules == 0 {
+        Err(Fallback::Empty)
+    } else if snapshot.undecryptable > 0 {
+        Err(Fallback::Undecryptable(snapshot.undecryptable))
+    } else if let Some(fault) = plan::faults(&snapshot.live).into_iter().next() {
+        Err(Fallback::Invalid(format!("{}: {}", fault.path.unwrap_or_default(), fault.message)))
+    } else if services == 0 {
+        Err(Fallback::Invalid("it has rules and no service of this machine".into()))
+    } else {
+        Ok(snapshot)
+    })
+}
+
+fn from_yaml(source: &SourceSpec, keys: &KeySources, db: &Path) -> Result<DesiredConfig, GuideError> {
+    let snapshot = source::read(source)?;
+    let ring = Arc::new(KeyRing::find(keys, db.parent().unwrap_or(Path::new(".")))?);
+    let opener = Arc::clone(&ring);
+    let secrets = Secrets::new(source.folder(), Box::new(move |token: &str| opener.open_token(token)));
+    desired::read(&snapshot, &secrets, ring.fingerprinter()).map_err(GuideError::Invalid)
+}
+
+fn key_sources() -> KeySources {
+    let key = std::env::var(KEY_VARIABLE).ok().filter(|key| !key.is_empty());
+    KeySources { environment: key.map(KeyText::new), ..KeySources::default() }
+}

@@ -1,0 +1,124 @@
+//! What is wrong with an input: where, what, and what to do about it.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// One thing found in an input. All findings of an input are reported together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Whether it stops everything or is only worth knowing.
+    pub severity: Severity,
+    /// The configuration path it is about, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// What is wrong; lower case, no full stop, never holds a secret.
+    pub message: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suggestion: Option<String>,
+    /// Where it stands in the source.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub location: Option<Location>,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The input is refused: nothing is written.
+    Error,
+    /// The input is used; this deserves attention.
+    Warning,
+}
+
+/// A place in a source file, with its line masked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Location {
+    /// The file as the user named it.
+    pub file: String,
+    /// 1-based.
+    pub line: usize,
+    /// 1-based, in characters.
+    pub column: usize,
+    /// The line's text; a secret in it is masked.
+    pub text: String,
+    /// How many characters to underline.
+    pub length: usize,
+}
+
+impl Finding {
+    /// Returns an error that stops everything.
+    pub fn error(message: impl Into<String>) -> Self {
+        Self { severity: Severity::Error, path: None, message: message.into(), suggestion: None, location: None }
+    }
+
+    /// Returns a warning.
+    pub fn warning(message: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(message) }
+    }
+
+    /// Names the configuration path.
+    #[must_use]
+    pub fn at_path(mut self, path: impl fmt::Display) -> Self {
+        self.path = Some(path.to_string());
+        self
+    }
+
+    /// Says what to do.
+    #[must_use]
+    pub fn suggest(mut self, suggestion: impl Into<String>) -> Self {
+        self.suggestion = Some(suggestion.into());
+        self
+    }
+}
+
+/// The form people read: message, place, the line with the text underlined, suggestion.
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let severity = match self.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        match &self.path {
+            Some(path) => write!(f, "{severity}: {path}: {}", self.message)?,
+            None => write!(f, "{severity}: {}", self.message)?,
+        }
+        if let Some(at) = &self.location {
+            let gutter = at.line.to_string().len();
+            write!(f, "\n{:gutter$}--> {}:{}:{}", "", at.file, at.line, at.column)?;
+            write!(f, "\n{:gutter$} |\n{} | {}", "", at.line, at.text)?;
+            write!(f, "\n{:gutter$} | {:indent$}{}", "", "", "^".repeat(at.length.max(1)), indent = at.column - 1)?;
+        }
+        match &self.suggestion {
+            Some(suggestion) => write!(f, "\n  help: {suggestion}"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_underlines_the_offending_text() {
+        let mut finding = Finding::error("unknown field `base_ulr`")
+            .at_path("services.a.base_ulr")
+            .suggest("did you mean `base_url`?");
+        finding.location = Some(Location {
+            file: "default.yaml".into(),
+            line: 12,
+            column: 5,
+            text: "    base_ulr: http://x".into(),
+            length: 8,
+        });
+        let expected = "error: services.a.base_ulr: unknown field `base_ulr`
+  --> default.yaml:12:5
+   |
+12 |     base_ulr: http://x
+   |     ^^^^^^^^
+  help: did you mean `base_url`?";
+        assert_eq!(finding.to_string(), expected);
+    }
+}

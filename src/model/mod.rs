@@ -1,0 +1,25 @@
+//! The words of the domain: sections, fields, values, paths, secrets, findings.
+//!
+//! Everything here is plain data. Nothing in this module reads a file, a clock, the environment or a
+//! random source, and nothing in it can print a secret.
+
+mod configuration;
+mod field;
+mod finding;
+mod path;
+mod policy;
+mod secret;
+mod snapshot;
+mod value;
+
+pub use configuration::{Configuration, Object, Objects};
+pub use field::{FieldDefault, FieldId, FieldSpec, Kind, Section};
+pub use finding::{Finding, Location, Severity};
+pub use path::ConfigPath;
+pub use policy::{OnConflict, OnDrift, Policy, Prune};
+pub use secret::{Fingerprint, Fingerprinter, Secret, SecretReference, SecretText};
+pub use snapshot::{
+    Base, BaseObject, Carried, CarriedSection, Held, MissingSchema, SourceDigest, SourceDocument, SourceSnapshot,
+    StoreFingerprint, StoreSnapshot,
+};
+pub use value::{Shown, Value, canonical_json, parse_canonical};

@@ -1,0 +1,301 @@
+//! The decisions: what one pass would write, and what it leaves alone and why.
+//!
+//! A pure function of the declared configuration, the store's rows, the base and the policy. Execution
+//! (`store::apply`) decides nothing; what is not in a [`Plan`] does not happen.
+
+mod display;
+mod object;
+mod result;
+mod three_way;
+
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+
+use crate::model::{
+    BaseObject, Carried, ConfigPath, FieldId, Finding, Object, Section, Shown, SourceDigest, StoreFingerprint, Value,
+};
+pub use display::{Colour, findings_text};
+pub use result::faults;
+pub use three_way::plan;
+
+/// What one pass would do. Empty means in sync: nothing to write and nothing left alone.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// Tables and columns to create first.
+    pub schema: Vec<SchemaStep>,
+    /// What to write, in order: services before the rules that name them, deletions the other way round.
+    pub steps: Vec<Step>,
+    /// Every difference that stays, and why.
+    pub left_alone: Vec<LeftAlone>,
+    /// What to record as agreed, once the steps are done. Never a reason to back up or to write history.
+    pub base: Vec<BaseUpdate>,
+    /// The carried sections to record, when they differ from the recorded ones.
+    pub carried: Option<Carried>,
+    /// Why nothing may be written: the state that would result is not one the orchestrator accepts.
+    pub refused: Vec<Finding>,
+    /// How many declared fields were compared and equal.
+    pub in_sync: usize,
+    /// Whether this is the first time we meet this store.
+    pub first_meeting: bool,
+    /// The source that was planned for.
+    pub source: Option<SourceDigest>,
+    /// The rows that were planned on.
+    pub store: StoreFingerprint,
+}
+
+impl Plan {
+    /// Whether a pass would write nothing at all, not even its own bookkeeping.
+    pub fn is_noop(&self) -> bool {
+        !self.changes_store() && self.base.is_empty() && self.carried.is_none() && !self.first_meeting
+    }
+
+    /// Whether a pass would change the orchestrator's rows or tables.
+    pub fn changes_store(&self) -> bool {
+        !self.steps.is_empty() || !self.schema.is_empty()
+    }
+
+    /// Whether both sides say the same: nothing to write, no difference left.
+    pub fn is_in_sync(&self) -> bool {
+        self.steps.is_empty() && self.refused.is_empty() && !self.leaves_differences()
+    }
+
+    /// Whether differences stay even when every step is done.
+    pub fn leaves_differences(&self) -> bool {
+        self.left_alone.iter().any(LeftAlone::is_difference)
+    }
+
+    /// Whether some value could not be compared.
+    pub fn is_incomplete(&self) -> bool {
+        self.left_alone.iter().any(|left| left.class == Class::Unknown)
+    }
+
+    /// Whether a conflict waits for somebody's choice.
+    pub fn has_held_conflict(&self) -> bool {
+        self.left_alone.iter().any(|left| {
+            matches!(left.reason, Reason::ConflictHeld | Reason::AdoptionHeld | Reason::RemovedButEdited)
+        })
+    }
+
+    /// Whether deletions were more than the limit allows.
+    pub fn is_guarded(&self) -> bool {
+        self.left_alone.iter().any(|left| matches!(left.reason, Reason::PruneGuard { .. }))
+    }
+}
+
+/// A change to the database's structure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase", tag = "op")]
+pub enum SchemaStep {
+    /// Create whatever the orchestrator's schema has and this database lacks.
+    CreateTables,
+    /// Add a column that this older database lacks and a step needs.
+    AddColumn {
+        /// The table's section.
+        section: Section,
+        /// The field that the column holds.
+        #[serde(skip)]
+        field: FieldId,
+    },
+}
+
+/// A change to one row.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Insert an object that the source declares and the store lacks.
+    Create {
+        /// The object's section.
+        section: Section,
+        /// The object's id.
+        id: Box<str>,
+        /// The declared fields; what is absent takes the orchestrator's default.
+        object: Arc<Object>,
+        /// Why.
+        class: Class,
+    },
+    /// Change fields of a row that is there.
+    Update {
+        /// The object's section.
+        section: Section,
+        /// The object's id.
+        id: Box<str>,
+        /// At least one, in table order.
+        changes: Vec<Change>,
+    },
+    /// Delete a row.
+    Delete {
+        /// The object's section.
+        section: Section,
+        /// The object's id.
+        id: Box<str>,
+    },
+}
+
+impl Step {
+    /// The object's section and id.
+    pub fn target(&self) -> (Section, &str) {
+        match self {
+            Self::Create { section, id, .. } | Self::Update { section, id, .. } | Self::Delete { section, id } => {
+                (*section, id)
+            }
+        }
+    }
+
+    /// `create`, `update` or `delete`.
+    pub fn op(&self) -> &'static str {
+        match self {
+            Self::Create { .. } => "create",
+            Self::Update { .. } => "update",
+            Self::Delete { .. } => "delete",
+        }
+    }
+}
+
+/// One field to write.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The field.
+    pub field: FieldId,
+    /// What the row holds.
+    pub old: Value,
+    /// What it will hold.
+    pub new: Value,
+    /// Why: the source moved, or the policy answers drift or conflict with the source's value.
+    pub class: Class,
+}
+
+/// How the three sides of a value stand to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Class {
+    /// The source moved.
+    Pending,
+    /// The database moved.
+    Drift,
+    /// Both moved apart, or differed when we met.
+    Conflict,
+    /// Set in the database, not mentioned by the source.
+    Undeclared,
+    /// An object in the database that we do not own.
+    Extra,
+    /// One side cannot be read. Never counted as in sync.
+    Unknown,
+}
+
+impl Class {
+    /// All classes, in the order of their urgency for a reader.
+    pub const ALL: [Self; 6] =
+        [Self::Unknown, Self::Conflict, Self::Drift, Self::Pending, Self::Extra, Self::Undeclared];
+
+    /// The word used everywhere.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Drift => "drift",
+            Self::Conflict => "conflict",
+            Self::Undeclared => "undeclared",
+            Self::Extra => "extra",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// A difference that stays, with all three sides.
+#[derive(Clone, Debug, Serialize)]
+pub struct LeftAlone {
+    /// Where.
+    pub path: ConfigPath,
+    /// What it is.
+    pub class: Class,
+    /// Why it stays.
+    pub reason: Reason,
+    /// What both sides last agreed on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<Shown>,
+    /// What the source says.
+    #[serde(rename = "source", skip_serializing_if = "Option::is_none")]
+    pub desired: Option<Shown>,
+    /// What the database holds.
+    #[serde(rename = "database", skip_serializing_if = "Option::is_none")]
+    pub live: Option<Shown>,
+}
+
+impl LeftAlone {
+    /// Whether source and database say different things here. What only one side mentions is no difference.
+    pub fn is_difference(&self) -> bool {
+        !matches!(self.class, Class::Undeclared | Class::Extra)
+    }
+}
+
+/// Why a difference stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Edited in the database; policy `onDrift: keep`.
+    DriftKept,
+    /// Deleted in the database; policy `onDrift: keep`.
+    DeletionKept,
+    /// Both sides moved; policy `onConflict: hold`.
+    ConflictHeld,
+    /// Differed when we met; policy `onConflict: hold`.
+    AdoptionHeld,
+    /// Both sides moved; policy `onConflict: database`.
+    DatabaseWins,
+    /// The source no longer declares it; policy `prune: never`.
+    PruneNever,
+    /// The source no longer declares it, and somebody edited it.
+    RemovedButEdited,
+    /// More deletions than a pass may make without confirmation.
+    PruneGuard {
+        /// How many objects the source no longer declares.
+        wanted: usize,
+        /// How many a pass may delete.
+        allowed: usize,
+    },
+    /// A rule that stays still names it.
+    StillNamed(Box<str>),
+    /// The source does not mention the field.
+    NotDeclared,
+    /// The source never declared the object.
+    NotOurs,
+    /// A side cannot be read, and why.
+    Unreadable(&'static str),
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::DriftKept => f.write_str("edited in the database; kept (onDrift: keep)"),
+            Self::DeletionKept => f.write_str("deleted in the database; stays deleted (onDrift: keep)"),
+            Self::ConflictHeld => f.write_str("edited on both sides; held until you choose (onConflict: hold)"),
+            Self::AdoptionHeld => f.write_str("differed when this store was first met; held until you choose"),
+            Self::DatabaseWins => f.write_str("edited on both sides; the database wins (onConflict: database)"),
+            Self::PruneNever => f.write_str("no longer in the source; stays (prune: never)"),
+            Self::RemovedButEdited => f.write_str("no longer in the source, but edited in the database; held"),
+            Self::PruneGuard { wanted, allowed } => write!(
+                f,
+                "{wanted} deletions are more than the {allowed} allowed at once; confirm with --confirm-prune {wanted}"
+            ),
+            Self::StillNamed(rule) => write!(f, "still named by routing rule {rule}"),
+            Self::NotDeclared => f.write_str("set in the database, not mentioned in the source"),
+            Self::NotOurs => f.write_str("added in the database; never declared by the source"),
+            Self::Unreadable(why) => f.write_str(why),
+        }
+    }
+}
+
+impl Serialize for Reason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// What to record for one object; `None` forgets it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseUpdate {
+    /// The object's section.
+    pub section: Section,
+    /// The object's id.
+    pub id: Box<str>,
+    /// The new record.
+    pub record: Option<BaseObject>,
+}

@@ -1,0 +1,236 @@
+//! The three-way merge over all objects.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+
+use super::object::{self, Sides};
+use super::{BaseUpdate, Class, LeftAlone, Plan, Reason, SchemaStep, Step, result};
+use crate::desired::DesiredConfig;
+use crate::model::{
+    BaseObject, ConfigPath, Held, Object, OnConflict, OnDrift, Policy, Prune, Section, StoreSnapshot, Value,
+    canonical_json,
+};
+
+/// The share of the owned objects that one pass may delete without confirmation, as a divisor: 20 %.
+const PRUNE_DIVISOR: usize = 5;
+
+/// Decides what one pass does.
+///
+/// # Guarantees
+/// - The same arguments give the same plan, in the same order.
+/// - Nothing that the base does not own is ever deleted; rows of other machines never appear.
+/// - A plan with `refused` findings is not to be applied; its steps are there to be shown.
+pub fn plan(desired: &DesiredConfig, store: &StoreSnapshot, policy: &Policy) -> Plan {
+    let mut planner = Planner {
+        desired,
+        store,
+        policy,
+        adopting: !store.base.met && !store.is_untouched(),
+        plan: Plan {
+            first_meeting: !store.base.met,
+            source: Some(desired.digest().clone()),
+            store: store.fingerprint,
+            ..Plan::default()
+        },
+        deletions: Vec::new(),
+    };
+    for section in Section::ALL {
+        planner.section(section);
+    }
+    planner.prune();
+    planner.finish()
+}
+
+struct Planner<'a> {
+    desired: &'a DesiredConfig,
+    store: &'a StoreSnapshot,
+    policy: &'a Policy,
+    adopting: bool,
+    plan: Plan,
+    deletions: Vec<(Section, &'a str)>,
+}
+
+impl<'a> Planner<'a> {
+    fn section(&mut self, section: Section) {
+        let Some(declared) = self.desired.configuration().section(section) else { return };
+        for (id, desired) in declared {
+            match self.store.live.get(section, id) {
+                Some(live) => self.on_both_sides(section, id, desired, live),
+                None => self.only_declared(section, id, desired),
+            }
+        }
+        for (id, live) in self.store.live.section(section).into_iter().flatten() {
+            if section != Section::Execution && !declared.contains_key(id) {
+                self.only_live(section, id, live);
+            }
+        }
+        self.forget_what_is_gone(section);
+    }
+
+    fn on_both_sides(&mut self, section: Section, id: &str, desired: &Object, live: &Object) {
+        let base = self.store.base.get(section, id);
+        if base.is_some_and(|base| equal_and_recorded(section, desired, live, base)) {
+            self.plan.in_sync += desired.len();
+            return;
+        }
+        let outcome =
+            object::compare(&Sides { section, id, desired, live, base, adopting: self.adopting }, self.policy);
+        self.plan.in_sync += outcome.in_sync;
+        self.plan.left_alone.extend(outcome.left_alone);
+        if !outcome.changes.is_empty() {
+            self.plan.steps.push(Step::Update { section, id: id.into(), changes: outcome.changes });
+        }
+        self.record(section, id, Some(outcome.record));
+    }
+
+    fn only_declared(&mut self, section: Section, id: &str, desired: &Arc<Object>) {
+        let base = self.store.base.get(section, id);
+        let (class, kept) = match base {
+            Some(base) if base.is_owned() => (
+                Class::Drift,
+                (self.policy.on_drift == OnDrift::Keep).then_some((Reason::DeletionKept, base.clone())),
+            ),
+            held if held.is_some() || self.adopting => {
+                let record = BaseObject { held: Held::Absent, ..BaseObject::default() };
+                let reason = match self.policy.on_conflict {
+                    OnConflict::Source => None,
+                    OnConflict::Hold => Some(Reason::AdoptionHeld),
+                    OnConflict::Database => Some(Reason::DatabaseWins),
+                };
+                (Class::Conflict, reason.map(|reason| (reason, record)))
+            }
+            _ => (Class::Pending, None),
+        };
+        if let Some((reason, record)) = kept {
+            let path = ConfigPath::object(section, id);
+            self.plan.left_alone.push(LeftAlone { path, class, reason, base: None, desired: None, live: None });
+            return self.record(section, id, Some(record));
+        }
+        self.plan.steps.push(Step::Create { section, id: id.into(), object: Arc::clone(desired), class });
+        let agreed = canonical_json(section, desired).into();
+        self.record(section, id, Some(BaseObject { agreed, held: Held::Nothing }));
+    }
+
+    fn only_live(&mut self, section: Section, id: &'a str, live: &Object) {
+        let base = self.store.base.get(section, id).filter(|base| base.is_owned());
+        let Some(base) = base else {
+            return self.leave_object(section, id, Class::Extra, Reason::NotOurs);
+        };
+        let unchanged = base.fields(section).iter().all(|(field, agreed)| {
+            agreed.same(live.get(field).unwrap_or(&Value::Unset), section.spec(field).kind)
+        });
+        match (self.policy.prune, unchanged) {
+            (Prune::Never, _) => self.leave_object(section, id, Class::Pending, Reason::PruneNever),
+            (Prune::Owned, true) => self.deletions.push((section, id)),
+            (Prune::Owned, false) => self.leave_object(section, id, Class::Conflict, Reason::RemovedButEdited),
+        }
+    }
+
+    fn leave_object(&mut self, section: Section, id: &str, class: Class, reason: Reason) {
+        let path = ConfigPath::object(section, id);
+        self.plan.left_alone.push(LeftAlone { path, class, reason, base: None, desired: None, live: None });
+    }
+
+    /// Records of objects that neither side has any more.
+    fn forget_what_is_gone(&mut self, section: Section) {
+        let Some(records) = self.store.base.objects.get(&section) else { return };
+        let gone: BTreeSet<&str> = records
+            .keys()
+            .map(|id| &**id)
+            .filter(|id| self.store.live.get(section, id).is_none())
+            .filter(|id| self.desired.configuration().get(section, id).is_none())
+            .collect();
+        for id in gone {
+            self.record(section, id, None);
+        }
+    }
+
+    fn record(&mut self, section: Section, id: &str, record: Option<BaseObject>) {
+        if self.store.base.get(section, id) != record.as_ref() {
+            self.plan.base.push(BaseUpdate { section, id: id.into(), record });
+        }
+    }
+
+    /// Turns the objects to delete into steps, as far as the guards allow. Rules go before services.
+    fn prune(&mut self) {
+        let mut deletions = std::mem::take(&mut self.deletions);
+        let wanted = deletions.len();
+        if wanted == 0 {
+            return;
+        }
+        let owned = self.store.base.objects.values().flat_map(|records| records.values());
+        let owned = owned.filter(|record| record.is_owned()).count();
+        let allowed = (owned / PRUNE_DIVISOR).max(1).min(owned.saturating_sub(1));
+        if wanted > allowed && self.policy.confirm_prune != Some(wanted) {
+            for (section, id) in deletions {
+                self.leave_object(section, id, Class::Pending, Reason::PruneGuard { wanted, allowed });
+            }
+            return;
+        }
+        deletions.sort_by_key(|(section, _)| std::cmp::Reverse(*section));
+        let rules: HashSet<&str> = deletions
+            .iter()
+            .filter(|(section, _)| *section == Section::RoutingRules)
+            .map(|(_, id)| *id)
+            .collect();
+        let namers = result::rules_by_service(&self.store.live, &self.plan.steps, &rules);
+        for (section, id) in deletions {
+            if let (Section::Services, Some(rule)) = (section, namers.get(id)) {
+                let rule = rule.clone();
+                self.leave_object(section, id, Class::Pending, Reason::StillNamed(rule));
+                continue;
+            }
+            self.plan.steps.push(Step::Delete { section, id: id.into() });
+            self.record(section, id, None);
+        }
+    }
+
+    fn finish(mut self) -> Plan {
+        self.plan.schema = self.schema();
+        self.plan.refused = result::findings(self.store, &self.plan.steps);
+        if self.store.carried != *self.desired.carried() {
+            self.plan.carried = Some(self.desired.carried().clone());
+        }
+        self.plan.left_alone.sort_by(|one, two| one.path.cmp(&two.path));
+        self.plan
+    }
+
+    fn schema(&self) -> Vec<SchemaStep> {
+        let missing = &self.store.missing;
+        let mut steps = Vec::new();
+        if !missing.tables.is_empty() || (missing.others && !self.plan.steps.is_empty()) {
+            steps.push(SchemaStep::CreateTables);
+        }
+        let written: BTreeSet<_> = self.plan.steps.iter().flat_map(written_fields).collect();
+        let columns = missing.columns.intersection(&written);
+        steps.extend(columns.map(|(section, field)| SchemaStep::AddColumn { section: *section, field: *field }));
+        steps
+    }
+}
+
+/// Whether an object needs no look at its fields one by one: the everyday case.
+fn equal_and_recorded(section: Section, desired: &Object, live: &Object, base: &BaseObject) -> bool {
+    let equal = desired.iter().all(|(field, value)| {
+        value.same(live.get(field).unwrap_or(&Value::Unset), section.spec(field).kind)
+    });
+    let nothing_undeclared = || {
+        live.iter().all(|(field, value)| desired.get(field).is_some() || value.is_default(section.spec(field)))
+    };
+    equal
+        && base.held == Held::Nothing
+        && nothing_undeclared()
+        && *base.agreed == *canonical_json(section, desired)
+}
+
+fn written_fields(step: &Step) -> Vec<(Section, crate::model::FieldId)> {
+    let (section, _) = step.target();
+    match step {
+        Step::Create { object, .. } => object
+            .iter()
+            .filter(|(field, value)| !value.is_default(section.spec(*field)))
+            .map(|(field, _)| (section, field))
+            .collect(),
+        Step::Update { changes, .. } => changes.iter().map(|change| (section, change.field)).collect(),
+        Step::Delete { .. } => Vec::new(),
+    }
+}

@@ -1,0 +1,66 @@
+//! Defaults of our own settings, each with its unit and reason.
+
+use std::time::Duration;
+
+/// The source when none is named.
+pub const DEFAULT_SOURCE: &str = "file:config/default.yaml";
+
+/// The database when none is named, below the home folder: where the orchestrator keeps it.
+pub const DEFAULT_STORE: &str = ".oxide/config.db";
+
+/// Where `run` serves health and metrics when not told otherwise.
+pub const DEFAULT_HEALTH_ADDRESS: &str = "127.0.0.1:8461";
+
+/// Between two full comparisons when no event asks for one. Events do the work; this catches what they miss.
+pub const FULL_COMPARISON_EVERY: Duration = Duration::from_secs(300);
+
+/// The share by which that interval varies, so that many agents do not compare at the same moment.
+pub const FULL_COMPARISON_JITTER: f64 = 0.2;
+
+/// How long an in-place write must be quiet after the file was closed: a program that writes in two steps is
+/// not caught between them.
+pub const SETTLE_AFTER_CLOSE: Duration = Duration::from_millis(10);
+
+/// How long a file that is written and never closed must be quiet before it is read all the same.
+pub const SETTLE_WITHOUT_CLOSE: Duration = Duration::from_secs(2);
+
+/// When to look at the database again after an event, counted from it. The event comes before the commit is
+/// visible, and a change seen may be the previous one, so the ladder is always climbed to its end. Its last rungs
+/// are for disks that are slow to sync.
+pub const LADDER: &[Duration] = &[
+    Duration::ZERO,
+    Duration::from_micros(50),
+    Duration::from_micros(100),
+    Duration::from_micros(200),
+    Duration::from_micros(400),
+    Duration::from_micros(700),
+    Duration::from_millis(1),
+    Duration::from_micros(1_500),
+    Duration::from_millis(2),
+    Duration::from_millis(3),
+    Duration::from_millis(4),
+    Duration::from_millis(6),
+    Duration::from_millis(10),
+    Duration::from_millis(20),
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(200),
+    Duration::from_millis(300),
+    Duration::from_millis(1_000),
+    Duration::from_millis(5_000),
+];
+
+/// How often the database is looked at when its folder cannot be watched.
+pub const POLL_STORE_EVERY: Duration = Duration::from_millis(100);
+
+/// How often the source is looked at when its folder cannot be watched, or is not there.
+pub const POLL_SOURCE_EVERY: Duration = Duration::from_secs(1);
+
+/// How long after a failed pass the next one is tried: doubled each time, up to the limit.
+pub const RETRY_FIRST: Duration = Duration::from_millis(200);
+
+/// The longest time between two tries.
+pub const RETRY_LIMIT: Duration = Duration::from_secs(30);
+
+/// From which size on the write-ahead log is written back by us, when nobody else does it.
+pub const CHECKPOINT_WAL_BYTES: u64 = 4 << 20;

@@ -1,0 +1,34 @@
+//! Named points at which a test may kill the process, to prove that no moment is a bad one.
+
+/// The named points, in the order in which one migration passes them.
+pub const POINTS: &[&str] = &[
+    "key_written",
+    "store_created",
+    "backup_copied",
+    "backup_checked",
+    "backup_synced",
+    "backup_renamed",
+    "source_copied",
+    "transaction_begun",
+    "schema_written",
+    "step_written",
+    "steps_written",
+    "base_written",
+    "history_written",
+    "verified",
+    "committed",
+    "retention_done",
+];
+
+/// Kills the process here when `OXIDE_OPERATOR_CRASH_AT` names this point. Compiled into debug builds only.
+#[cfg(debug_assertions)]
+pub(crate) fn point(name: &str) {
+    debug_assert!(POINTS.contains(&name), "{name} is not in the list");
+    if std::env::var("OXIDE_OPERATOR_CRASH_AT").is_ok_and(|wanted| wanted == name) {
+        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    }
+}
+
+/// Nothing, in a release build.
+#[cfg(not(debug_assertions))]
+pub(crate) fn point(_name: &str) {}

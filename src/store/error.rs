@@ -1,0 +1,161 @@
+//! What can go wrong with a store, what it means, and what to do next.
+
+use std::path::PathBuf;
+
+use rusqlite::ErrorCode;
+use thiserror::Error;
+
+use crate::verify::Mismatch;
+
+/// Why the store could not be used.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// SQLite refused. `doing` says what we were about.
+    #[error("{doing} {path}: {source}", path = path.display())]
+    Sqlite {
+        /// What was being done: "open", "read", "write".
+        doing: &'static str,
+        /// The database.
+        path: PathBuf,
+        /// SQLite's own answer.
+        source: rusqlite::Error,
+    },
+    /// A file operation beside the database failed.
+    #[error("{doing} {path}", path = path.display())]
+    File {
+        /// What was being done.
+        doing: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// The database lies where SQLite's locks do not work.
+    #[error("{path} {why}", path = path.display())]
+    UnsafePlace {
+        /// The database.
+        path: PathBuf,
+        /// What is wrong with the place.
+        why: &'static str,
+    },
+    /// Not one token in the store decrypts.
+    #[error("none of the {tokens} API keys in the store decrypts with {key}: this is the wrong key")]
+    WrongKey {
+        /// How many tokens there are.
+        tokens: usize,
+        /// Where the key came from.
+        key: String,
+    },
+    /// The store holds tokens, or the source holds API keys, and there is no key.
+    #[error("no encryption key: OXIDE_ENCRYPTION_KEY is not set and {path} does not exist", path = path.display())]
+    NoKey {
+        /// Where the key file would be.
+        path: PathBuf,
+    },
+    /// A key is there and is not a Fernet key.
+    #[error("{origin} is not a Fernet key: {why}")]
+    BadKey {
+        /// Where the key came from.
+        origin: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The rows changed between planning and writing.
+    #[error("the database changed since the plan was made")]
+    Stale,
+    /// The database file was replaced, renamed or deleted while we had it open.
+    #[error("{path} was replaced or deleted while it was open", path = path.display())]
+    Moved {
+        /// The database.
+        path: PathBuf,
+    },
+    /// Rows read back inside the transaction were not what the plan promised. Nothing was written.
+    #[error("{} of the written rows read back differently; nothing was kept ({})", .0.len(), first(.0))]
+    Verification(Vec<Mismatch>),
+    /// The backup is not a faithful copy. Nothing was written.
+    #[error("the backup of {path} cannot be trusted: {why}", path = path.display())]
+    Backup {
+        /// The database.
+        path: PathBuf,
+        /// What is wrong with the copy.
+        why: String,
+    },
+}
+
+fn first(mismatches: &[Mismatch]) -> String {
+    mismatches.first().map(|mismatch| format!("{} {}", mismatch.path, mismatch.fault)).unwrap_or_default()
+}
+
+impl StoreError {
+    /// A word from a fixed set: label of metrics, reason of conditions.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Sqlite { source, .. } => match source.sqlite_error_code() {
+                Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed) => {
+                    "locked"
+                }
+                Some(ErrorCode::DiskFull) => "disk_full",
+                Some(ErrorCode::ReadOnly) => "read_only",
+                Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => "cannot_open",
+                Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => "corrupt",
+                _ => "sqlite",
+            },
+            Self::File { source, .. } if source.raw_os_error() == Some(NO_SPACE) => "disk_full",
+            Self::File { .. } => "file",
+            Self::UnsafePlace { .. } => "unsafe_place",
+            Self::WrongKey { .. } => "wrong_key",
+            Self::NoKey { .. } => "no_key",
+            Self::BadKey { .. } => "bad_key",
+            Self::Stale => "stale",
+            Self::Moved { .. } => "moved",
+            Self::Verification(_) => "verification",
+            Self::Backup { .. } => "backup",
+        }
+    }
+
+    /// Whether trying again, with nothing changed by a person, may succeed.
+    pub fn is_transient(&self) -> bool {
+        matches!(self.reason(), "locked" | "stale" | "moved" | "disk_full")
+    }
+
+    /// Whether SQLite cannot make sense of the file.
+    pub fn is_corruption(&self) -> bool {
+        self.reason() == "corrupt"
+    }
+
+    /// What the user can do next.
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self.reason() {
+            "locked" => "another process holds the database; see who with `lsof` on it, or wait and try again",
+            "disk_full" => "free some space; nothing was written",
+            "read_only" => "make the database and its folder writable for this user",
+            "cannot_open" => "check that the folder exists and this user may read and write in it",
+            "corrupt" => "`oxide-operator apply` moves it aside and restores the newest good backup",
+            "unsafe_place" => "put the database on a local disk and mount its folder, not the file",
+            "wrong_key" => "set OXIDE_ENCRYPTION_KEY to the key the store was written with, or pass it as --old-key-file",
+            "no_key" => "set OXIDE_ENCRYPTION_KEY, or put the key file back; without it the stored API keys are lost",
+            "bad_key" => "a Fernet key is 32 bytes as 44 characters of urlsafe base64",
+            _ => return None,
+        })
+    }
+}
+
+/// ENOSPC on Linux.
+const NO_SPACE: i32 = 28;
+
+/// Attaches what we were doing, and to which database, to SQLite's errors.
+pub(super) trait Doing<T> {
+    fn doing(self, doing: &'static str, path: &std::path::Path) -> Result<T, StoreError>;
+}
+
+impl<T> Doing<T> for rusqlite::Result<T> {
+    fn doing(self, doing: &'static str, path: &std::path::Path) -> Result<T, StoreError> {
+        self.map_err(|source| StoreError::Sqlite { doing, path: path.to_owned(), source })
+    }
+}
+
+impl<T> Doing<T> for std::io::Result<T> {
+    fn doing(self, doing: &'static str, path: &std::path::Path) -> Result<T, StoreError> {
+        self.map_err(|source| StoreError::File { doing, path: path.to_owned(), source })
+    }
+}

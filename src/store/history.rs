@@ -1,0 +1,255 @@
+//! Revisions: the state after a write, who made it, why, and from what.
+//!
+//! A snapshot goes into the orchestrator's `config_history`, with API keys as tokens. A large store's snapshot
+//! is cut into parts of [`PART_OBJECTS`] objects, kept by digest: a revision that changed one service adds one
+//! part, and the row in `config_history` lists the parts.
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Row, params};
+use serde_json::json;
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::read::Layout;
+use crate::model::{Carried, Kind, Section, SourceDigest};
+use crate::plan::{Plan, Step};
+
+/// How many objects one part holds.
+const PART_OBJECTS: usize = 512;
+
+/// How many revisions are kept.
+const KEPT_REVISIONS: i64 = 100;
+
+/// Who writes, why, and from what; recorded with the revision.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Who: a user name, or the program's.
+    pub actor: String,
+    /// Why, in a few words.
+    pub reason: String,
+    /// The source as the user named it.
+    pub source: String,
+    /// The source's digest.
+    pub source_digest: SourceDigest,
+    /// The carried sections of the source.
+    pub carried: Carried,
+}
+
+/// Gathers the state that a revision records, object by object.
+#[derive(Default)]
+pub(super) struct SnapshotWriter {
+    parts: Vec<(Section, Vec<String>)>,
+    open: String,
+    objects: usize,
+    section: Option<Section>,
+}
+
+impl SnapshotWriter {
+    /// Adds a row; its columns are laid out as `layout` says.
+    pub(super) fn add(&mut self, layout: &Layout, id: &str, row: &Row<'_>) -> rusqlite::Result<()> {
+        if self.section != Some(layout.section) {
+            self.close_part();
+            self.parts.push((layout.section, Vec::new()));
+            self.section = Some(layout.section);
+        }
+        if self.objects > 0 {
+            self.open.push(',');
+        }
+        if layout.section != Section::Execution {
+            push_string(&mut self.open, id);
+            self.open.push(':');
+        }
+        push_object(&mut self.open, layout, row)?;
+        self.objects += 1;
+        if self.objects == PART_OBJECTS {
+            self.close_part();
+        }
+        Ok(())
+    }
+
+    fn close_part(&mut self) {
+        if self.objects > 0
+            && let Some((_, parts)) = self.parts.last_mut()
+        {
+            parts.push(std::mem::take(&mut self.open));
+        }
+        self.objects = 0;
+    }
+
+    /// Returns the text for `config_history` and the parts it refers to.
+    fn finish(mut self) -> (String, Vec<(String, String)>) {
+        self.close_part();
+        if self.parts.iter().all(|(_, parts)| parts.len() <= 1) {
+            return (self.whole(), Vec::new());
+        }
+        let mut kept = Vec::new();
+        let mut listed = serde_json::Map::new();
+        for (section, parts) in self.parts {
+            let digests: Vec<String> = parts
+                .into_iter()
+                .map(|part| {
+                    let digest = format!("{:032x}", xxh3_128(part.as_bytes()));
+                    kept.push((digest.clone(), part));
+                    digest
+                })
+                .collect();
+            listed.insert(section.name().to_owned(), json!(digests));
+        }
+        (json!({"operator_snapshot_parts": listed}).to_string(), kept)
+    }
+
+    fn whole(&self) -> String {
+        let mut text = String::from("{");
+        for (section, parts) in &self.parts {
+            if text.len() > 1 {
+                text.push(',');
+            }
+            push_string(&mut text, section.name());
+            let objects = parts.first().map_or("", String::as_str);
+            match section {
+                Section::Execution => text.push_str(&format!(":{}", if objects.is_empty() { "{}" } else { objects })),
+                _ => text.push_str(&format!(":{{{objects}}}")),
+            }
+        }
+        text.push('}');
+        text
+    }
+}
+
+fn push_object(text: &mut String, layout: &Layout, row: &Row<'_>) -> rusqlite::Result<()> {
+    text.push('{');
+    let mut first = true;
+    for (position, field) in layout.fields.iter().enumerate() {
+        let spec = layout.section.spec(*field);
+        let raw = row.get_ref(3 + position)?;
+        if raw == ValueRef::Null {
+            continue;
+        }
+        if !first {
+            text.push(',');
+        }
+        first = false;
+        // A token under the name of the key would read as a plain key.
+        push_string(text, if spec.kind == Kind::Secret { spec.column } else { spec.name });
+        text.push(':');
+        match raw {
+            ValueRef::Integer(number) if spec.kind == Kind::Flag => {
+                text.push_str(if number == 0 { "false" } else { "true" });
+            }
+            ValueRef::Integer(number) => text.push_str(&number.to_string()),
+            ValueRef::Text(raw) if spec.kind.is_list() && is_json(raw) => text.push_str(&String::from_utf8_lossy(raw)),
+            ValueRef::Text(raw) => push_string(text, &String::from_utf8_lossy(raw)),
+            ValueRef::Real(number) => text.push_str(&json!(number).to_string()),
+            _ => text.push_str("null"),
+        }
+    }
+    text.push('}');
+    Ok(())
+}
+
+fn is_json(raw: &[u8]) -> bool {
+    raw == b"[]" || serde_json::from_slice::<serde::de::IgnoredAny>(raw).is_ok()
+}
+
+fn push_string(text: &mut String, value: &str) {
+    if value.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
+        text.push('"');
+        text.push_str(value);
+        text.push('"');
+    } else {
+        text.push_str(&json!(value).to_string());
+    }
+}
+
+/// Writes a revision; returns its number.
+pub(super) fn write(
+    conn: &Connection,
+    snapshot: SnapshotWriter,
+    plan: &Plan,
+    record: &Record,
+    backup: Option<&str>,
+    now: f64,
+) -> rusqlite::Result<i64> {
+    let (text, parts) = snapshot.finish();
+    let mut insert =
+        conn.prepare_cached("INSERT OR IGNORE INTO operator_snapshot_part (digest, objects) VALUES (?1, ?2)")?;
+    for (digest, objects) in &parts {
+        insert.execute(params![digest, objects])?;
+    }
+    let description = format!("oxide-operator: {}", record.reason);
+    conn.prepare_cached(
+        "INSERT INTO config_history (config_snapshot, change_description, created_at) VALUES (?1, ?2, ?3)",
+    )?
+    .execute(params![text, description, now])?;
+    let history_id = conn.last_insert_rowid();
+    let carried = serde_json::to_string(&record.carried).unwrap_or_default();
+    conn.prepare_cached(
+        "INSERT INTO operator_revision
+         (history_id, recorded_at, actor, reason, source, source_digest, backup, carried, summary, changes)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+    )?
+    .execute(params![
+        history_id,
+        now,
+        record.actor,
+        record.reason,
+        record.source,
+        record.source_digest.0,
+        backup,
+        carried,
+        plan.summary(),
+        journal(plan),
+    ])?;
+    let revision = conn.last_insert_rowid();
+    forget_old(conn, revision)?;
+    Ok(revision)
+}
+
+/// What was done, masked: created and deleted objects by path, changed fields with old and new.
+fn journal(plan: &Plan) -> String {
+    let paths = |wanted: &str| -> Vec<String> {
+        let steps = plan.steps.iter().filter(|step| step.op() == wanted);
+        steps.map(|step| crate::model::ConfigPath::object(step.target().0, step.target().1).to_string()).collect()
+    };
+    let updated: Vec<serde_json::Value> = plan
+        .steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::Update { section, id, changes } => Some((section, id, changes)),
+            _ => None,
+        })
+        .flat_map(|(section, id, changes)| {
+            changes.iter().map(move |change| {
+                json!({
+                    "path": crate::model::ConfigPath::field(*section, id, change.field),
+                    "old": change.old.shown(),
+                    "new": change.new.shown(),
+                    "class": change.class,
+                })
+            })
+        })
+        .collect();
+    json!({"created": paths("create"), "updated": updated, "deleted": paths("delete")}).to_string()
+}
+
+/// Drops revisions beyond the limit, their rows in `config_history`, and parts that nothing lists any more.
+/// Rows that the orchestrator wrote are never touched.
+fn forget_old(conn: &Connection, newest: i64) -> rusqlite::Result<()> {
+    let oldest_kept = newest - KEPT_REVISIONS;
+    let forgotten = conn
+        .prepare_cached(
+            "DELETE FROM config_history WHERE id IN (SELECT history_id FROM operator_revision WHERE id <= ?1)",
+        )?
+        .execute([oldest_kept])?;
+    if forgotten == 0 {
+        return Ok(());
+    }
+    conn.prepare_cached("DELETE FROM operator_revision WHERE id <= ?1")?.execute([oldest_kept])?;
+    conn.prepare_cached(
+        "DELETE FROM operator_snapshot_part WHERE NOT EXISTS (
+            SELECT 1 FROM config_history h JOIN operator_revision r ON r.history_id = h.id
+            WHERE h.config_snapshot LIKE '{\"operator_snapshot_parts\"%'
+              AND instr(h.config_snapshot, operator_snapshot_part.digest) > 0)",
+    )?
+    .execute([])?;
+    Ok(())
+}

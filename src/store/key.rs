@@ -1,0 +1,288 @@
+//! The encryption key: found as the orchestrator finds it, generated only when nothing depends on another one.
+//!
+//! Source: `_setup_encryption` in the orchestrator's `config_storage_sqlite.py`: `OXIDE_ENCRYPTION_KEY`, else
+//! `encryption.key` beside the database, else generated there. Ours is created 0600.
+
+use std::fmt;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use fernet::Fernet;
+use zeroize::Zeroizing;
+
+use super::StoreError;
+use super::error::Doing as _;
+use crate::model::{Fingerprinter, SecretText};
+
+/// The name of the key file beside the database.
+pub const KEY_FILE: &str = "encryption.key";
+
+/// The environment variable that holds the key.
+pub const KEY_VARIABLE: &str = "OXIDE_ENCRYPTION_KEY";
+
+/// A key file larger than this is not a key file, in bytes.
+const MAX_KEY_FILE_BYTES: u64 = 4096;
+
+/// A key as text, wiped when dropped.
+pub type KeyText = Zeroizing<String>;
+
+/// Where keys may come from. The shell fills it in; nothing here reads the environment.
+#[derive(Clone, Default)]
+pub struct KeySources {
+    /// The value of `OXIDE_ENCRYPTION_KEY`, when it is set and not empty.
+    pub environment: Option<KeyText>,
+    /// A key file that the user named, used instead of the one beside the database.
+    pub file: Option<PathBuf>,
+    /// Files with keys that may still be needed for reading.
+    pub retired: Vec<PathBuf>,
+}
+
+impl fmt::Debug for KeySources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeySources")
+            .field("environment", &self.environment.as_ref().map(|_| "••••"))
+            .field("file", &self.file)
+            .field("retired", &self.retired)
+            .finish()
+    }
+}
+
+/// The keys at hand: one for writing and reading, others for reading only.
+pub struct KeyRing {
+    present: Option<Key>,
+    retired: Vec<Fernet>,
+    fingerprinter: Fingerprinter,
+    file: PathBuf,
+}
+
+struct Key {
+    fernet: Fernet,
+    origin: String,
+}
+
+/// A decrypted token.
+pub(super) struct Opened {
+    pub(super) plain: SecretText,
+    /// Whether only a retired key opened it.
+    pub(super) by_retired_key: bool,
+}
+
+impl KeyRing {
+    /// Finds the keys for the database in `folder`.
+    ///
+    /// # Errors
+    /// A key that is there and is not a Fernet key, or a file that cannot be read. A missing key is no error
+    /// yet: a store without API keys needs none.
+    pub fn find(sources: &KeySources, folder: &Path) -> Result<Self, StoreError> {
+        let file = sources.file.clone().unwrap_or_else(|| folder.join(KEY_FILE));
+        let found = match &sources.environment {
+            Some(key) => Some((key.clone(), KEY_VARIABLE.to_owned())),
+            None => read_key_file(&file)?.map(|key| (key, file.display().to_string())),
+        };
+        let mut retired = Vec::new();
+        for path in &sources.retired {
+            let Some(key) = read_key_file(path)? else {
+                return Err(StoreError::NoKey { path: path.clone() });
+            };
+            retired.push(parse(&key, &path.display().to_string())?.0);
+        }
+        let mut ring = Self { present: None, retired, fingerprinter: ephemeral(), file };
+        if let Some((key, origin)) = found {
+            ring.adopt(&key, origin)?;
+        }
+        Ok(ring)
+    }
+
+    /// Whether there is a key to write with.
+    pub fn has_key(&self) -> bool {
+        self.present.is_some()
+    }
+
+    /// Where the present key came from, for messages.
+    pub fn origin(&self) -> String {
+        self.present.as_ref().map_or_else(|| "no key".to_owned(), |key| key.origin.clone())
+    }
+
+    /// Where the key file is, or would be.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// Makes fingerprints under the present key. Without one they are good for this process only.
+    pub fn fingerprinter(&self) -> &Fingerprinter {
+        &self.fingerprinter
+    }
+
+    /// Generates the key file, 0600, when there is no key. An existing file is never overwritten: if another
+    /// process made one meanwhile, its key is taken.
+    pub fn ensure(&mut self) -> Result<(), StoreError> {
+        if self.has_key() {
+            return Ok(());
+        }
+        let key = Zeroizing::new(Fernet::generate_key());
+        if let Some(folder) = self.file.parent() {
+            super::files::create_folder(folder)?;
+        }
+        let created = write_key_file(&self.file, &key).or_else(|error| match error {
+            StoreError::File { ref source, .. } if source.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+            error => Err(error),
+        });
+        created?;
+        let origin = self.file.display().to_string();
+        let key = read_key_file(&self.file)?.ok_or_else(|| StoreError::NoKey { path: self.file.clone() })?;
+        self.adopt(&key, origin)
+    }
+
+    /// Encrypts a secret under the present key.
+    pub(super) fn seal(&self, plain: &SecretText) -> Result<String, StoreError> {
+        self.seal_bytes(plain.expose().as_bytes())
+    }
+
+    pub(super) fn seal_bytes(&self, plain: &[u8]) -> Result<String, StoreError> {
+        let key = self.present.as_ref().ok_or_else(|| StoreError::NoKey { path: self.file.clone() })?;
+        Ok(key.fernet.encrypt(plain))
+    }
+
+    /// Decrypts a token with whichever key opens it.
+    pub(super) fn open(&self, token: &str) -> Option<Opened> {
+        // Python's decoder wants the padding and accepts both alphabets; the crate does neither.
+        if !token.len().is_multiple_of(4) {
+            return None;
+        }
+        let normalised =
+            if token.contains(['+', '/']) { Some(token.replace('+', "-").replace('/', "_")) } else { None };
+        let token = normalised.as_deref().unwrap_or(token);
+        let present = self.present.iter().map(|key| (&key.fernet, false));
+        let keys = present.chain(self.retired.iter().map(|key| (key, true)));
+        keys.into_iter().find_map(|(key, by_retired_key)| {
+            let plain = decrypt(key, token)?;
+            Some(Opened { plain: SecretText::new(String::from_utf8(plain).ok()?), by_retired_key })
+        })
+    }
+
+    /// Decrypts a token that a source carries.
+    pub fn open_token(&self, token: &str) -> Option<SecretText> {
+        self.open(token).map(|opened| opened.plain)
+    }
+
+    fn adopt(&mut self, key: &KeyText, origin: String) -> Result<(), StoreError> {
+        let (fernet, text) = parse(key, &origin)?;
+        self.fingerprinter = Fingerprinter::derived_from(text.as_bytes());
+        self.present = Some(Key { fernet, origin });
+        Ok(())
+    }
+}
+
+/// A token's age says nothing: the crate's own default refuses tokens of a clock that is a minute ahead, and
+/// Python's does not. `u64::MAX - 60` is the latest time the crate can add its allowance to.
+fn decrypt(key: &Fernet, token: &str) -> Option<Vec<u8>> {
+    key.decrypt_at_time(token, None, u64::MAX - 60).ok()
+}
+
+fn parse(key: &KeyText, origin: &str) -> Result<(Fernet, KeyText), StoreError> {
+    let bad = |why| StoreError::BadKey { origin: origin.to_owned(), why };
+    let text = Zeroizing::new(key.trim().replace('+', "-").replace('/', "_"));
+    if text.is_empty() {
+        return Err(bad("it is empty"));
+    }
+    if text.len() != 44 || !text.ends_with('=') {
+        return Err(bad("it is not 44 characters that end in ="));
+    }
+    let fernet = Fernet::new(&text).ok_or_else(|| bad("it does not decode to 32 bytes"))?;
+    Ok((fernet, text))
+}
+
+fn ephemeral() -> Fingerprinter {
+    Fingerprinter::derived_from(Zeroizing::new(Fernet::generate_key()).as_bytes())
+}
+
+fn read_key_file(path: &Path) -> Result<Option<KeyText>, StoreError> {
+    let metadata = match std::fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        metadata => metadata.doing("read the key file", path)?,
+    };
+    if !metadata.is_file() || metadata.len() > MAX_KEY_FILE_BYTES {
+        let why = "it is not a small regular file";
+        return Err(StoreError::BadKey { origin: path.display().to_string(), why });
+    }
+    let text = Zeroizing::new(std::fs::read(path).doing("read the key file", path)?);
+    match std::str::from_utf8(&text) {
+        Ok(text) => Ok(Some(Zeroizing::new(text.to_owned()))),
+        Err(_) => Err(StoreError::BadKey { origin: path.display().to_string(), why: "it is not text" }),
+    }
+}
+
+/// Writes a key file whole or not at all: a crash leaves no half key behind that would be taken for one.
+fn write_key_file(path: &Path, key: &KeyText) -> Result<(), StoreError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let temporary = folder.join(format!(".tmp-{KEY_FILE}-{}", std::process::id()));
+    let written = (|| {
+        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        file.write_all(key.as_bytes())?;
+        file.sync_all()?;
+        super::crash::point("key_written");
+        // Unlike rename, a hard link never replaces a key that another process has made meanwhile.
+        std::fs::hard_link(&temporary, path)?;
+        std::fs::File::open(folder)?.sync_all()
+    })();
+    let _ = std::fs::remove_file(&temporary);
+    written.doing("write the key file", path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The key and token of the Fernet specification's own test vectors.
+    const KEY: &str = "cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=";
+    const TOKEN: &str =
+        "gAAAAAAdwJ6wAAECAwQFBgcICQoLDA0ODy021cpGVWKZ_eEwCGM4BLLF_5CV9dOPmrhuVUPgJobwOz7JcbmrR64jVmpU4IwqDA==";
+
+    fn ring(key: &str) -> Result<KeyRing, StoreError> {
+        let sources = KeySources { environment: Some(Zeroizing::new(key.into())), ..KeySources::default() };
+        KeyRing::find(&sources, Path::new("/nonexistent"))
+    }
+
+    #[test]
+    fn the_specifications_token_opens_whatever_its_age() {
+        let opened = ring(KEY).expect("a key").open(TOKEN).expect("opens");
+        assert_eq!(opened.plain.expose(), "hello");
+    }
+
+    #[test]
+    fn a_key_may_end_in_a_newline_and_use_either_alphabet() {
+        assert!(ring(&format!("{KEY}\n")).expect("a key").open(TOKEN).is_some());
+        let standard = KEY.replace('-', "+").replace('_', "/");
+        assert!(ring(&standard).expect("a key").open(TOKEN).is_some());
+    }
+
+    #[test]
+    fn what_is_not_a_key_is_refused_without_being_shown() {
+        for key in ["", "short", &KEY[..43], &format!("{KEY}="), "!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!="] {
+            let error = ring(key).err().expect("not a key").to_string();
+            assert!(key.is_empty() || !error.contains(key), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_token_without_padding_is_refused_as_python_refuses_it() {
+        assert!(ring(KEY).expect("a key").open(TOKEN.trim_end_matches('=')).is_none());
+    }
+
+    #[test]
+    fn a_generated_key_is_private_and_kept() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut ring = KeyRing::find(&KeySources::default(), folder.path()).expect("no key yet");
+        assert!(!ring.has_key());
+        ring.ensure().expect("generated");
+        let sealed = ring.seal(&SecretText::new("x")).expect("sealed");
+        let mode = std::os::unix::fs::PermissionsExt::mode(
+            &std::fs::metadata(folder.path().join(KEY_FILE)).expect("there").permissions(),
+        );
+        assert_eq!(mode & 0o777, 0o600);
+        let again = KeyRing::find(&KeySources::default(), folder.path()).expect("found");
+        assert_eq!(again.open(&sealed).expect("opens").plain.expose(), "x");
+        assert_eq!(std::fs::read_dir(folder.path()).expect("readable").count(), 1);
+    }
+}

@@ -1,0 +1,372 @@
+//! The orchestrator's database: read in one moment, backed up, written in one transaction, verified.
+//!
+//! | file | its job |
+//! | --- | --- |
+//! | `open` | connections, and the places where none is opened |
+//! | `schema` | the orchestrator's tables and ours |
+//! | `rows` | columns to values and back |
+//! | `read` | everything of one moment, and its fingerprint |
+//! | `apply` | a plan into rows |
+//! | `history` | revisions |
+//! | `backup`, `quarantine` | copies, and what to do when the original is broken |
+//! | `key` | the encryption key |
+//! | `guide` | the methods that the migration guide promises |
+
+#![expect(clippy::disallowed_methods, reason = "the store touches the world")]
+
+mod apply;
+mod backup;
+pub mod crash;
+mod error;
+pub(crate) mod files;
+mod guide;
+mod history;
+mod key;
+mod open;
+mod quarantine;
+mod read;
+mod rows;
+mod schema;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use rusqlite::Connection;
+
+pub use apply::Sealed;
+pub use backup::{Backup, Retention, SourceCopy, folder_of, list as backups};
+pub use error::StoreError;
+use error::Doing as _;
+pub use history::Record;
+pub use key::{KEY_FILE, KEY_VARIABLE, KeyRing, KeySources, KeyText};
+pub use open::Access;
+pub use quarantine::Quarantined;
+
+use crate::model::{MissingSchema, Section, StoreFingerprint, StoreSnapshot};
+use crate::plan::Plan;
+use crate::verify::Verified;
+
+/// One database, its keys, and at most one connection for everything but backups.
+///
+/// A `Store` may exist before its database does: reading it then gives an empty [`StoreSnapshot`], and writing
+/// creates it.
+pub struct Store {
+    path: PathBuf,
+    access: Access,
+    keys: Arc<KeyRing>,
+    conn: Option<Connection>,
+    reader: Option<Connection>,
+    /// Whether this transaction fills a database that holds nothing yet.
+    fresh: bool,
+}
+
+/// What a transaction wrote, not yet committed.
+#[derive(Debug)]
+pub struct Applied {
+    /// The revision's number; none when only bookkeeping was written.
+    pub revision: Option<i64>,
+    /// Proof that the rows are as promised.
+    verified: Verified,
+}
+
+impl Store {
+    /// Prepares to use the database at `path`. Opens nothing but the key.
+    ///
+    /// # Errors
+    /// A key that is there and is not one, or a place where a database must not be opened.
+    pub fn at(path: &Path, access: Access, keys: &KeySources) -> Result<Self, StoreError> {
+        let path = open::resolved(path);
+        open::check_place(&path)?;
+        let keys = Arc::new(KeyRing::find(keys, path.parent().unwrap_or(Path::new(".")))?);
+        Ok(Self { path, access, keys, conn: None, reader: None, fresh: false })
+    }
+
+    /// The database, its folder resolved.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The keys at hand.
+    pub fn keys(&self) -> &Arc<KeyRing> {
+        &self.keys
+    }
+
+    /// Whether there is a database file.
+    pub fn exists(&self) -> bool {
+        self.path.exists()
+    }
+
+    /// Generates a key when there is none and none is needed for reading what is there.
+    ///
+    /// # Errors
+    /// [`StoreError::NoKey`] when the store holds tokens: a new key would make them unreadable for good.
+    pub fn ensure_key(&mut self, snapshot: &StoreSnapshot) -> Result<(), StoreError> {
+        if self.keys.has_key() {
+            return Ok(());
+        }
+        if snapshot.tokens > 0 {
+            return Err(StoreError::NoKey { path: self.keys.file().to_owned() });
+        }
+        let sources = KeySources::default();
+        let mut keys = KeyRing::find(&KeySources { file: Some(self.keys.file().to_owned()), ..sources }, &self.path)?;
+        keys.ensure()?;
+        self.keys = Arc::new(keys);
+        Ok(())
+    }
+
+    /// Looks for the key again, for a key that was mounted or changed since.
+    pub fn reload_keys(&mut self, sources: &KeySources) -> Result<(), StoreError> {
+        self.keys = Arc::new(KeyRing::find(sources, self.path.parent().unwrap_or(Path::new(".")))?);
+        Ok(())
+    }
+
+    /// Reads everything of one moment. A database that does not exist reads as empty.
+    pub fn read(&mut self) -> Result<StoreSnapshot, StoreError> {
+        if !self.is_open() && !self.exists() {
+            return Ok(absent());
+        }
+        self.connection()?;
+        self.in_read_transaction(|conn, keys| read::snapshot(conn, keys))
+    }
+
+    /// Reads just enough to know whether anything of interest changed.
+    pub fn fingerprint(&mut self) -> Result<StoreFingerprint, StoreError> {
+        if !self.is_open() && !self.exists() {
+            return Ok(StoreFingerprint::default());
+        }
+        self.connection()?;
+        self.in_read_transaction(|conn, _| read::fingerprint(conn))
+    }
+
+    /// Returns SQLite's counter of commits by others. It moves for every commit, of interest or not.
+    pub fn data_version(&mut self) -> Result<i64, StoreError> {
+        let path = self.path.clone();
+        let conn = self.connection()?;
+        conn.prepare_cached("PRAGMA data_version")
+            .and_then(|mut query| query.query_row([], |row| row.get(0)))
+            .doing("watch", &path)
+    }
+
+    /// Whether the file that is open is no longer the one at the path.
+    pub fn has_moved(&self) -> bool {
+        let Some(conn) = &self.conn else { return false };
+        let mut moved = 0;
+        let asked = conn.file_control(None::<&str>, rusqlite::FileControl::HasMoved(&mut moved));
+        asked.is_err() || moved != 0
+    }
+
+    /// Closes the connections; the next use opens the file that is then at the path.
+    pub fn close(&mut self) {
+        self.reader = None;
+        self.conn = None;
+    }
+
+    /// Copies the database as the plan saw it, and the source beside it. `None` when there is nothing to copy.
+    ///
+    /// # Errors
+    /// Any error means that there is no backup, and that nothing may be written.
+    pub fn back_up(
+        &mut self,
+        expected: StoreFingerprint,
+        source: SourceCopy<'_>,
+        now: SystemTime,
+    ) -> Result<Option<Backup>, StoreError> {
+        if !self.exists() || self.is_fresh()? {
+            return Ok(None);
+        }
+        if self.reader.is_none() {
+            self.reader = Some(open::connect_reader(&self.path)?);
+        }
+        let Some(reader) = &self.reader else { return Ok(None) };
+        backup::create(reader, &self.path, expected, &source, &self.keys, &stamp(now)).map(Some)
+    }
+
+    /// Encrypts what a plan will write, before any lock is taken.
+    pub fn seal(&self, plan: &Plan) -> Result<Sealed, StoreError> {
+        apply::seal(plan, &self.keys)
+    }
+
+    /// Takes the write lock, creating the database where there is none.
+    ///
+    /// # Errors
+    /// A database that stays locked for 3 s, or that was replaced under us.
+    pub fn begin(&mut self) -> Result<(), StoreError> {
+        if !self.is_open() && !self.exists() {
+            open::create(&self.path)?;
+        }
+        self.fresh = self.is_fresh()?;
+        let path = self.path.clone();
+        let fresh = self.fresh;
+        let conn = self.connection()?;
+        if !fresh {
+            ensure_wal(conn).doing("open", &path)?;
+        }
+        conn.execute_batch("BEGIN IMMEDIATE").doing("lock", &path)?;
+        crash::point("transaction_begun");
+        if self.has_moved() {
+            self.rollback();
+            return Err(StoreError::Moved { path });
+        }
+        Ok(())
+    }
+
+    /// Gives up what was written since [`begin`](Self::begin).
+    pub fn rollback(&mut self) {
+        if let Some(conn) = &self.conn
+            && !conn.is_autocommit()
+            && conn.execute_batch("ROLLBACK").is_err()
+        {
+            // A connection that cannot roll back is not to be trusted; closing it rolls back.
+            self.close();
+        }
+    }
+
+    /// Writes a plan into the open transaction, reads it back, and records the revision.
+    ///
+    /// # Errors
+    /// [`StoreError::Stale`] when the rows are not those the plan was made on. On any error the caller rolls
+    /// back, and the store is as it was.
+    pub fn apply(
+        &mut self,
+        plan: &Plan,
+        sealed: &Sealed,
+        record: &Record,
+        backup: Option<&Backup>,
+        now: SystemTime,
+    ) -> Result<Applied, StoreError> {
+        let path = self.path.clone();
+        let Some(conn) = &self.conn else { return Err(StoreError::Moved { path }) };
+        let planned_on_nothing = self.fresh && plan.store == StoreFingerprint::default();
+        if !planned_on_nothing && read::fingerprint(conn).doing("read", &path)? != plan.store {
+            return Err(StoreError::Stale);
+        }
+        let seconds = seconds(now);
+        apply::write_schema(conn, plan, seconds).doing("write", &path)?;
+        apply::write_steps(conn, plan, sealed, seconds).doing("write", &path)?;
+        apply::write_base(conn, plan).doing("write", &path)?;
+        if plan.steps.is_empty() {
+            let verified = crate::verify::Checker::default().finish(plan).map_err(StoreError::Verification)?;
+            return Ok(Applied { revision: None, verified });
+        }
+        let (checker, snapshot) = apply::read_back(conn, plan, &self.keys).doing("read back", &path)?;
+        let verified = checker.finish(plan).map_err(StoreError::Verification)?;
+        crash::point("verified");
+        let backup = backup.map(|backup| backup.path.display().to_string());
+        let revision =
+            history::write(conn, snapshot, plan, record, backup.as_deref(), seconds).doing("record", &path)?;
+        crash::point("history_written");
+        Ok(Applied { revision: Some(revision), verified })
+    }
+
+    /// Makes what was applied durable. Demands the proof that it was read back as promised.
+    ///
+    /// # Errors
+    /// Whatever SQLite says; then nothing was written. [`StoreError::Moved`] when the file at the path is no
+    /// longer the one that was written.
+    pub fn commit(&mut self, applied: &Applied) -> Result<usize, StoreError> {
+        let path = self.path.clone();
+        if self.has_moved() {
+            self.rollback();
+            return Err(StoreError::Moved { path });
+        }
+        let fresh = std::mem::take(&mut self.fresh);
+        let conn = self.connection()?;
+        conn.execute_batch("COMMIT").doing("commit", &path)?;
+        crash::point("committed");
+        if fresh {
+            // Filled before it is switched to WAL, a new database is written once instead of twice.
+            ensure_wal(conn).doing("open", &path)?;
+            files::sync_folder(path.parent().unwrap_or(Path::new(".")))?;
+        }
+        if self.has_moved() {
+            return Err(StoreError::Moved { path });
+        }
+        Ok(applied.verified.rows)
+    }
+
+    /// Deletes the backups that are no longer kept.
+    pub fn retain_backups(&self, retention: Retention, now: SystemTime) {
+        backup::retain(&self.path, retention, now);
+    }
+
+    /// Moves a database that SQLite cannot open aside and restores the newest good backup.
+    pub fn quarantine(&mut self, now: SystemTime) -> Result<Quarantined, StoreError> {
+        self.close();
+        quarantine::quarantine(&self.path, &self.keys, &stamp(now))
+    }
+
+    /// Writes the log back into the database when it has grown and nobody else does, without waiting for anyone.
+    pub fn checkpoint_when_large(&mut self, max_wal_bytes: u64) {
+        let wal = quarantine::with_suffix(&self.path, "-wal");
+        let large = std::fs::metadata(wal).is_ok_and(|metadata| metadata.len() > max_wal_bytes);
+        if let (true, Some(conn)) = (large, &self.conn) {
+            let _ = conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        self.conn.is_some()
+    }
+
+    fn connection(&mut self) -> Result<&Connection, StoreError> {
+        if self.conn.is_none() {
+            self.conn = Some(open::connect(&self.path, self.access)?);
+        }
+        self.conn.as_ref().ok_or_else(|| StoreError::Moved { path: self.path.clone() })
+    }
+
+    /// Whether the file holds nothing at all: just created, or left empty by somebody.
+    fn is_fresh(&mut self) -> Result<bool, StoreError> {
+        let path = self.path.clone();
+        let conn = self.connection()?;
+        let tables: i64 =
+            conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).doing("read", &path)?;
+        Ok(tables == 0)
+    }
+
+    fn in_read_transaction<T>(
+        &self,
+        read: impl Fn(&Connection, &KeyRing) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        let path = &self.path;
+        let Some(conn) = &self.conn else { return Err(StoreError::Moved { path: path.clone() }) };
+        if !conn.is_autocommit() {
+            return read(conn, &self.keys).doing("read", path);
+        }
+        conn.execute_batch("BEGIN").doing("read", path)?;
+        let result = read(conn, &self.keys).doing("read", path);
+        conn.execute_batch("COMMIT").doing("read", path)?;
+        result
+    }
+}
+
+/// What a database that does not exist reads as.
+fn absent() -> StoreSnapshot {
+    let mut snapshot = StoreSnapshot {
+        missing: MissingSchema { tables: Section::ALL.into(), others: true, ..MissingSchema::default() },
+        ..StoreSnapshot::default()
+    };
+    for section in Section::ALL {
+        *snapshot.live.section_mut(section) = Some(crate::model::Objects::new());
+    }
+    snapshot.live.execution = Some(read::default_execution());
+    snapshot
+}
+
+fn ensure_wal(conn: &Connection) -> rusqlite::Result<()> {
+    conn.query_row("PRAGMA journal_mode=WAL", [], |_| Ok(()))
+}
+
+/// Seconds since the epoch, as the orchestrator writes times.
+fn seconds(now: SystemTime) -> f64 {
+    now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+/// A moment as part of a file name: sorts by time, in UTC.
+fn stamp(now: SystemTime) -> String {
+    jiff::Timestamp::try_from(now).map_or_else(
+        |_| "unknown".to_owned(),
+        |now| now.strftime("%Y%m%dT%H%M%S%3fZ").to_string(),
+    )
+}

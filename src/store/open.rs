@@ -1,0 +1,131 @@
+//! Opening the database: only where SQLite's locks work, never in a way that drops them.
+//!
+//! Nothing here or elsewhere in the process opens the database, its `-wal` or its `-shm` with plain file calls
+//! once SQLite has it open. Looking at metadata is harmless.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::error::Doing as _;
+use super::{StoreError, crash, files};
+
+/// How often a busy database is asked again, and how long in all: 3 s. The orchestrator waits 5 s.
+const BUSY_STEP: Duration = Duration::from_micros(500);
+const BUSY_STEPS: i32 = 6_000;
+
+/// SQLite before 3.51.3 can lose commits when a checkpoint races one.
+/// Source: <https://www.sqlite.org/wal.html#walresetbug>.
+const OLDEST_SAFE_SQLITE: i32 = 3_051_003;
+
+/// Magic numbers of file systems on which WAL does not work between processes: NFS, SMB, CIFS, 9p, FUSE, AFS.
+/// Source: `statfs(2)`; <https://www.sqlite.org/wal.html>: all processes must be on the same host.
+const NETWORK_FILE_SYSTEMS: [u64; 7] =
+    [0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42, 0x0102_1997, 0x6573_5546, 0x5346_414f];
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Reading only: nothing is written anywhere.
+    Read,
+    /// Reading and writing.
+    Write,
+}
+
+/// Refuses places where two processes could both believe they hold the lock.
+pub(super) fn check_place(path: &Path) -> Result<(), StoreError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let refuse = |why| Err(StoreError::UnsafePlace { path: path.to_owned(), why });
+    if let Ok(fs) = rustix::fs::statfs(folder)
+        && NETWORK_FILE_SYSTEMS.contains(&u64::try_from(fs.f_type).unwrap_or_default())
+    {
+        return refuse("lies on a network or user-space file system, where SQLite's locks do not work");
+    }
+    if let (Ok(file), Ok(around)) = (std::fs::metadata(path), std::fs::metadata(folder))
+        && file.dev() != around.dev()
+    {
+        return refuse("is a mount of a single file: its -wal and -shm would be somebody else's");
+    }
+    if rusqlite::version_number() < OLDEST_SAFE_SQLITE {
+        return refuse("would be opened with an SQLite that can lose commits (before 3.51.3)");
+    }
+    Ok(())
+}
+
+/// Returns the path with its folder resolved, so that a symbolic link to the folder changes nothing.
+pub(super) fn resolved(path: &Path) -> PathBuf {
+    std::fs::canonicalize(path).unwrap_or_else(|_| {
+        let folder = path.parent().and_then(|folder| std::fs::canonicalize(folder).ok());
+        match (folder, path.file_name()) {
+            (Some(folder), Some(name)) => folder.join(name),
+            _ => std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
+        }
+    })
+}
+
+/// Creates an empty file for a database that does not exist, 0600. SQLite has not opened it yet, so a plain
+/// file call is harmless here; if another process creates it first, theirs is used.
+pub(super) fn create(path: &Path) -> Result<(), StoreError> {
+    if let Some(folder) = path.parent() {
+        files::create_folder(folder)?;
+    }
+    match files::create_private(path) {
+        Ok(file) => drop(file),
+        Err(StoreError::File { source, .. }) if source.kind() == std::io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error),
+    }
+    crash::point("store_created");
+    Ok(())
+}
+
+/// Opens an existing database.
+pub(super) fn connect(path: &Path, access: Access) -> Result<Connection, StoreError> {
+    check_place(path)?;
+    let opened = match open_as(path, OpenFlags::SQLITE_OPEN_READ_WRITE) {
+        // A reader needs to write only the -shm; where it may not, it can still read.
+        Err(_) if access == Access::Read => open_as(path, OpenFlags::SQLITE_OPEN_READ_ONLY),
+        opened => opened,
+    };
+    let conn = opened.doing("open", path)?;
+    configure(&conn, access).doing("open", path)?;
+    Ok(conn)
+}
+
+/// Opens a second connection that can only read, for backups: it sees exactly what is committed.
+pub(super) fn connect_reader(path: &Path) -> Result<Connection, StoreError> {
+    open_as(path, OpenFlags::SQLITE_OPEN_READ_ONLY).doing("open", path)
+}
+
+fn open_as(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {
+    let mut conn = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    // Opening is lazy: only a read tells whether the file can be used.
+    conn.busy_handler(Some(wait_a_little))?;
+    conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    Ok(conn)
+}
+
+fn configure(conn: &Connection, access: Access) -> rusqlite::Result<()> {
+    // As the orchestrator's connections have it; see docs/decisions/0005-foreign-keys-off.md.
+    conn.pragma_update(None, "foreign_keys", false)?;
+    conn.pragma_update(None, "trusted_schema", false)?;
+    conn.set_prepared_statement_cache_capacity(64);
+    match access {
+        Access::Read => conn.pragma_update(None, "query_only", true),
+        Access::Write => {
+            conn.pragma_update(None, "synchronous", "FULL")?;
+            // The orchestrator's SQLite may be one that a checkpoint of ours could harm; it checkpoints itself.
+            conn.pragma_update(None, "wal_autocheckpoint", 0)
+        }
+    }
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "the signature is SQLite's")]
+fn wait_a_little(asked: i32) -> bool {
+    if asked >= BUSY_STEPS {
+        return false;
+    }
+    std::thread::sleep(BUSY_STEP);
+    true
+}

@@ -1,0 +1,237 @@
+//! The store as it is: one consistent read of every managed row and of what we recorded about them.
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OptionalExtension as _, Row};
+use std::collections::HashMap;
+use std::sync::Arc;
+use xxhash_rust::xxh3::Xxh3;
+
+use super::key::KeyRing;
+use super::rows::{TokenTally, decode};
+use super::schema::Present;
+use crate::model::{
+    Base, BaseObject, Configuration, FieldId, Held, Object, Objects, Section, StoreFingerprint, StoreSnapshot,
+};
+
+/// The key in `operator_meta` that changes with every record of ours.
+pub(super) const GENERATION: &str = "generation";
+/// The key in `operator_meta` that holds the carried sections.
+pub(super) const CARRIED: &str = "carried";
+
+/// How the columns of one section's rows are laid out in a query.
+pub(super) struct Layout {
+    pub(super) section: Section,
+    /// The managed fields that this database has columns for.
+    pub(super) fields: Vec<FieldId>,
+    /// Whether the row's place in the list (`created_at`) and owner (`node_id`) are known.
+    has_node: bool,
+}
+
+impl Layout {
+    pub(super) fn of(section: Section, present: &Present) -> Option<Self> {
+        present.has_table(section.table()).then(|| Self {
+            section,
+            fields: section
+                .field_ids()
+                .filter(|field| present.has_column(section.table(), section.spec(*field).column))
+                .collect(),
+            has_node: section == Section::Services && present.has_column("services", "node_id"),
+        })
+    }
+
+    /// Selects `id, created_at, node_id, fields…`.
+    pub(super) fn select(&self, filter: &str) -> String {
+        let section = self.section;
+        let created = if section == Section::Execution { "0" } else { "created_at" };
+        let node = if self.has_node { "node_id" } else { "NULL" };
+        let columns: String =
+            self.fields.iter().map(|field| format!(", {}", section.spec(*field).column)).collect();
+        format!("SELECT {}, {created}, {node}{columns} FROM {} {filter}", section.id_column(), section.table())
+    }
+
+    /// Whether a selected row is one of the orchestrator's own.
+    pub(super) fn is_local(row: &Row<'_>) -> rusqlite::Result<bool> {
+        Ok(row.get_ref(2)? == ValueRef::Null)
+    }
+
+    /// The object's id; execution has none.
+    pub(super) fn id(&self, row: &Row<'_>) -> rusqlite::Result<Box<str>> {
+        Ok(match (self.section, row.get_ref(0)?) {
+            (Section::Execution, _) => Configuration::EXECUTION_ID.into(),
+            (_, ValueRef::Text(text)) => String::from_utf8_lossy(text).into(),
+            (_, ValueRef::Integer(number)) => number.to_string().into(),
+            _ => "".into(),
+        })
+    }
+
+    pub(super) fn object(
+        &self,
+        row: &Row<'_>,
+        keys: &KeyRing,
+        tally: &mut TokenTally,
+    ) -> rusqlite::Result<Object> {
+        let mut object = Object::default();
+        for (position, field) in self.fields.iter().enumerate() {
+            let value = decode(self.section.spec(*field), row.get_ref(3 + position)?, keys, tally);
+            object.set(*field, value);
+        }
+        object.shrink();
+        Ok(object)
+    }
+}
+
+/// Reads everything. The caller holds a transaction, so that all of it is from one moment.
+pub(super) fn snapshot(conn: &Connection, keys: &KeyRing) -> rusqlite::Result<StoreSnapshot> {
+    let present = Present::read(conn)?;
+    let mut snapshot = StoreSnapshot { missing: present.missing(), ..StoreSnapshot::default() };
+    let mut hasher = Xxh3::new();
+    let mut tally = TokenTally::default();
+    for section in Section::ALL {
+        let mut objects = Objects::new();
+        if let Some(layout) = Layout::of(section, &present) {
+            read_section(conn, &layout, keys, &mut tally, &mut hasher, &mut objects, &mut snapshot)?;
+        } else if section == Section::Execution {
+            objects = default_execution();
+        }
+        *snapshot.live.section_mut(section) = Some(objects);
+    }
+    if present.has_table("operator_base") {
+        read_records(conn, &mut snapshot, &mut hasher)?;
+    }
+    snapshot.tokens = tally.tokens;
+    snapshot.undecryptable = tally.undecryptable;
+    snapshot.under_retired_key = tally.under_retired_key;
+    snapshot.fingerprint = StoreFingerprint(hasher.digest128());
+    Ok(snapshot)
+}
+
+/// What execution holds once its table is created: the orchestrator inserts the row with its defaults then, and
+/// so do we.
+pub(super) fn default_execution() -> Objects {
+    let mut row = Object::default();
+    for field in Section::Execution.field_ids() {
+        row.set(field, Section::Execution.spec(field).default.into());
+    }
+    Objects::from_iter([(Configuration::EXECUTION_ID.into(), Arc::new(row))])
+}
+
+/// Reads just enough to know whether anything of interest changed.
+///
+/// # Guarantees
+/// Equal to the fingerprint of [`snapshot`] if and only if that would read the same rows and records.
+pub(super) fn fingerprint(conn: &Connection) -> rusqlite::Result<StoreFingerprint> {
+    let present = Present::read(conn)?;
+    let mut hasher = Xxh3::new();
+    let mut buffer = Vec::with_capacity(1024);
+    for layout in Section::ALL.into_iter().filter_map(|section| Layout::of(section, &present)) {
+        let mut query = conn.prepare_cached(&layout.select(""))?;
+        let mut rows = query.query([])?;
+        while let Some(row) = rows.next()? {
+            hash_row(row, layout.fields.len(), &mut buffer, &mut hasher)?;
+        }
+    }
+    if present.has_table("operator_base") {
+        hasher.update(&generation(conn)?.to_le_bytes());
+    }
+    Ok(StoreFingerprint(hasher.digest128()))
+}
+
+#[allow(clippy::too_many_arguments, reason = "one loop, and each of these is filled in it")]
+fn read_section(
+    conn: &Connection,
+    layout: &Layout,
+    keys: &KeyRing,
+    tally: &mut TokenTally,
+    hasher: &mut Xxh3,
+    objects: &mut Objects,
+    snapshot: &mut StoreSnapshot,
+) -> rusqlite::Result<()> {
+    let mut query = conn.prepare_cached(&layout.select(""))?;
+    let mut rows = query.query([])?;
+    let mut listed: Vec<(f64, Box<str>, Object)> = Vec::new();
+    let mut buffer = Vec::with_capacity(1024);
+    while let Some(row) = rows.next()? {
+        hash_row(row, layout.fields.len(), &mut buffer, hasher)?;
+        let id = layout.id(row)?;
+        if !Layout::is_local(row)? {
+            snapshot.remote_services.insert(id);
+            continue;
+        }
+        let created = row.get_ref(1)?.as_f64().unwrap_or_default();
+        listed.push((created, id, layout.object(row, keys, tally)?));
+    }
+    match layout.section {
+        // Stable, so rows of one moment stay in the order of their insertion.
+        Section::Services => listed.sort_by(|one, two| one.0.total_cmp(&two.0)),
+        Section::RoutingRules => listed.sort_by(|one, two| one.1.cmp(&two.1)),
+        Section::Execution => {}
+    }
+    objects.reserve(listed.len());
+    objects.extend(listed.into_iter().map(|(_, id, object)| (id, Arc::new(object))));
+    Ok(())
+}
+
+/// Hashes the row as it lies: values with their types, nothing decoded. Rows of other machines count only by
+/// their id.
+fn hash_row(row: &Row<'_>, fields: usize, buffer: &mut Vec<u8>, hasher: &mut Xxh3) -> rusqlite::Result<()> {
+    buffer.clear();
+    let columns = if Layout::is_local(row)? { 3 + fields } else { 1 };
+    buffer.push(u8::try_from(columns).unwrap_or(u8::MAX));
+    for position in 0..columns {
+        let (tag, bytes): (u8, &[u8]) = match row.get_ref(position)? {
+            ValueRef::Null => (0, &[]),
+            ValueRef::Integer(number) => {
+                buffer.push(1);
+                buffer.extend_from_slice(&number.to_le_bytes());
+                continue;
+            }
+            ValueRef::Real(number) => {
+                buffer.push(2);
+                buffer.extend_from_slice(&number.to_le_bytes());
+                continue;
+            }
+            ValueRef::Text(text) => (3, text),
+            ValueRef::Blob(blob) => (4, blob),
+        };
+        buffer.push(tag);
+        buffer.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+        buffer.extend_from_slice(bytes);
+    }
+    hasher.update(buffer);
+    Ok(())
+}
+
+fn read_records(conn: &Connection, snapshot: &mut StoreSnapshot, hasher: &mut Xxh3) -> rusqlite::Result<()> {
+    let generation = generation(conn)?;
+    hasher.update(&generation.to_le_bytes());
+    snapshot.base = base(conn)?;
+    snapshot.base.met = generation > 0;
+    if let Some(carried) = meta(conn, CARRIED)? {
+        snapshot.carried = serde_json::from_str(&carried).unwrap_or_default();
+    }
+    Ok(())
+}
+
+fn base(conn: &Connection) -> rusqlite::Result<Base> {
+    let mut objects: HashMap<Section, HashMap<Box<str>, BaseObject>> = HashMap::new();
+    let mut query = conn.prepare_cached("SELECT section, id, agreed, held FROM operator_base")?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        let Some(section) = Section::named(row.get_ref(0)?.as_str()?) else { continue };
+        let held = Held::from_text(section, row.get_ref(3)?.as_str_or_null()?);
+        let record = BaseObject { agreed: row.get_ref(2)?.as_str()?.into(), held };
+        objects.entry(section).or_default().insert(row.get_ref(1)?.as_str()?.into(), record);
+    }
+    Ok(Base { met: false, objects })
+}
+
+/// Returns how often we have recorded anything; 0 before the first pass.
+pub(super) fn generation(conn: &Connection) -> rusqlite::Result<i64> {
+    let mut query = conn.prepare_cached("SELECT value FROM operator_meta WHERE key = ?1")?;
+    Ok(query.query_row([GENERATION], |row| row.get(0)).optional()?.unwrap_or(0))
+}
+
+fn meta(conn: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
+    let mut query = conn.prepare_cached("SELECT value FROM operator_meta WHERE key = ?1")?;
+    query.query_row([key], |row| row.get(0)).optional()
+}

@@ -1,0 +1,343 @@
+//! One pass, from the source's bytes to the report. Read this file first.
+//!
+//! ```text
+//! SourceSnapshot ─▶ DesiredConfig ─▶ StoreSnapshot ─▶ Plan ─▶ Applied ─▶ Verified ─▶ SyncReport
+//!
+//!        this file (touches the world)                 the decisions (pure)
+//!   1    read the source and the store         ──▶     desired::read
+//!   2                                                  plan::plan
+//!   3    back up, checked and durable
+//!   4    take the write lock; rows moved? ─▶ 1
+//!   5    write, read back                      ──▶     verify::Checker
+//!   6    commit, which demands the proof
+//!   7                                                  report::SyncReport
+//! ```
+//!
+//! The loop of `run`, the command line and the tests all call [`sync_once`], so there is one behaviour. It never
+//! learns what woke it: every pass starts from the facts.
+
+#![expect(clippy::disallowed_methods, reason = "a pass waits for a busy store and measures itself")]
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::desired::{self, DesiredConfig, ResolveSecrets};
+use crate::model::{Finding, Policy, Section, SourceDigest, SourceSnapshot, StoreFingerprint, StoreSnapshot};
+use crate::plan::{self, Plan, Step};
+use crate::report::{Failure, Objects, Outcome, SyncReport, Written};
+use crate::store::{KeyRing, Record, Retention, SourceCopy, Store, StoreError, files};
+
+/// How often a pass starts over because the rows moved between planning and writing.
+const MAX_ATTEMPTS: u32 = 8;
+
+/// From this attempt on the write lock is taken before reading, so that a busy other side cannot starve us.
+const LOCK_EARLY_FROM: u32 = 4;
+
+/// What a pass is to do.
+#[derive(Clone, Debug)]
+pub struct Pass<'a> {
+    /// Whether to write.
+    pub mode: Mode,
+    /// The answers to drift, conflict and removal.
+    pub policy: &'a Policy,
+    /// Who is recorded as the author of the revision.
+    pub actor: &'a str,
+    /// Why, in a few words.
+    pub reason: &'a str,
+    /// The source and the rows that a saved plan was made for; anything else is stale.
+    pub expected: Option<(SourceDigest, StoreFingerprint)>,
+    /// How many backups are kept.
+    pub retention: Retention,
+    /// Where to copy the source's file before anything is written, as `migrate` does.
+    pub source_copy: Option<PathBuf>,
+}
+
+/// Whether a pass writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Say what would be done.
+    Plan,
+    /// Do it.
+    Apply,
+}
+
+/// The source of a pass.
+#[derive(Clone)]
+pub struct Input<'a> {
+    /// Its bytes.
+    pub source: &'a SourceSnapshot,
+    /// What the same bytes read as in an earlier pass, to spare reading them again.
+    pub known: Option<Arc<DesiredConfig>>,
+    /// Finds the secrets that the source refers to.
+    pub secrets: &'a (dyn Fn(Arc<KeyRing>) -> Box<dyn ResolveSecrets + Sync> + Sync),
+}
+
+/// What a pass found, and what it read the source as.
+pub struct Passed {
+    /// The report.
+    pub report: SyncReport,
+    /// The declared configuration, when it is valid.
+    pub desired: Option<Arc<DesiredConfig>>,
+}
+
+/// Why one attempt ended without an answer.
+enum Stop {
+    Invalid(Vec<Finding>),
+    Store(StoreError),
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// Makes the store equal to the source, as far as the policy allows, and says what was found and done.
+///
+/// # Guarantees
+/// - Before the commit, any failure leaves the store as it was; after it, every written row was read back.
+/// - No write without a checked backup, unless the store holds nothing.
+/// - A pass over two equal sides writes nothing.
+pub fn sync_once(input: &Input<'_>, store: &mut Store, pass: &Pass<'_>) -> Passed {
+    let (clock, now) = (Instant::now(), SystemTime::now());
+    let mut passed = Passed { report: begin(input, store, now), desired: input.known.clone() };
+    for attempt in 0..MAX_ATTEMPTS {
+        let stop = match attempt_pass(input, store, pass, now, attempt, &mut passed) {
+            Ok(()) => break,
+            Err(stop) => stop,
+        };
+        store.rollback();
+        match stop {
+            Stop::Invalid(findings) => {
+                passed.report.invalid(findings);
+                break;
+            }
+            Stop::Store(StoreError::Stale) if attempt + 1 < MAX_ATTEMPTS && pass.expected.is_none() => pause(attempt),
+            Stop::Store(StoreError::Moved { .. }) if attempt + 1 < MAX_ATTEMPTS => store.close(),
+            Stop::Store(error) if error.is_corruption() && may_quarantine(pass, &passed.report) => {
+                if let Err(error) = quarantine(store, now, &mut passed.report) {
+                    passed.report.failed(Outcome::Failed, failure(&error));
+                    break;
+                }
+            }
+            Stop::Store(error) => {
+                let outcome =
+                    if matches!(error, StoreError::Stale) { Outcome::Stale } else { Outcome::Failed };
+                passed.report.failed(outcome, failure(&error));
+                break;
+            }
+        }
+    }
+    passed.report.duration_seconds = clock.elapsed().as_secs_f64();
+    passed
+}
+
+/// The pass itself.
+fn attempt_pass(
+    input: &Input<'_>,
+    store: &mut Store,
+    pass: &Pass<'_>,
+    now: SystemTime,
+    attempt: u32,
+    passed: &mut Passed,
+) -> Result<(), Stop> {
+    let lock_early = attempt >= LOCK_EARLY_FROM;
+    if lock_early {
+        store.begin()?;
+    }
+    let (desired, live) = read_both(input, store, passed)?; //              reads both sides
+    check_key(store, &live)?;
+    let plan = Arc::new(plan::plan(&desired, &live, pass.policy)); //       pure
+    note(&mut passed.report, &desired, &live, &plan);
+    if let Some(expected) = &pass.expected
+        && (plan.source.as_ref() != Some(&expected.0) || plan.store != expected.1)
+    {
+        return Err(StoreError::Stale.into());
+    }
+    if pass.mode == Mode::Plan || plan.is_noop() || !plan.refused.is_empty() {
+        store.rollback();
+        return Ok(());
+    }
+    if !store.keys().has_key() && writes_secrets(&plan) {
+        store.rollback();
+        store.ensure_key(&live)?;
+        passed.desired = None; // its fingerprints were made without the key
+        return Err(StoreError::Stale.into());
+    }
+    let sealed = store.seal(&plan)?;
+    let copy = SourceCopy { snapshot: input.source, holds_plain_secrets: desired.plaintext_secrets() > 0 };
+    copy_source(input, pass, &plan, &mut passed.report)?;
+    let backup =
+        if plan.changes_store() { store.back_up(plan.store, copy, now)? } else { None }; // no backup, no write
+    if !lock_early {
+        store.begin()?;
+    }
+    let record = record(input, pass, &desired);
+    let applied = store.apply(&plan, &sealed, &record, backup.as_ref(), now)?; // verified before it returns
+    let verified = store.commit(&applied)?;
+    passed.report.fingerprint = store.fingerprint().ok();
+    passed.report.applied(written(&plan, verified, applied.revision, backup.as_ref()));
+    if backup.is_some() {
+        store.retain_backups(pass.retention, now);
+    }
+    Ok(())
+}
+
+fn copy_source(
+    input: &Input<'_>,
+    pass: &Pass<'_>,
+    plan: &Plan,
+    report: &mut SyncReport,
+) -> Result<(), StoreError> {
+    if let (Some(path), Some(document), None) = (&pass.source_copy, input.source.documents.first(), &report.source_copy)
+        && plan.changes_store()
+    {
+        files::write_private(path, &document.bytes)?;
+        report.source_copy = Some(path.clone());
+    }
+    Ok(())
+}
+
+/// Reads the source and the store at the same time: neither needs the other.
+fn read_both(
+    input: &Input<'_>,
+    store: &mut Store,
+    passed: &mut Passed,
+) -> Result<(Arc<DesiredConfig>, StoreSnapshot), Stop> {
+    if let Some(known) = &passed.desired {
+        return Ok((Arc::clone(known), store.read()?));
+    }
+    let keys = Arc::clone(store.keys());
+    let read_source = || {
+        let secrets = (input.secrets)(Arc::clone(&keys));
+        desired::read(input.source, &*secrets, keys.fingerprinter())
+    };
+    let size: usize = input.source.documents.iter().map(|document| document.bytes.len()).sum();
+    let (desired, live) = if size < PARALLEL_BYTES {
+        (read_source(), store.read())
+    } else {
+        std::thread::scope(|scope| {
+            let live = scope.spawn(|| store.read());
+            (read_source(), live.join().unwrap_or(Err(StoreError::Stale)))
+        })
+    };
+    let desired = Arc::new(desired.map_err(Stop::Invalid)?);
+    passed.desired = Some(Arc::clone(&desired));
+    Ok((desired, live?))
+}
+
+/// Smaller sources are read after the store: a thread costs more than it saves.
+const PARALLEL_BYTES: usize = 256 << 10;
+
+/// Refuses to go on under a key that reads nothing: every write would be a guess.
+fn check_key(store: &Store, live: &StoreSnapshot) -> Result<(), StoreError> {
+    let keys = store.keys();
+    if live.tokens > 0 && !keys.has_key() {
+        return Err(StoreError::NoKey { path: keys.file().to_owned() });
+    }
+    if live.key_is_wrong() {
+        return Err(StoreError::WrongKey { tokens: live.tokens, key: keys.origin() });
+    }
+    Ok(())
+}
+
+fn begin(input: &Input<'_>, store: &Store, now: SystemTime) -> SyncReport {
+    let started = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    SyncReport::new(&input.source.origin, store.path().display().to_string(), started)
+}
+
+fn note(report: &mut SyncReport, desired: &DesiredConfig, live: &StoreSnapshot, plan: &Arc<Plan>) {
+    report.declared(desired);
+    if live.under_retired_key > 0 {
+        let count = live.under_retired_key;
+        let finding = Finding::warning(format!("{count} API keys are encrypted under a retired key"));
+        report.findings.push(finding.suggest("the orchestrator cannot read them until they are rotated"));
+    }
+    report.undecryptable = live.undecryptable;
+    report.objects = Section::ALL
+        .into_iter()
+        .map(|section| Objects {
+            section,
+            source: desired.configuration().section(section).map(crate::model::Objects::len),
+            database: live.live.count(section),
+        })
+        .collect();
+    report.fingerprint = Some(live.fingerprint);
+    report.planned(Arc::clone(plan));
+}
+
+fn writes_secrets(plan: &Plan) -> bool {
+    use crate::model::Value;
+    plan.steps.iter().any(|step| match step {
+        Step::Create { object, .. } => object.iter().any(|(_, value)| matches!(value, Value::Secret(_))),
+        Step::Update { changes, .. } => changes.iter().any(|change| matches!(change.new, Value::Secret(_))),
+        Step::Delete { .. } => false,
+    })
+}
+
+fn record(input: &Input<'_>, pass: &Pass<'_>, desired: &DesiredConfig) -> Record {
+    Record {
+        actor: pass.actor.to_owned(),
+        reason: pass.reason.to_owned(),
+        source: input.source.origin.clone(),
+        source_digest: desired.digest().clone(),
+        carried: desired.carried().clone(),
+    }
+}
+
+fn written(
+    plan: &Plan,
+    verified: usize,
+    revision: Option<i64>,
+    backup: Option<&crate::store::Backup>,
+) -> Written {
+    let count = |op: &str| plan.steps.iter().filter(|step| step.op() == op).count();
+    Written {
+        created: count("create"),
+        updated: count("update"),
+        deleted: count("delete"),
+        verified,
+        revision,
+        backup: backup.map(|backup| backup.path.display().to_string()),
+        backup_bytes: backup.map(|backup| backup.bytes),
+    }
+}
+
+fn may_quarantine(pass: &Pass<'_>, report: &SyncReport) -> bool {
+    pass.mode == Mode::Apply && report.quarantined.is_none()
+}
+
+fn quarantine(store: &mut Store, now: SystemTime, report: &mut SyncReport) -> Result<(), StoreError> {
+    let done = store.quarantine(now)?;
+    let restored = match &done.restored {
+        Some(backup) => format!("the backup {} was restored", backup.display()),
+        None => "there is no good backup, so it is built anew from the source".to_owned(),
+    };
+    report.quarantined = Some(format!("the corrupt files are kept in {}; {restored}", done.kept_in.display()));
+    Ok(())
+}
+
+fn failure(error: &StoreError) -> Failure {
+    let mut message = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !message.contains(&cause_text) {
+            message = format!("{message}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    Failure {
+        reason: error.reason(),
+        message,
+        hint: error.hint().map(str::to_owned),
+        transient: error.is_transient(),
+    }
+}
+
+/// Waits a little longer each time, and not the same as everybody else who waits.
+fn pause(attempt: u32) {
+    let jitter = u64::from(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().subsec_nanos() % 1_000);
+    std::thread::sleep(Duration::from_micros((200 << attempt.min(6)) + jitter));
+}
