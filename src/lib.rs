@@ -12,3 +12,6 @@ pub mod source;
 pub mod export;
 pub mod cli;
 pub mod guide;
+pub mod metrics;
+pub mod run;
+pub mod telemetry;

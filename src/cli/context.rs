@@ -68,7 +68,7 @@ impl Context {
 }
 
 /// Finds the secrets that a source in `folder` refers to, tokens with the store's keys.
-pub(crate) fn secrets(folder: PathBuf) -> impl Fn(Arc<KeyRing>) -> Box<dyn ResolveSecrets + Sync> {
+fn secrets(folder: PathBuf) -> impl Fn(Arc<KeyRing>) -> Box<dyn ResolveSecrets + Sync> {
     move |keys| {
         let open = move |token: &str| keys.open_token(token);
         Box::new(Secrets::new(&folder, Box::new(open)))

@@ -19,7 +19,6 @@ use clap::Parser as _;
 use clap::error::ErrorKind;
 
 use args::{Cli, Command};
-pub(crate) use context::secrets;
 use context::{Context, Hint};
 pub use exit::Exit;
 
@@ -27,6 +26,7 @@ use crate::store::StoreError;
 
 /// Runs the command line of this process.
 pub fn main() -> Exit {
+    crate::telemetry::harden();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -50,7 +50,7 @@ pub fn main() -> Exit {
 fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
     let mut context = Context::new(&cli.common)?;
     match &cli.command {
-        Command::Run(args) => run::run(context, args, cli.common.verbose),
+        Command::Run(args) => run::run(context, args, cli.common.verbose, cli.common.color),
         Command::Migrate(args) => {
             if let Some(yaml) = &args.yaml {
                 context.source = crate::source::SourceSpec::File(yaml.clone());

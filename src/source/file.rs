@@ -52,7 +52,7 @@ fn folder(path: &Path) -> Result<Vec<SourceDocument>, SourceError> {
 }
 
 /// Whether a file of a folder source belongs to it: YAML by its name, and not an editor's or kubelet's own.
-pub(super) fn is_yaml(file: &Path) -> bool {
+pub fn is_yaml(file: &Path) -> bool {
     let hidden = file.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
     !hidden && file.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
 }

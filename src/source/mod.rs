@@ -1,12 +1,11 @@
 //! Where the declared configuration comes from: a file or a folder of YAML files.
 //!
-//! Reading makes a [`SourceSnapshot`]: bytes and names, nothing parsed. Watching is in [`watch`].
+//! Reading makes a [`SourceSnapshot`]: bytes and names, nothing parsed. Watching is in `run`.
 
 #![expect(clippy::disallowed_methods, reason = "a source is read from the world")]
 
 mod file;
 mod secrets;
-pub mod watch;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -14,7 +13,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-pub use file::read;
+pub use file::{is_yaml, read};
 pub use secrets::Secrets;
 
 /// A source as the user names it.

@@ -9,7 +9,7 @@ use crate::model::{SecretReference, SecretText};
 const MAX_SECRET_BYTES: u64 = 64 << 10;
 
 /// Decrypts a token with the keys at hand.
-pub type OpenToken = dyn Fn(&str) -> Option<SecretText> + Send + Sync;
+type OpenToken = dyn Fn(&str) -> Option<SecretText> + Send + Sync;
 
 /// Finds secrets where the source says they are.
 pub struct Secrets {

@@ -15,7 +15,7 @@ use super::{StoreError, crash, files, read};
 use crate::model::{SourceSnapshot, StoreFingerprint};
 
 /// The folder beside the database that holds the backups.
-pub const FOLDER: &str = "backups";
+const FOLDER: &str = "backups";
 
 const PREFIX: &str = "config-";
 const SUFFIX: &str = ".db";

@@ -1,0 +1,317 @@
+//! The owner of the store: waits for a wake, decides whether a pass is needed, runs it, publishes what it found.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::schedule::{Due, Schedule};
+use super::watch::Watcher;
+use super::{Published, RunError, RunOptions, Wake};
+use crate::desired::{DesiredConfig, ResolveSecrets};
+use crate::metrics::Metrics;
+use crate::model::{SourceSnapshot, StoreFingerprint};
+use crate::report::{Failure, Outcome, SyncReport};
+use crate::settings;
+use crate::source::{self, Secrets, SourceError};
+use crate::store::{Access, KeyRing, Retention, Store};
+use crate::sync::{Input, Mode, Pass, Passed, sync_once};
+
+pub(super) struct Agent {
+    options: RunOptions,
+    store: Store,
+    watcher: Watcher,
+    schedule: Schedule,
+    published: Published,
+    metrics: Arc<Metrics>,
+    source: Source,
+    /// What the rows were when they were last compared.
+    compared: Option<StoreFingerprint>,
+    data_version: Option<i64>,
+    last_summary: String,
+}
+
+/// The source as it was last read, and the last one that was good.
+#[derive(Default)]
+struct Source {
+    current: Option<SourceSnapshot>,
+    /// What `current` reads as, once it was read.
+    known: Option<Arc<DesiredConfig>>,
+    /// The last valid source: drift is still watched against it while the present one cannot be used.
+    good: Option<(SourceSnapshot, Arc<DesiredConfig>)>,
+    fault: Option<SourceError>,
+}
+
+impl Agent {
+    pub(super) fn new(
+        options: RunOptions,
+        wakes: Sender<Wake>,
+        published: Published,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, RunError> {
+        let store = Store::at(&options.db, Access::Write, &options.keys)?;
+        if let Some(folder) = store.path().parent() {
+            // The folder must be there to be watched.
+            crate::store::files::create_folder(folder)?;
+        }
+        let watcher = Watcher::new(&options.source, store.path(), wakes);
+        Ok(Self {
+            watcher,
+            store,
+            schedule: Schedule::new(Instant::now()),
+            published,
+            metrics,
+            source: Source::default(),
+            compared: None,
+            data_version: None,
+            last_summary: String::new(),
+            options,
+        })
+    }
+
+    /// Runs until it is told to stop.
+    pub(super) fn run(&mut self, woken: &Receiver<Wake>) {
+        tracing::info!(source = %self.options.source, database = %self.store.path().display(), "watching");
+        loop {
+            let due = self.schedule.take_due(Instant::now());
+            self.look(due);
+            self.arm_polling();
+            let wait = self.schedule.next().saturating_duration_since(Instant::now());
+            match woken.recv_timeout(wait) {
+                Ok(wake) => {
+                    if !self.hear(wake) || woken.try_iter().any(|wake| !self.hear(wake)) {
+                        return;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Notes a wake; false means stop.
+    fn hear(&mut self, wake: Wake) -> bool {
+        let now = Instant::now();
+        match wake {
+            Wake::Source(hint) => self.schedule.source_hint(hint, now),
+            Wake::Store => self.schedule.store_hint(now),
+            Wake::FolderGone => {
+                self.watcher.rearm();
+                self.schedule.force(now);
+            }
+            Wake::Rescan => self.schedule.force(now),
+            Wake::Stop => return false,
+        }
+        true
+    }
+
+    /// Looks at whatever is due, and runs a pass when something moved.
+    fn look(&mut self, due: Due) {
+        if due.poll {
+            self.watcher.arm();
+        }
+        let mut pass = due.full || due.retry;
+        if due.source || due.full || due.poll {
+            pass |= self.read_source(due.full);
+        }
+        if (due.store || due.poll || due.full) && !pass {
+            pass = self.store_moved();
+        }
+        if pass {
+            self.pass();
+        }
+        if due.full {
+            self.schedule.full_done(Instant::now(), spread());
+        }
+    }
+
+    /// Reads the source; returns whether it is another one now.
+    fn read_source(&mut self, full: bool) -> bool {
+        if !self.schedule.source_is_quiet() {
+            return false;
+        }
+        match source::read(&self.options.source) {
+            Ok(snapshot) => {
+                let was_away = self.source.fault.take().is_some();
+                let same = self.source.current.as_ref().is_some_and(|current| current.same_bytes(&snapshot));
+                if !same || full {
+                    // A full comparison reads secrets anew, too.
+                    self.source.known = None;
+                    self.source.current = Some(snapshot);
+                    self.watcher.arm();
+                }
+                !same || was_away
+            }
+            Err(error) => {
+                let news = self.source.fault.as_ref().map(SourceError::reason) != Some(error.reason());
+                self.source.fault = Some(error);
+                self.schedule.poll_after(Instant::now(), settings::POLL_SOURCE_EVERY);
+                news
+            }
+        }
+    }
+
+    /// Whether rows of interest changed, or the database is another file.
+    fn store_moved(&mut self) -> bool {
+        if self.store.has_moved() {
+            tracing::warn!(database = %self.store.path().display(), "the database was replaced or deleted; opening it anew");
+            self.store.close();
+            self.watcher.arm();
+            self.data_version = None;
+            return true;
+        }
+        let version = self.store.exists().then(|| self.store.data_version());
+        match version {
+            Some(Ok(version)) if self.data_version == Some(version) => false,
+            Some(Ok(version)) => {
+                self.data_version = Some(version);
+                self.store.fingerprint().ok().is_none_or(|rows| Some(rows) != self.compared)
+            }
+            Some(Err(_)) | None => true,
+        }
+    }
+
+    fn pass(&mut self) {
+        let passed = self.pass_over_source();
+        let report = Arc::new(passed);
+        match &report.failure {
+            Some(failure) if failure.transient || report.outcome == Outcome::Failed => {
+                self.schedule.failed(Instant::now());
+                if !failure.transient {
+                    // A key that is mounted later mends a wrong one.
+                    let _ = self.store.reload_keys(&self.options.keys);
+                    self.source.known = None;
+                }
+            }
+            _ => self.schedule.succeeded(),
+        }
+        self.compared = report.fingerprint;
+        self.data_version = self.store.exists().then(|| self.store.data_version().ok()).flatten();
+        // A commit between the pass and the line above would otherwise be taken for seen.
+        if self.store.exists() && self.store.fingerprint().ok() != self.compared && report.failure.is_none() {
+            self.schedule.store_hint(Instant::now());
+            self.data_version = None;
+        }
+        self.store.checkpoint_when_large(settings::CHECKPOINT_WAL_BYTES);
+        self.log(&report);
+        self.metrics.record(&report, self.store.exists());
+        self.published.publish(report);
+    }
+
+    /// One pass over the present source; over the last good one, writing nothing, when the present one is no use.
+    fn pass_over_source(&mut self) -> SyncReport {
+        if self.source.fault.is_none()
+            && let Some(current) = self.source.current.take()
+        {
+            let passed = self.sync(&current, self.source.known.clone(), Mode::Apply);
+            self.source.known.clone_from(&passed.desired);
+            let valid = passed.desired.as_ref().filter(|_| passed.report.outcome != Outcome::Invalid);
+            if let Some(desired) = valid {
+                self.source.good = Some((current.clone(), Arc::clone(desired)));
+            }
+            self.source.current = Some(current);
+            if passed.report.plan.is_some() || passed.report.outcome != Outcome::Invalid {
+                return passed.report;
+            }
+            return self.beside_last_good(passed.report);
+        }
+        let started = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let database = self.store.path().display().to_string();
+        let mut report = SyncReport::new(self.options.source.to_string(), database, started.as_secs_f64());
+        if let Some(error) = &self.source.fault {
+            let failure = Failure {
+                reason: error.reason(),
+                message: format!("the source is not available: {error}; nothing is written until it is back"),
+                hint: Some(error.hint().to_owned()),
+                transient: false,
+            };
+            report.failed(Outcome::SourceUnavailable, failure);
+        }
+        self.beside_last_good(report)
+    }
+
+    /// Keeps an eye on drift against the last good source.
+    fn beside_last_good(&mut self, mut report: SyncReport) -> SyncReport {
+        if let Some((snapshot, desired)) = self.source.good.take() {
+            let passed = self.sync(&snapshot, Some(Arc::clone(&desired)), Mode::Plan);
+            report.differences = passed.report.differences;
+            report.objects = passed.report.objects;
+            report.fingerprint = passed.report.fingerprint;
+            self.source.good = Some((snapshot, desired));
+        } else {
+            report.fingerprint = self.store.fingerprint().ok();
+        }
+        report
+    }
+
+    fn sync(&mut self, snapshot: &SourceSnapshot, known: Option<Arc<DesiredConfig>>, mode: Mode) -> Passed {
+        let folder: PathBuf = self.options.source.folder().to_owned();
+        let secrets = move |keys: Arc<KeyRing>| -> Box<dyn ResolveSecrets + Sync> {
+            Box::new(Secrets::new(&folder, Box::new(move |token: &str| keys.open_token(token))))
+        };
+        let pass = Pass {
+            mode,
+            policy: &self.options.policy,
+            actor: &self.options.actor,
+            reason: "reconcile",
+            expected: None,
+            retention: Retention::default(),
+            source_copy: None,
+        };
+        sync_once(&Input { source: snapshot, known, secrets: &secrets }, &mut self.store, &pass)
+    }
+
+    /// Looks by the clock at what cannot be watched.
+    fn arm_polling(&mut self) {
+        let now = Instant::now();
+        if !self.watcher.sees_source() || self.source.fault.is_some() {
+            self.schedule.poll_after(now, settings::POLL_SOURCE_EVERY);
+        }
+        if !self.watcher.sees_database() {
+            self.schedule.poll_after(now, settings::POLL_STORE_EVERY);
+        }
+        self.schedule.poll_after(now, SAFETY_POLL_EVERY);
+    }
+
+    /// Says what changed; a pass that found what the last one found is not worth a line.
+    fn log(&mut self, report: &SyncReport) {
+        let summary = format!("{} {}", report.outcome.name(), report.summary);
+        let news = summary != self.last_summary || report.written.as_ref().is_some_and(|written| written.revision.is_some());
+        self.last_summary = summary;
+        let milliseconds = report.duration_seconds * 1000.0;
+        if !news {
+            tracing::debug!(outcome = report.outcome.name(), milliseconds, "{}", report.summary);
+            return;
+        }
+        if let Some(quarantined) = &report.quarantined {
+            tracing::error!("the database was corrupt; {quarantined}");
+        }
+        for finding in &report.findings {
+            tracing::warn!("{finding}");
+        }
+        for left in report.plan.iter().flat_map(|plan| &plan.left_alone).filter(|left| left.is_difference()).take(20) {
+            tracing::warn!(path = %left.path, class = left.class.name(), "{}", left.reason);
+        }
+        let hint = report.failure.as_ref().and_then(|failure| failure.hint.as_deref()).unwrap_or_default();
+        match report.outcome {
+            Outcome::InSync | Outcome::Applied | Outcome::Differences => {
+                let revision = report.written.as_ref().and_then(|written| written.revision);
+                tracing::info!(outcome = report.outcome.name(), milliseconds, revision, "{}", report.summary);
+            }
+            _ => tracing::warn!(outcome = report.outcome.name(), milliseconds, hint, "{}", report.summary),
+        }
+        if let Some(fault) = &self.watcher.fault {
+            tracing::warn!(%fault, "file events cannot be had; looking by the clock instead");
+        }
+    }
+}
+
+/// Between two looks at the database's commit counter when nothing was heard: catches an event that never came.
+const SAFETY_POLL_EVERY: Duration = Duration::from_secs(30);
+
+/// A number from -1 to 1 that differs between agents and moments.
+fn spread() -> f64 {
+    let nanos = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().subsec_nanos();
+    let mixed = nanos.wrapping_mul(2_654_435_761) ^ std::process::id().wrapping_mul(40_503);
+    f64::from(mixed) / f64::from(u32::MAX) * 2.0 - 1.0
+}

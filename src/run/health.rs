@@ -1,0 +1,45 @@
+//! `/livez`, `/readyz` and `/metrics`.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::net::TcpListener;
+
+use super::Published;
+use crate::metrics::Metrics;
+
+/// Prometheus 3 insists on a valid content type.
+const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+#[derive(Clone)]
+struct Served {
+    published: Published,
+    metrics: Arc<Metrics>,
+}
+
+/// Serves until the process ends.
+pub(super) async fn serve(listener: TcpListener, published: Published, metrics: Arc<Metrics>) {
+    let routes = Router::new()
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics_text))
+        .with_state(Served { published, metrics });
+    if let Err(error) = axum::serve(listener, routes).await {
+        tracing::error!(%error, "health and metrics are no longer served");
+    }
+}
+
+async fn ready(State(served): State<Served>) -> Response {
+    match served.published.readiness() {
+        Ok(()) => "ok\n".into_response(),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
+    }
+}
+
+async fn metrics_text(State(served): State<Served>) -> Response {
+    ([(header::CONTENT_TYPE, EXPOSITION)], served.metrics.render()).into_response()
+}

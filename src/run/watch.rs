@@ -1,0 +1,216 @@
+//! File events to hints: something may have happened to the source, or to the database.
+//!
+//! Folders are watched, never files: an editor's rename and kubelet's `..data` swap replace the file, and a watch on
+//! it would be deaf from then on. An event is only ever a hint; what counts is what is then read.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind, RenameMode};
+use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
+
+use super::Wake;
+use crate::source::{SourceSpec, is_yaml};
+
+/// The name of the link that kubelet swaps when a mounted `ConfigMap` changes.
+const KUBELET_DATA: &str = "..data";
+
+/// How many symbolic links are followed to the source's file.
+const MAX_LINKS: usize = 8;
+
+/// What an event says about a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Hint {
+    /// It is another file now, or gone: complete as it is.
+    Replaced,
+    /// It was created or written, and closed.
+    Closed(PathBuf),
+    /// It is being written.
+    Writing(PathBuf),
+}
+
+/// Watches the folders of the source and of the database.
+pub(super) struct Watcher {
+    inner: Option<RecommendedWatcher>,
+    spec: SourceSpec,
+    database: PathBuf,
+    interest: Arc<Mutex<Interest>>,
+    watched: BTreeSet<PathBuf>,
+    /// Why events cannot be had, when they cannot.
+    pub(super) fault: Option<String>,
+}
+
+/// Which names matter in which folders; shared with the thread that receives the events.
+#[derive(Debug, Default)]
+struct Interest {
+    source_folder: bool,
+    /// Folder and name of every hop from the source's path to its file.
+    source: BTreeSet<(PathBuf, PathBuf)>,
+    database: (PathBuf, PathBuf),
+}
+
+impl Watcher {
+    pub(super) fn new(spec: &SourceSpec, database: &Path, wakes: Sender<Wake>) -> Self {
+        let interest = Arc::new(Mutex::new(Interest::default()));
+        let shared = Arc::clone(&interest);
+        let handler = move |event: notify::Result<Event>| {
+            let interest = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            for wake in wakes_of(event, &interest) {
+                let _ = wakes.send(wake);
+            }
+        };
+        let (inner, fault) = match notify::recommended_watcher(handler) {
+            Ok(watcher) => (Some(watcher), None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        let mut watcher = Self {
+            inner,
+            spec: spec.clone(),
+            database: database.to_owned(),
+            interest,
+            watched: BTreeSet::new(),
+            fault,
+        };
+        watcher.arm();
+        watcher
+    }
+
+    /// Watches the folders that matter now. Cheap when nothing changed.
+    pub(super) fn arm(&mut self) {
+        let interest = Interest::now(&self.spec, &self.database);
+        let mut wanted: BTreeSet<PathBuf> = interest.source.iter().map(|(folder, _)| folder.clone()).collect();
+        if interest.source_folder {
+            wanted.insert(canonical(self.spec.path()));
+        }
+        wanted.insert(interest.database.0.clone());
+        *self.interest.lock().unwrap_or_else(PoisonError::into_inner) = interest;
+        let Some(inner) = &mut self.inner else { return };
+        let mut fault = None;
+        for folder in self.watched.difference(&wanted) {
+            let _ = inner.unwatch(folder);
+        }
+        self.watched.retain(|folder| wanted.contains(folder));
+        for folder in wanted {
+            if self.watched.contains(&folder) {
+                continue;
+            }
+            match inner.watch(&folder, RecursiveMode::NonRecursive) {
+                Ok(()) => {
+                    self.watched.insert(folder);
+                }
+                Err(error) => fault = Some(format!("{}: {error}", folder.display())),
+            }
+        }
+        self.fault = fault;
+    }
+
+    /// Forgets a folder that is gone, so that it is watched anew once it is back.
+    pub(super) fn rearm(&mut self) {
+        if let Some(inner) = &mut self.inner {
+            for folder in std::mem::take(&mut self.watched) {
+                let _ = inner.unwatch(&folder);
+            }
+        }
+        self.arm();
+    }
+
+    /// Whether the database's folder is watched.
+    pub(super) fn sees_database(&self) -> bool {
+        self.watched.contains(&folder_and_name(&self.database).0)
+    }
+
+    /// Whether the source's folder is watched.
+    pub(super) fn sees_source(&self) -> bool {
+        let interest = self.interest.lock().unwrap_or_else(PoisonError::into_inner);
+        let hops_are_watched = interest.source.iter().all(|(folder, _)| self.watched.contains(folder));
+        hops_are_watched && (!interest.source_folder || self.watched.contains(&canonical(self.spec.path())))
+    }
+}
+
+impl Interest {
+    fn now(spec: &SourceSpec, database: &Path) -> Self {
+        let mut source = BTreeSet::new();
+        let mut hop = spec.path().to_owned();
+        for _ in 0..MAX_LINKS {
+            source.insert(folder_and_name(&hop));
+            let Ok(target) = std::fs::read_link(&hop) else { break };
+            // The folder behind kubelet's link is deleted at the next swap; the swap itself is seen beside it.
+            if target.starts_with(KUBELET_DATA) {
+                break;
+            }
+            hop = hop.parent().unwrap_or(Path::new(".")).join(target);
+        }
+        let source_folder = matches!(spec, SourceSpec::Folder(_));
+        Self { source_folder, source, database: folder_and_name(database) }
+    }
+
+    fn is_source(&self, path: &Path) -> bool {
+        let (folder, name) = folder_and_name(path);
+        let swapped = name.as_os_str() == KUBELET_DATA;
+        let in_folder = self.source_folder
+            && self.source.iter().any(|(parent, name)| parent.join(name) == folder)
+            && (swapped || is_yaml(path));
+        let beside = self.source.iter().any(|(parent, _)| *parent == folder);
+        in_folder || (swapped && beside) || self.source.contains(&(folder, name))
+    }
+
+    /// The database itself or its log. The `-shm` changes with every reader and says nothing.
+    fn is_database(&self, path: &Path) -> bool {
+        let (folder, name) = folder_and_name(path);
+        folder == self.database.0
+            && name.to_str().zip(self.database.1.to_str()).is_some_and(|(name, database)| {
+                name.strip_prefix(database).is_some_and(|suffix| matches!(suffix, "" | "-wal"))
+            })
+    }
+}
+
+fn wakes_of(event: notify::Result<Event>, interest: &Interest) -> Vec<Wake> {
+    let Ok(event) = event else { return vec![Wake::Rescan] };
+    if event.need_rescan() {
+        return vec![Wake::Rescan];
+    }
+    let mut wakes = Vec::new();
+    for path in &event.paths {
+        if interest.is_source(path)
+            && let Some(hint) = hint(event.kind, path)
+        {
+            wakes.push(Wake::Source(hint));
+        }
+        if interest.is_database(path) && !matches!(event.kind, EventKind::Access(AccessKind::Open(_))) {
+            wakes.push(Wake::Store);
+        }
+        if matches!(event.kind, EventKind::Remove(_)) && interest.is_a_folder(path) {
+            wakes.push(Wake::FolderGone);
+        }
+    }
+    wakes
+}
+
+impl Interest {
+    fn is_a_folder(&self, path: &Path) -> bool {
+        self.database.0 == path || self.source.iter().any(|(folder, _)| folder == path)
+    }
+}
+
+fn hint(kind: EventKind, path: &Path) -> Option<Hint> {
+    match kind {
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => Some(Hint::Closed(path.to_owned())),
+        EventKind::Create(CreateKind::Folder) => None,
+        EventKind::Create(_) => Some(Hint::Closed(path.to_owned())),
+        EventKind::Modify(ModifyKind::Data(_)) => Some(Hint::Writing(path.to_owned())),
+        EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => None,
+        EventKind::Modify(ModifyKind::Name(_)) | EventKind::Remove(_) => Some(Hint::Replaced),
+        _ => None,
+    }
+}
+
+fn folder_and_name(path: &Path) -> (PathBuf, PathBuf) {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    (canonical(folder), path.file_name().map(PathBuf::from).unwrap_or_default())
+}
+
+fn canonical(path: &Path) -> PathBuf {
+    std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+}
