@@ -176,7 +176,7 @@ fn attempt_pass(
     let record = record(input, pass, &desired);
     let applied = store.apply(&plan, &sealed, &record, backup.as_ref(), now)?; // verified before it returns
     let verified = store.commit(&applied)?;
-    passed.report.fingerprint = store.fingerprint().ok();
+    passed.report.fingerprint = applied.rows;
     passed.report.applied(written(&plan, verified, applied.revision, backup.as_ref()));
     if backup.is_some() {
         store.retain_backups(pass.retention, now);

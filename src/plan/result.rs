@@ -55,9 +55,9 @@ fn collisions(store: &StoreSnapshot, steps: &[Step]) -> Vec<Finding> {
 /// The parts of the resulting state that validity depends on.
 struct State<'a> {
     /// Enabled, and complete for its type.
-    services: BTreeMap<&'a str, Service>,
+    services: HashMap<&'a str, Service>,
     /// The services each rule names.
-    rules: BTreeMap<&'a str, Vec<&'a str>>,
+    rules: Vec<(&'a str, Vec<&'a str>)>,
 }
 
 struct Service {
@@ -67,8 +67,9 @@ struct Service {
 
 impl<'a> State<'a> {
     fn after(live: &'a Configuration, steps: &'a [Step]) -> Self {
-        let mut state = Self { services: BTreeMap::new(), rules: BTreeMap::new() };
-        let touched: HashMap<(Section, &str), &Step> = steps.iter().map(|step| (step.target(), step)).collect();
+        let mut state = Self { services: HashMap::new(), rules: Vec::new() };
+        let existing = steps.iter().filter(|step| !matches!(step, Step::Create { .. }));
+        let touched: HashMap<(Section, &str), &Step> = existing.map(|step| (step.target(), step)).collect();
         for section in [Section::Services, Section::RoutingRules] {
             for (id, object) in live.section(section).into_iter().flatten() {
                 match touched.get(&(section, &**id)) {
@@ -105,7 +106,7 @@ impl<'a> State<'a> {
                 if let Some(Value::List(fallback)) = view.get(section, "fallback") {
                     named.extend(fallback.iter().map(|service| &**service));
                 }
-                self.rules.insert(id, named);
+                self.rules.push((id, named));
             }
             Section::Execution => {}
         }

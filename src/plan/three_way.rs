@@ -201,9 +201,11 @@ impl<'a> Planner<'a> {
         if !missing.tables.is_empty() || (missing.others && !self.plan.steps.is_empty()) {
             steps.push(SchemaStep::CreateTables);
         }
-        let written: BTreeSet<_> = self.plan.steps.iter().flat_map(written_fields).collect();
-        let columns = missing.columns.intersection(&written);
-        steps.extend(columns.map(|(section, field)| SchemaStep::AddColumn { section: *section, field: *field }));
+        if !missing.columns.is_empty() {
+            let written: BTreeSet<_> = self.plan.steps.iter().flat_map(written_fields).collect();
+            let columns = missing.columns.intersection(&written);
+            steps.extend(columns.map(|(section, field)| SchemaStep::AddColumn { section: *section, field: *field }));
+        }
         steps
     }
 }

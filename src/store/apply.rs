@@ -1,18 +1,14 @@
 //! A plan into rows, inside one transaction. It decides nothing: what the plan does not say does not happen.
 
-use std::collections::HashMap;
-
 use rusqlite::{Connection, params_from_iter};
 
-use super::history::SnapshotWriter;
 use super::key::KeyRing;
 use super::read::{CARRIED, GENERATION, Layout};
-use super::rows::{Bound, TokenTally, encode};
+use super::rows::{Bound, encode};
 use super::schema::{self, Present};
 use super::{StoreError, crash};
 use crate::model::{FieldId, Object, Section, Value};
 use crate::plan::{BaseUpdate, Plan, SchemaStep, Step};
-use crate::verify::Checker;
 
 
 /// Between two services created in one pass, in seconds: the orchestrator lists services by `created_at`.
@@ -21,39 +17,46 @@ const CREATED_STEP: f64 = 1e-6;
 /// Fewer secrets than this are encrypted on one core.
 const PARALLEL_FROM: usize = 256;
 
-/// The tokens of a plan's secrets, by the position of their step. Encrypted before the write lock is taken.
+/// The tokens of a plan's secrets, sorted by step and field. Encrypted before the write lock is taken.
 #[derive(Default)]
-pub struct Sealed(HashMap<(usize, FieldId), String>);
+pub struct Sealed(Vec<((usize, FieldId), String)>);
+
+impl Sealed {
+    fn token(&self, step: usize, field: FieldId) -> Option<&str> {
+        let at = self.0.binary_search_by_key(&(step, field), |(place, _)| *place).ok()?;
+        Some(&self.0[at].1)
+    }
+}
 
 /// Encrypts every secret that a plan will write.
 pub(super) fn seal(plan: &Plan, keys: &KeyRing) -> Result<Sealed, StoreError> {
     let secrets: Vec<_> = plan.steps.iter().enumerate().flat_map(|(step, it)| secrets_of(step, it)).collect();
     if secrets.len() < PARALLEL_FROM {
-        return seal_all(&secrets, keys).map(|tokens| Sealed(tokens.into_iter().collect()));
+        return seal_all(&secrets, keys).map(Sealed);
     }
     let (one, two) = secrets.split_at(secrets.len() / 2);
     let (one, two) = std::thread::scope(|scope| {
         let two = scope.spawn(|| seal_all(two, keys));
         (seal_all(one, keys), two.join())
     });
-    let two = two.unwrap_or_else(|_| Err(StoreError::NoKey { path: keys.file().to_owned() }))?;
-    Ok(Sealed(one?.into_iter().chain(two).collect()))
+    let mut tokens = one?;
+    tokens.extend(two.unwrap_or_else(|_| Err(StoreError::NoKey { path: keys.file().to_owned() }))?);
+    Ok(Sealed(tokens))
 }
 
 type ToSeal<'a> = ((usize, FieldId), &'a crate::model::SecretText);
 
-fn secrets_of(position: usize, step: &Step) -> Vec<ToSeal<'_>> {
-    let secret = |field: FieldId, value| match value {
-        &Value::Secret(ref secret) => secret.plain.as_ref().map(|plain| ((position, field), plain)),
-        _ => None,
+fn secrets_of(position: usize, step: &Step) -> impl Iterator<Item = ToSeal<'_>> {
+    let (object, changes): (Option<&Object>, &[_]) = match step {
+        Step::Create { object, .. } => (Some(object), &[]),
+        Step::Update { changes, .. } => (None, changes),
+        Step::Delete { .. } => (None, &[]),
     };
-    match step {
-        Step::Create { object, .. } => object.iter().filter_map(|(field, value)| secret(field, value)).collect(),
-        Step::Update { changes, .. } => {
-            changes.iter().filter_map(|change| secret(change.field, &change.new)).collect()
-        }
-        Step::Delete { .. } => Vec::new(),
-    }
+    let values = object.into_iter().flat_map(Object::iter).chain(changes.iter().map(|change| (change.field, &change.new)));
+    values.filter_map(move |(field, value)| match value {
+        Value::Secret(secret) => secret.plain.as_ref().map(|plain| ((position, field), plain)),
+        _ => None,
+    })
 }
 
 fn seal_all(secrets: &[ToSeal<'_>], keys: &KeyRing) -> Result<Vec<((usize, FieldId), String)>, StoreError> {
@@ -90,30 +93,27 @@ pub(super) fn write_schema(conn: &Connection, plan: &Plan, now: f64) -> rusqlite
 /// Writes the steps, in order.
 pub(super) fn write_steps(conn: &Connection, plan: &Plan, sealed: &Sealed, now: f64) -> rusqlite::Result<()> {
     let present = Present::read(conn)?;
-    let layouts: Vec<Layout> =
-        Section::ALL.into_iter().filter_map(|section| Layout::of(section, &present)).collect();
-    let layout = |section| layouts.iter().find(|layout| layout.section == section);
+    let mut inserts: Vec<Insert<'_>> = Vec::new();
     let mut created_at = now;
     for (position, step) in plan.steps.iter().enumerate() {
         let (section, id) = step.target();
-        let token = |field| sealed.0.get(&(position, field)).map(String::as_str);
+        let token = |field| sealed.token(position, field);
         match step {
             Step::Create { object, .. } => {
-                let Some(layout) = layout(section) else { continue };
-                let named = section == Section::Services && present.has_column("services", "name");
-                insert(conn, layout, id, object, named, token, (created_at, now))?;
+                if inserts.iter().all(|insert| insert.layout.section != section) {
+                    inserts.extend(Insert::prepare(conn, section, &present)?);
+                }
+                let Some(insert) = inserts.iter_mut().find(|insert| insert.layout.section == section) else { continue };
+                insert.run(id, object, token, created_at, now)?;
                 created_at += CREATED_STEP;
             }
             Step::Update { changes, .. } => {
                 let columns: String =
                     changes.iter().map(|change| format!("{} = ?, ", section.spec(change.field).column)).collect();
-                let sql = format!("UPDATE {} SET {columns}updated_at = ? WHERE {}", section.table(), own_row(section, &present));
-                let mut values: Vec<Bound<'_>> = changes
-                    .iter()
-                    .map(|change| bound(section, change.field, &change.new, token))
-                    .collect();
-                values.push(Bound::Real(now));
-                values.push(id_value(section, id));
+                let row = own_row(section, &present);
+                let sql = format!("UPDATE {} SET {columns}updated_at = ? WHERE {row}", section.table());
+                let changed = changes.iter().map(|change| bound(section, change.field, &change.new, token));
+                let values = changed.chain([Bound::Real(now), id_value(section, id)]);
                 conn.prepare_cached(&sql)?.execute(params_from_iter(values))?;
             }
             Step::Delete { .. } => {
@@ -149,41 +149,60 @@ fn bound<'a>(
     }
 }
 
-fn insert<'a>(
-    conn: &Connection,
-    layout: &Layout,
-    id: &'a str,
-    object: &'a Object,
+/// The statement that creates one section's objects, prepared once.
+struct Insert<'c> {
+    layout: Layout,
     named: bool,
-    token: impl Fn(FieldId) -> Option<&'a str>,
-    (created_at, updated_at): (f64, f64),
-) -> rusqlite::Result<()> {
-    let section = layout.section;
-    let defaults: Vec<Value> =
-        layout.fields.iter().map(|field| Value::from(section.spec(*field).default)).collect();
-    let mut columns = vec![section.id_column()];
-    let mut values = vec![id_value(section, id)];
-    if named {
-        columns.push("name");
-        values.push(Bound::Text(id.into()));
+    /// What a field that is not declared takes, by the position of its column.
+    defaults: Vec<Value>,
+    statement: rusqlite::CachedStatement<'c>,
+}
+
+impl<'c> Insert<'c> {
+    fn prepare(conn: &'c Connection, section: Section, present: &Present) -> rusqlite::Result<Option<Self>> {
+        let Some(layout) = Layout::of(section, present) else { return Ok(None) };
+        let named = section == Section::Services && present.has_column("services", "name");
+        let mut columns = vec![section.id_column()];
+        columns.extend(named.then_some("name"));
+        columns.extend(layout.fields.iter().map(|field| section.spec(*field).column));
+        columns.push("updated_at");
+        columns.extend((section != Section::Execution).then_some("created_at"));
+        let places = vec!["?"; columns.len()].join(", ");
+        let sql = format!("INSERT INTO {} ({}) VALUES ({places})", section.table(), columns.join(", "));
+        let defaults = layout.fields.iter().map(|field| section.spec(*field).default.into()).collect();
+        Ok(Some(Self { named, defaults, statement: conn.prepare_cached(&sql)?, layout }))
     }
-    for (field, default) in layout.fields.iter().zip(&defaults) {
-        columns.push(section.spec(*field).column);
-        values.push(match object.get(*field) {
-            Some(value) => bound(section, *field, value, &token),
-            None => encode(section.spec(*field), default),
-        });
+
+    fn run<'a>(
+        &mut self,
+        id: &'a str,
+        object: &'a Object,
+        token: impl Fn(FieldId) -> Option<&'a str>,
+        created_at: f64,
+        updated_at: f64,
+    ) -> rusqlite::Result<()> {
+        let section = self.layout.section;
+        let mut place = 0;
+        let mut bind = |value: Bound<'_>| {
+            place += 1;
+            self.statement.raw_bind_parameter(place, value)
+        };
+        bind(id_value(section, id))?;
+        if self.named {
+            bind(Bound::Text(id.into()))?;
+        }
+        for (field, default) in self.layout.fields.iter().zip(&self.defaults) {
+            bind(match object.get(*field) {
+                Some(value) => bound(section, *field, value, &token),
+                None => encode(section.spec(*field), default),
+            })?;
+        }
+        bind(Bound::Real(updated_at))?;
+        if section != Section::Execution {
+            bind(Bound::Real(created_at))?;
+        }
+        self.statement.raw_execute().map(|_| ())
     }
-    if section != Section::Execution {
-        columns.push("created_at");
-        values.push(Bound::Real(created_at));
-    }
-    columns.push("updated_at");
-    values.push(Bound::Real(updated_at));
-    let places = vec!["?"; columns.len()].join(", ");
-    let sql = format!("INSERT INTO {} ({}) VALUES ({places})", section.table(), columns.join(", "));
-    conn.prepare_cached(&sql)?.execute(params_from_iter(values))?;
-    Ok(())
 }
 
 /// Records what is agreed now.
@@ -213,39 +232,3 @@ pub(super) fn write_base(conn: &Connection, plan: &Plan) -> rusqlite::Result<()>
     crash::point("base_written");
     Ok(())
 }
-
-/// Reads every touched row back, decrypting every token written, and gathers the state for the revision.
-pub(super) fn read_back(
-    conn: &Connection,
-    plan: &Plan,
-    keys: &KeyRing,
-) -> rusqlite::Result<(Checker, SnapshotWriter)> {
-    let present = Present::read(conn)?;
-    let mut steps: HashMap<Section, HashMap<&str, &Step>> = HashMap::new();
-    for step in &plan.steps {
-        let (section, id) = step.target();
-        steps.entry(section).or_default().insert(id, step);
-    }
-    let mut checker = Checker::default();
-    let mut snapshot = SnapshotWriter::default();
-    let mut tally = TokenTally::default();
-    for layout in Section::ALL.into_iter().filter_map(|section| Layout::of(section, &present)) {
-        let mut query = conn.prepare_cached(&layout.select(""))?;
-        let mut rows = query.query([])?;
-        while let Some(row) = rows.next()? {
-            if !Layout::is_local(row)? {
-                continue;
-            }
-            let id = layout.id(row)?;
-            snapshot.add(&layout, &id, row)?;
-            if let Some(step) = steps.get_mut(&layout.section).and_then(|steps| steps.remove(&*id)) {
-                checker.check(step, Some(&layout.object(row, keys, &mut tally)?));
-            }
-        }
-    }
-    for step in steps.into_values().flat_map(HashMap::into_values) {
-        checker.check(step, None);
-    }
-    Ok((checker, snapshot))
-}
-

@@ -120,7 +120,7 @@ fn push_object(text: &mut String, layout: &Layout, row: &Row<'_>) -> rusqlite::R
     let mut first = true;
     for (position, field) in layout.fields.iter().enumerate() {
         let spec = layout.section.spec(*field);
-        let raw = row.get_ref(3 + position)?;
+        let raw = row.get_ref(Layout::FIRST + position)?;
         if raw == ValueRef::Null {
             continue;
         }
@@ -146,6 +146,7 @@ fn push_object(text: &mut String, layout: &Layout, row: &Row<'_>) -> rusqlite::R
     Ok(())
 }
 
+/// Whether a list's text is JSON as it stands. Nearly all are what `json.dumps` wrote: plain words in quotes.
 fn is_json(raw: &[u8]) -> bool {
     raw == b"[]" || serde_json::from_slice::<serde::de::IgnoredAny>(raw).is_ok()
 }

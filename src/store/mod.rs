@@ -6,7 +6,7 @@
 //! | `schema` | the orchestrator's tables and ours |
 //! | `rows` | columns to values and back |
 //! | `read` | everything of one moment, and its fingerprint |
-//! | `apply` | a plan into rows |
+//! | `apply`, `read_back` | a plan into rows, and the rows compared with the plan |
 //! | `history` | revisions |
 //! | `backup`, `quarantine` | copies, and what to do when the original is broken |
 //! | `key` | the encryption key |
@@ -25,6 +25,7 @@ mod key;
 mod open;
 mod quarantine;
 mod read;
+mod read_back;
 mod rows;
 mod schema;
 
@@ -47,6 +48,9 @@ use crate::model::{MissingSchema, Section, StoreFingerprint, StoreSnapshot};
 use crate::plan::Plan;
 use crate::verify::Verified;
 
+/// Up to so many steps a pass also says what the rows are afterwards.
+const FEW_STEPS: usize = 1_000;
+
 /// One database, its keys, and at most one connection for everything but backups.
 ///
 /// A `Store` may exist before its database does: reading it then gives an empty [`StoreSnapshot`], and writing
@@ -55,8 +59,9 @@ pub struct Store {
     path: PathBuf,
     access: Access,
     keys: Arc<KeyRing>,
-    conn: Option<Connection>,
+    /// Dropped before `conn`: the last connection to close writes the log back, and this one cannot.
     reader: Option<Connection>,
+    conn: Option<Connection>,
     /// Whether this transaction fills a database that holds nothing yet.
     fresh: bool,
 }
@@ -66,6 +71,8 @@ pub struct Store {
 pub struct Applied {
     /// The revision's number; none when only bookkeeping was written.
     pub revision: Option<i64>,
+    /// What the rows are now, when the plan's steps are few; a watcher compares later reads with it.
+    pub rows: Option<StoreFingerprint>,
     /// Proof that the rows are as promised.
     verified: Verified,
 }
@@ -247,16 +254,20 @@ impl Store {
         apply::write_base(conn, plan).doing("write", &path)?;
         if plan.steps.is_empty() {
             let verified = crate::verify::Checker::default().finish(plan).map_err(StoreError::Verification)?;
-            return Ok(Applied { revision: None, verified });
+            let rows = read::fingerprint(conn).doing("read back", &path)?;
+            return Ok(Applied { revision: None, rows: Some(rows), verified });
         }
-        let (checker, snapshot) = apply::read_back(conn, plan, &self.keys).doing("read back", &path)?;
+        let (checker, snapshot) = read_back::read_back(conn, plan, &self.keys).doing("read back", &path)?;
         let verified = checker.finish(plan).map_err(StoreError::Verification)?;
         crash::point("verified");
         let backup = backup.map(|backup| backup.path.display().to_string());
         let revision =
             history::write(conn, snapshot, plan, record, backup.as_deref(), seconds).doing("record", &path)?;
         crash::point("history_written");
-        Ok(Applied { revision: Some(revision), verified })
+        // Worth a scan only where somebody goes on watching; many steps mean a migration.
+        let few = plan.steps.len() <= FEW_STEPS;
+        let rows = few.then(|| read::fingerprint(conn)).transpose().doing("read back", &path)?;
+        Ok(Applied { revision: Some(revision), rows, verified })
     }
 
     /// Makes what was applied durable. Demands the proof that it was read back as promised.

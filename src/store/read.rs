@@ -55,12 +55,11 @@ impl Layout {
     }
 
     /// The object's id; execution has none.
-    pub(super) fn id(&self, row: &Row<'_>) -> rusqlite::Result<Box<str>> {
+    pub(super) fn id<'r>(&self, row: &'r Row<'_>) -> rusqlite::Result<&'r str> {
         Ok(match (self.section, row.get_ref(0)?) {
-            (Section::Execution, _) => Configuration::EXECUTION_ID.into(),
-            (_, ValueRef::Text(text)) => String::from_utf8_lossy(text).into(),
-            (_, ValueRef::Integer(number)) => number.to_string().into(),
-            _ => "".into(),
+            (Section::Execution, _) => Configuration::EXECUTION_ID,
+            (_, ValueRef::Text(text)) => std::str::from_utf8(text).unwrap_or("\u{fffd}"),
+            _ => "",
         })
     }
 
@@ -72,12 +71,15 @@ impl Layout {
     ) -> rusqlite::Result<Object> {
         let mut object = Object::default();
         for (position, field) in self.fields.iter().enumerate() {
-            let value = decode(self.section.spec(*field), row.get_ref(3 + position)?, keys, tally);
+            let value = decode(self.section.spec(*field), row.get_ref(Self::FIRST + position)?, keys, tally);
             object.set(*field, value);
         }
         object.shrink();
         Ok(object)
     }
+
+    /// The position of the first managed field in a selected row.
+    pub(super) const FIRST: usize = 3;
 }
 
 /// Reads everything. The caller holds a transaction, so that all of it is from one moment.
@@ -154,11 +156,11 @@ fn read_section(
         hash_row(row, layout.fields.len(), &mut buffer, hasher)?;
         let id = layout.id(row)?;
         if !Layout::is_local(row)? {
-            snapshot.remote_services.insert(id);
+            snapshot.remote_services.insert(id.into());
             continue;
         }
         let created = row.get_ref(1)?.as_f64().unwrap_or_default();
-        listed.push((created, id, layout.object(row, keys, tally)?));
+        listed.push((created, id.into(), layout.object(row, keys, tally)?));
     }
     match layout.section {
         // Stable, so rows of one moment stay in the order of their insertion.
@@ -175,7 +177,7 @@ fn read_section(
 /// their id.
 fn hash_row(row: &Row<'_>, fields: usize, buffer: &mut Vec<u8>, hasher: &mut Xxh3) -> rusqlite::Result<()> {
     buffer.clear();
-    let columns = if Layout::is_local(row)? { 3 + fields } else { 1 };
+    let columns = if Layout::is_local(row)? { Layout::FIRST + fields } else { 1 };
     buffer.push(u8::try_from(columns).unwrap_or(u8::MAX));
     for position in 0..columns {
         let (tag, bytes): (u8, &[u8]) = match row.get_ref(position)? {

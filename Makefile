@@ -1,0 +1,132 @@
+# Everything this project needs beyond rustup, make and apt is installed by these targets: pinned, and kept outside the clone.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+CACHE ?= $(or $(OXIDE_CACHE),$(HOME)/.cache/oxide-operator)
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+
+CARGO_DENY_VERSION := 0.20.2
+PYTHON_PACKAGES    := cryptography==48.0.0 PyYAML==6.0.3
+RELEASE_TARGET     ?= x86_64-unknown-linux-musl
+
+TOOLS      := $(CACHE)/tools
+CARGO_DENY := $(TOOLS)/bin/cargo-deny
+VENV       := $(CACHE)/venv
+RELEASE    := $(CARGO_TARGET_DIR)/$(RELEASE_TARGET)/release/oxide-operator
+
+# The outside readers that the tests compare with: Python's Fernet and its YAML.
+export OXIDE_TEST_PYTHON ?= $(VENV)/bin/python
+
+STORE := .oxide/config.db
+
+say = printf '\n\033[1m== %s\033[0m\n' "$(1)"
+
+##@ Use
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: ## Build, bring config/default.yaml into .oxide/config.db, and say where to look
+	@$(call say,building)
+	cargo build --locked --release --bin oxide-operator
+	@mkdir -p .oxide
+	@$(call say,config/default.yaml into $(STORE))
+	"$(CARGO_TARGET_DIR)/release/oxide-operator" migrate --yaml config/default.yaml --db $(STORE)
+	@$(call say,where to look)
+	@bin="$(CARGO_TARGET_DIR)/release/oxide-operator"; \
+	echo "  $$bin status --db $(STORE)   # source, store, backups, key"; \
+	echo "  $$bin plan --db $(STORE)     # edit config/default.yaml first, then see what would be written"; \
+	echo "  $$bin run --db $(STORE)      # watch both sides; http://127.0.0.1:8461/metrics and /readyz"
+
+.PHONY: release
+release: musl-target apt-packages ## Build the stripped static binary
+	@$(call say,building for $(RELEASE_TARGET))
+	TARGET_CC=musl-gcc cargo build --locked --release --bin oxide-operator --target $(RELEASE_TARGET)
+	@ls -l "$(RELEASE)"
+
+##@ Check
+.PHONY: test
+test: tools lint ## Everything that tests this project
+	@$(call say,tests)
+	@mkdir -p "$(CACHE)"; log="$$(mktemp "$(CACHE)/test-log.XXXXXX")"; trap 'rm -f "$$log"' EXIT; \
+	status=0; cargo test --locked --no-fail-fast 2>&1 | tee "$$log" || status=$$?; \
+	awk '/^test result: / { gsub(/[^0-9;]/, ""); split($$0, n, ";"); passed += n[1]; failed += n[2]; skipped += n[3] } \
+		END { printf "\n%d passed, %d failed, %d skipped\n", passed, failed, skipped }' "$$log"; \
+	exit $$status
+
+# `cargo deny check advisories` needs a database that is fetched from the network, so it is not part of this.
+.PHONY: lint
+lint: rust-components cargo-deny ## Format, clippy, documentation and dependencies, without tests
+	@$(call say,format)
+	cargo fmt --check
+	@$(call say,clippy)
+	cargo clippy --locked --all-targets -- -D warnings
+	@$(call say,documentation)
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+	@$(call say,dependencies)
+	cargo fetch --locked
+	"$(CARGO_DENY)" --offline check bans licenses sources
+
+.PHONY: bless
+bless: ## Rewrite the expected outputs of the plan cases; look at the diff before committing it
+	OXIDE_BLESS=1 cargo test --locked
+	git --no-pager diff --stat -- tests
+
+.PHONY: bench
+bench: release tools ## Build the static binary and measure it against its floors
+	OXIDE_BENCH_BINARY="$(RELEASE)" cargo bench --locked --bench ratios
+
+##@ Set up
+.PHONY: tools
+tools: rust-components apt-packages cargo-deny venv ## Install what the tests need and this machine lacks
+
+.PHONY: rust-components
+rust-components:
+	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust 1.95 or newer with rustup"; exit 1; }
+	@cargo fmt --version >/dev/null 2>&1 || { $(call say,installing rustfmt); rustup component add rustfmt; }
+	@cargo clippy --version >/dev/null 2>&1 || { $(call say,installing clippy); rustup component add clippy; }
+
+.PHONY: musl-target
+musl-target:
+	@[ -d "$$(rustc --print sysroot)/lib/rustlib/$(RELEASE_TARGET)/lib" ] \
+		|| { $(call say,installing the target $(RELEASE_TARGET)); rustup target add $(RELEASE_TARGET); }
+
+.PHONY: apt-packages
+apt-packages:
+	@missing=(); \
+	need() { command -v "$$1" >/dev/null || missing+=("$$2"); }; \
+	need gcc gcc; need musl-gcc musl-tools; need strace strace; need sqlite3 sqlite3; \
+	[ -e /usr/include/sqlite3.h ] || missing+=(libsqlite3-dev); \
+	python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv); \
+	if [ "$${#missing[@]}" -gt 0 ]; then \
+		$(call say,installing $${missing[*]}); \
+		sudo=(); [ "$$(id -u)" = 0 ] || sudo=(sudo); \
+		install=("$${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "$${missing[@]}"); \
+		"$${install[@]}" || { "$${sudo[@]}" apt-get update; "$${install[@]}"; }; \
+	fi
+
+.PHONY: cargo-deny
+cargo-deny:
+	@[ "$$("$(CARGO_DENY)" --version 2>/dev/null)" = "cargo-deny $(CARGO_DENY_VERSION)" ] || { \
+		$(call say,installing cargo-deny $(CARGO_DENY_VERSION)); \
+		cargo install --locked --version $(CARGO_DENY_VERSION) --root "$(TOOLS)" cargo-deny; }
+
+# The stamp names the packages, so that a changed pin makes a new environment.
+.PHONY: venv
+venv: apt-packages
+	@[ "$$(cat "$(VENV)/packages" 2>/dev/null)" = "$(PYTHON_PACKAGES)" ] || { \
+		$(call say,installing $(PYTHON_PACKAGES)); \
+		rm -rf "$(VENV)"; \
+		python3 -m venv "$(VENV)"; \
+		"$(VENV)/bin/pip" install --quiet --disable-pip-version-check $(PYTHON_PACKAGES); \
+		echo "$(PYTHON_PACKAGES)" > "$(VENV)/packages"; }
+
+.PHONY: clean
+clean: ## Remove what was built, and the store under .oxide; the installed tools stay
+	cargo clean
+	rm -rf .oxide
