@@ -1,17 +1,33 @@
-//! wip
-#![allow(missing_docs)]
-pub mod desired;
-pub mod model;
-pub mod plan;
-pub mod verify;
-pub mod store;
-pub mod report;
-pub mod sync;
-pub mod settings;
-pub mod source;
-pub mod export;
+//! oxide-operator keeps the configuration database of the Oxide LLM orchestrator equal to a declared
+//! configuration, understands edits that arrive from the other side, and never loses either.
+//!
+//! ```text
+//! SourceSnapshot ─▶ DesiredConfig ─▶ StoreSnapshot ─▶ Plan ─▶ Applied ─▶ Verified ─▶ SyncReport
+//!    source            desired          store         plan     store      verify       report
+//! ```
+//!
+//! | layer | modules | what they may touch |
+//! | --- | --- | --- |
+//! | words | [`model`], [`settings`] | nothing |
+//! | decisions | [`desired`], [`plan`], [`verify`], [`report`] | only the words: no file, no clock, no async |
+//! | the world | [`source`], [`store`], [`export`], [`metrics`], [`telemetry`] | files, SQLite, the log |
+//! | one pass | [`sync`] | **start reading here** |
+//! | what wakes it | [`run`], [`cli`], [`guide`] | anything |
+//!
+//! The library's front door for programs is [`guide`]: what the orchestrator's migration guide promises.
+
 pub mod cli;
+pub mod desired;
+pub mod export;
 pub mod guide;
 pub mod metrics;
+pub mod model;
+pub mod plan;
+pub mod report;
 pub mod run;
+pub mod settings;
+pub mod source;
+pub mod store;
+pub mod sync;
 pub mod telemetry;
+pub mod verify;

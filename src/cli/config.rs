@@ -6,7 +6,7 @@ use serde_json::json;
 use super::args::{Format, OutputFormat};
 use super::context::Context;
 use super::{Exit, output};
-use crate::export::{ExportOptions, ExportedSecrets, to_yaml};
+use crate::export::{ExportOptions, ExportedSecrets, to_yaml, yaml_to_json};
 use crate::guide::{Backend, load};
 
 pub(super) fn run(context: &Context, format: Format) -> Result<Exit> {
@@ -27,7 +27,7 @@ pub(super) fn run(context: &Context, format: Format) -> Result<Exit> {
             output::result(yaml);
         }
         (OutputFormat::Json, _) => {
-            let parsed: serde_json::Value = serde_yaml::from_str(&yaml).unwrap_or_default();
+            let parsed = yaml_to_json(&yaml);
             output::value(&json!({"backend": backend, "because": why, "config": parsed}), OutputFormat::Json);
         }
     }

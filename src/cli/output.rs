@@ -1,7 +1,5 @@
 //! Results to stdout, everything else to stderr. The only place that prints.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the output module")]
-
 use std::io::{IsTerminal as _, Write as _};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -42,14 +40,17 @@ pub(super) fn result(text: impl AsRef<str>) {
 /// Prints a value for programs.
 pub(super) fn value(value: &impl Serialize, format: OutputFormat) {
     match format {
-        OutputFormat::Yaml => result(serde_yaml::to_string(value).unwrap_or_default()),
+        OutputFormat::Yaml => result(crate::export::value_to_yaml(value)),
         _ => result(serde_json::to_string_pretty(value).unwrap_or_default()),
     }
 }
 
 /// Tells the user something that is not the result.
 pub(super) fn note(text: impl AsRef<str>) {
-    anstream::eprintln!("{}", text.as_ref());
+    let text = text.as_ref();
+    if !text.is_empty() {
+        anstream::eprintln!("{text}");
+    }
 }
 
 /// Shows that something takes time, on a terminal only.

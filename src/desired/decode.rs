@@ -12,10 +12,20 @@ use crate::model::{
 /// The key under which a source names where an API key is to be found.
 const KEY_REFERENCE: &str = "apiKeyFrom";
 
+/// Whether an object must have the fields that its kind cannot do without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Required {
+    /// A declaration must.
+    Yes,
+    /// An edit of some fields need not.
+    No,
+}
+
 /// Decodes objects and gathers what is wrong with them.
 pub(super) struct Decoder<'a> {
     pub(super) secrets: &'a (dyn ResolveSecrets + Sync),
     pub(super) fingerprinter: &'a Fingerprinter,
+    pub(super) required: Required,
     pub(super) findings: Vec<Spanned>,
     /// How many API keys stand in the source in plain text.
     pub(super) plaintext_secrets: usize,
@@ -68,7 +78,9 @@ impl Decoder<'_> {
                 &node.span,
             );
         }
-        self.check_required(section, id, &object, entries, &node.span);
+        if self.required == Required::Yes {
+            self.check_required(section, id, &object, entries, &node.span);
+        }
         object.shrink();
         Some(object)
     }

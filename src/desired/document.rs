@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::decode::Decoder;
+use super::decode::{Decoder, Required};
 use super::scalar::Implicit;
 use super::yaml::{Content, Next, Node, Reader, SyntaxError};
 use super::{ResolveSecrets, Spanned};
@@ -102,6 +102,29 @@ pub(super) fn read_entries(
     })
 }
 
+/// Reads the fields of one object, none of which is required.
+pub(super) fn read_partial(
+    text: &str,
+    section: Section,
+    id: &str,
+    secrets: &(dyn ResolveSecrets + Sync),
+    fingerprinter: &Fingerprinter,
+) -> Result<Object, Vec<Spanned>> {
+    let mut reader = DocumentReader::new(text, secrets, fingerprinter);
+    reader.decoder.required = Required::No;
+    let mut object = None;
+    let document = reader.finish(|reader| {
+        reader.yaml.open()?;
+        let node = reader.yaml.node()?;
+        object = reader.decoder.object(section, id, &node);
+        reader.yaml.close()
+    });
+    match object {
+        Some(object) if document.findings.is_empty() => Ok(object),
+        _ => Err(document.findings),
+    }
+}
+
 struct DocumentReader<'a> {
     yaml: Reader<'a>,
     decoder: Decoder<'a>,
@@ -115,7 +138,13 @@ impl<'a> DocumentReader<'a> {
         secrets: &'a (dyn ResolveSecrets + Sync),
         fingerprinter: &'a Fingerprinter,
     ) -> Self {
-        let decoder = Decoder { secrets, fingerprinter, findings: Vec::new(), plaintext_secrets: 0 };
+        let decoder = Decoder {
+            secrets,
+            fingerprinter,
+            required: Required::Yes,
+            findings: Vec::new(),
+            plaintext_secrets: 0,
+        };
         Self { yaml: Reader::new(text), decoder, document: Document::default(), end: text.len() }
     }
 

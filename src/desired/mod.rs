@@ -22,7 +22,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::model::{
-    Carried, ConfigPath, Configuration, Finding, Fingerprinter, Section, SecretReference, SecretText, Severity,
+    Carried, ConfigPath, Configuration, Finding, Fingerprinter, Object, Section, SecretReference, SecretText, Severity,
     SourceDigest, SourceDocument, SourceSnapshot,
 };
 use document::Document;
@@ -109,6 +109,22 @@ pub fn read(
     }
     gathered.check(source);
     gathered.finish(source.digest())
+}
+
+/// Reads one object by itself, as an edit gives it: JSON or a YAML flow mapping. Fields that an edit leaves out are
+/// not missing, and what it refers to is judged with the state that would result.
+///
+/// # Errors
+/// Returns every finding.
+pub fn partial_object(
+    section: Section,
+    id: &str,
+    text: &str,
+    secrets: &(dyn ResolveSecrets + Sync),
+    fingerprinter: &Fingerprinter,
+) -> Result<Object, Vec<Finding>> {
+    document::read_partial(text, section, id, secrets, fingerprinter)
+        .map_err(|findings| locate::all("input", text, findings))
 }
 
 /// Returns the finding for a source of `size` bytes, which is more than [`MAX_SOURCE_BYTES`].

@@ -16,7 +16,7 @@ use crate::model::{
     BaseObject, Carried, ConfigPath, FieldId, Finding, Object, Section, Shown, SourceDigest, StoreFingerprint, Value,
 };
 pub use display::{Colour, findings_text};
-pub use result::faults;
+pub use result::{check, faults};
 pub use three_way::plan;
 
 /// What one pass would do. Empty means in sync: nothing to write and nothing left alone.
@@ -297,5 +297,14 @@ pub struct BaseUpdate {
     /// The object's id.
     pub id: Box<str>,
     /// The new record.
-    pub record: Option<BaseObject>,
+    pub record: Option<NewRecord>,
+}
+
+/// What both sides will agree on, once the steps are done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NewRecord {
+    /// Every declared field of this object. Written out only when it is stored: a migration records thousands.
+    Whole(Arc<Object>),
+    /// This.
+    Record(BaseObject),
 }

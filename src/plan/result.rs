@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::Step;
+use super::{Plan, Step};
 use crate::model::{ConfigPath, Configuration, Finding, Object, Section, StoreSnapshot, Value};
 
 /// Returns what the steps would break. What is broken already stays somebody else's: it is no reason to refuse.
@@ -17,6 +17,13 @@ pub(super) fn findings(store: &StoreSnapshot, steps: &[Step]) -> Vec<Finding> {
         findings.extend(after.into_iter().filter(|(key, _)| !before.contains_key(key)).map(|(_, finding)| finding));
     }
     findings
+}
+
+/// Completes a plan whose steps somebody chose: what they need of the schema, and why they may not be written.
+pub fn check(mut plan: Plan, store: &StoreSnapshot) -> Plan {
+    plan.schema = super::three_way::schema_steps(store, &plan.steps);
+    plan.refused = findings(store, &plan.steps);
+    plan
 }
 
 /// Returns what the orchestrator would not accept of a configuration as it is.
@@ -93,16 +100,17 @@ impl<'a> State<'a> {
                 let lacks = match view.get(section, "type") {
                     Some(Value::Text(kind)) if **kind == *"cli" && !text("executable") => Some("executable"),
                     Some(Value::Text(kind)) if **kind == *"http" && !text("base_url") => Some("base_url"),
-                    _ => None,
+                    Some(Value::Text(_)) => None,
+                    _ => Some("type"),
                 };
                 let enabled = view.get(section, "enabled") != Some(&Value::Flag(false));
                 self.services.insert(id, Service { enabled, lacks });
             }
             Section::RoutingRules => {
-                let mut named = Vec::new();
-                if let Some(Value::Text(primary)) = view.get(section, "primary") {
-                    named.push(&**primary);
-                }
+                let mut named = vec![match view.get(section, "primary") {
+                    Some(Value::Text(primary)) => &**primary,
+                    _ => "",
+                }];
                 if let Some(Value::List(fallback)) = view.get(section, "fallback") {
                     named.extend(fallback.iter().map(|service| &**service));
                 }
@@ -146,7 +154,7 @@ fn broken(state: &State<'_>) -> BTreeMap<(String, String), Finding> {
     for (id, service) in &state.services {
         if let Some(field) = service.lacks {
             let path = ConfigPath::object(Section::Services, id).to_string();
-            note(path, &format!("would lack `{field}`, which its type needs"), "declare it");
+            note(path, &format!("would lack `{field}`, which it needs"), "declare it");
         }
     }
     for (task, named) in &state.rules {

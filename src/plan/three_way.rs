@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::object::{self, Sides};
-use super::{BaseUpdate, Class, LeftAlone, Plan, Reason, SchemaStep, Step, result};
+use super::{BaseUpdate, Class, LeftAlone, NewRecord, Plan, Reason, SchemaStep, Step, result};
 use crate::desired::DesiredConfig;
 use crate::model::{
     BaseObject, ConfigPath, Held, Object, OnConflict, OnDrift, Policy, Prune, Section, StoreSnapshot, Value,
@@ -107,8 +107,8 @@ impl<'a> Planner<'a> {
             return self.record(section, id, Some(record));
         }
         self.plan.steps.push(Step::Create { section, id: id.into(), object: Arc::clone(desired), class });
-        let agreed = canonical_json(section, desired).into();
-        self.record(section, id, Some(BaseObject { agreed, held: Held::Nothing }));
+        let record = Some(NewRecord::Whole(Arc::clone(desired)));
+        self.plan.base.push(BaseUpdate { section, id: id.into(), record });
     }
 
     fn only_live(&mut self, section: Section, id: &'a str, live: &Object) {
@@ -147,6 +147,7 @@ impl<'a> Planner<'a> {
 
     fn record(&mut self, section: Section, id: &str, record: Option<BaseObject>) {
         if self.store.base.get(section, id) != record.as_ref() {
+            let record = record.map(NewRecord::Record);
             self.plan.base.push(BaseUpdate { section, id: id.into(), record });
         }
     }
@@ -186,7 +187,7 @@ impl<'a> Planner<'a> {
     }
 
     fn finish(mut self) -> Plan {
-        self.plan.schema = self.schema();
+        self.plan.schema = schema_steps(self.store, &self.plan.steps);
         self.plan.refused = result::findings(self.store, &self.plan.steps);
         if self.store.carried != *self.desired.carried() {
             self.plan.carried = Some(self.desired.carried().clone());
@@ -194,20 +195,21 @@ impl<'a> Planner<'a> {
         self.plan.left_alone.sort_by(|one, two| one.path.cmp(&two.path));
         self.plan
     }
+}
 
-    fn schema(&self) -> Vec<SchemaStep> {
-        let missing = &self.store.missing;
-        let mut steps = Vec::new();
-        if !missing.tables.is_empty() || (missing.others && !self.plan.steps.is_empty()) {
-            steps.push(SchemaStep::CreateTables);
-        }
-        if !missing.columns.is_empty() {
-            let written: BTreeSet<_> = self.plan.steps.iter().flat_map(written_fields).collect();
-            let columns = missing.columns.intersection(&written);
-            steps.extend(columns.map(|(section, field)| SchemaStep::AddColumn { section: *section, field: *field }));
-        }
-        steps
+/// Returns the tables and columns that a database lacks and the steps need.
+pub(super) fn schema_steps(store: &StoreSnapshot, to_do: &[Step]) -> Vec<SchemaStep> {
+    let missing = &store.missing;
+    let mut steps = Vec::new();
+    if !missing.tables.is_empty() || (missing.others && !to_do.is_empty()) {
+        steps.push(SchemaStep::CreateTables);
     }
+    if !missing.columns.is_empty() {
+        let written: BTreeSet<_> = to_do.iter().flat_map(written_fields).collect();
+        let columns = missing.columns.intersection(&written);
+        steps.extend(columns.map(|(section, field)| SchemaStep::AddColumn { section: *section, field: *field }));
+    }
+    steps
 }
 
 /// Whether an object needs no look at its fields one by one: the everyday case.

@@ -3,12 +3,12 @@
 use rusqlite::{Connection, params_from_iter};
 
 use super::key::KeyRing;
-use super::read::{CARRIED, GENERATION, Layout};
+use super::read::{CARRIED, GENERATION, Layout, MET};
 use super::rows::{Bound, encode};
 use super::schema::{self, Present};
 use super::{StoreError, crash};
-use crate::model::{FieldId, Object, Section, Value};
-use crate::plan::{BaseUpdate, Plan, SchemaStep, Step};
+use crate::model::{FieldId, Object, Section, Value, canonical_json};
+use crate::plan::{BaseUpdate, NewRecord, Plan, SchemaStep, Step};
 
 
 /// Between two services created in one pass, in seconds: the orchestrator lists services by `created_at`.
@@ -214,7 +214,10 @@ pub(super) fn write_base(conn: &Connection, plan: &Plan) -> rusqlite::Result<()>
     let mut forget = conn.prepare_cached("DELETE FROM operator_base WHERE section = ?1 AND id = ?2")?;
     for BaseUpdate { section, id, record } in &plan.base {
         match record {
-            Some(record) => {
+            Some(NewRecord::Whole(object)) => {
+                put.execute((section.name(), id, canonical_json(*section, object), None::<String>))?;
+            }
+            Some(NewRecord::Record(record)) => {
                 put.execute((section.name(), id, &record.agreed, record.held.to_text(*section)))?;
             }
             None => {
@@ -227,6 +230,9 @@ pub(super) fn write_base(conn: &Connection, plan: &Plan) -> rusqlite::Result<()>
     )?;
     if let Some(carried) = &plan.carried {
         set.execute((CARRIED, serde_json::to_string(carried).unwrap_or_default()))?;
+    }
+    if plan.first_meeting {
+        set.execute((MET, 1))?;
     }
     set.execute((GENERATION, super::read::generation(conn)? + 1))?;
     crash::point("base_written");

@@ -34,22 +34,38 @@ pub struct Record {
     pub carried: Carried,
 }
 
-/// Gathers the state that a revision records, object by object.
-#[derive(Default)]
-pub(super) struct SnapshotWriter {
-    parts: Vec<(Section, Vec<String>)>,
+/// Gathers the state that a revision records, object by object. Of a large store only one part is in memory.
+pub(super) struct SnapshotWriter<'c> {
+    conn: &'c Connection,
+    sections: Vec<(Section, Parts)>,
     open: String,
     objects: usize,
-    section: Option<Section>,
 }
 
-impl SnapshotWriter {
+/// The closed parts of one section.
+enum Parts {
+    /// At most one, not yet written anywhere.
+    Whole(String),
+    /// Written to `operator_snapshot_part`; their digests.
+    Kept(Vec<String>),
+}
+
+impl<'c> SnapshotWriter<'c> {
+    pub(super) fn new(conn: &'c Connection) -> Self {
+        Self { conn, sections: Vec::new(), open: String::new(), objects: 0 }
+    }
+
+    /// Begins a section; the rows that are added next are its own.
+    pub(super) fn begin(&mut self, section: Section) -> rusqlite::Result<()> {
+        self.close_part()?;
+        self.sections.push((section, Parts::Whole(String::new())));
+        Ok(())
+    }
+
     /// Adds a row; its columns are laid out as `layout` says.
     pub(super) fn add(&mut self, layout: &Layout, id: &str, row: &Row<'_>) -> rusqlite::Result<()> {
-        if self.section != Some(layout.section) {
-            self.close_part();
-            self.parts.push((layout.section, Vec::new()));
-            self.section = Some(layout.section);
+        if self.objects == PART_OBJECTS {
+            self.close_part()?;
         }
         if self.objects > 0 {
             self.open.push(',');
@@ -58,61 +74,71 @@ impl SnapshotWriter {
             push_string(&mut self.open, id);
             self.open.push(':');
         }
-        push_object(&mut self.open, layout, row)?;
         self.objects += 1;
-        if self.objects == PART_OBJECTS {
-            self.close_part();
+        push_object(&mut self.open, layout, row)
+    }
+
+    fn close_part(&mut self) -> rusqlite::Result<()> {
+        if std::mem::take(&mut self.objects) == 0 {
+            return Ok(());
+        }
+        let part = std::mem::take(&mut self.open);
+        let Some((_, parts)) = self.sections.last_mut() else { return Ok(()) };
+        match parts {
+            Parts::Whole(first) if first.is_empty() => *first = part,
+            Parts::Whole(first) => *parts = Parts::Kept(vec![keep(self.conn, first)?, keep(self.conn, &part)?]),
+            Parts::Kept(digests) => digests.push(keep(self.conn, &part)?),
         }
         Ok(())
     }
 
-    fn close_part(&mut self) {
-        if self.objects > 0
-            && let Some((_, parts)) = self.parts.last_mut()
-        {
-            parts.push(std::mem::take(&mut self.open));
+    /// Returns the text for `config_history`.
+    fn finish(mut self) -> rusqlite::Result<String> {
+        self.close_part()?;
+        if self.sections.iter().all(|(_, parts)| matches!(parts, Parts::Whole(_))) {
+            return Ok(self.whole());
         }
-        self.objects = 0;
-    }
-
-    /// Returns the text for `config_history` and the parts it refers to.
-    fn finish(mut self) -> (String, Vec<(String, String)>) {
-        self.close_part();
-        if self.parts.iter().all(|(_, parts)| parts.len() <= 1) {
-            return (self.whole(), Vec::new());
-        }
-        let mut kept = Vec::new();
         let mut listed = serde_json::Map::new();
-        for (section, parts) in self.parts {
-            let digests: Vec<String> = parts
-                .into_iter()
-                .map(|part| {
-                    let digest = format!("{:032x}", xxh3_128(part.as_bytes()));
-                    kept.push((digest.clone(), part));
-                    digest
-                })
-                .collect();
+        for (section, parts) in &self.sections {
+            let digests = match parts {
+                Parts::Whole(part) if part.is_empty() => Vec::new(),
+                Parts::Whole(part) => vec![keep(self.conn, part)?],
+                Parts::Kept(digests) => digests.clone(),
+            };
             listed.insert(section.name().to_owned(), json!(digests));
         }
-        (json!({"operator_snapshot_parts": listed}).to_string(), kept)
+        Ok(json!({"operator_snapshot_parts": listed}).to_string())
     }
 
     fn whole(&self) -> String {
         let mut text = String::from("{");
-        for (section, parts) in &self.parts {
+        for (section, parts) in &self.sections {
+            let Parts::Whole(objects) = parts else { continue };
             if text.len() > 1 {
                 text.push(',');
             }
             push_string(&mut text, section.name());
-            let objects = parts.first().map_or("", String::as_str);
+            text.push(':');
             match section {
-                Section::Execution => text.push_str(&format!(":{}", if objects.is_empty() { "{}" } else { objects })),
-                _ => text.push_str(&format!(":{{{objects}}}")),
+                Section::Execution if !objects.is_empty() => text.push_str(objects),
+                _ => {
+                    text.push('{');
+                    text.push_str(objects);
+                    text.push('}');
+                }
             }
         }
         text.push('}');
         text
     }
+}
+
+/// Keeps a part under its digest; the same part of an earlier revision serves again.
+fn keep(conn: &Connection, part: &str) -> rusqlite::Result<String> {
+    let digest = format!("{:032x}", xxh3_128(part.as_bytes()));
+    conn.prepare_cached("INSERT OR IGNORE INTO operator_snapshot_part (digest, objects) VALUES (?1, ?2)")?
+        .execute(params![digest, part])?;
+    Ok(digest)
 }
 
 fn push_object(text: &mut String, layout: &Layout, row: &Row<'_>) -> rusqlite::Result<()> {
@@ -164,18 +190,13 @@ fn push_string(text: &mut String, value: &str) {
 /// Writes a revision; returns its number.
 pub(super) fn write(
     conn: &Connection,
-    snapshot: SnapshotWriter,
+    snapshot: SnapshotWriter<'_>,
     plan: &Plan,
     record: &Record,
     backup: Option<&str>,
     now: f64,
 ) -> rusqlite::Result<i64> {
-    let (text, parts) = snapshot.finish();
-    let mut insert =
-        conn.prepare_cached("INSERT OR IGNORE INTO operator_snapshot_part (digest, objects) VALUES (?1, ?2)")?;
-    for (digest, objects) in &parts {
-        insert.execute(params![digest, objects])?;
-    }
+    let text = snapshot.finish()?;
     let description = format!("oxide-operator: {}", record.reason);
     conn.prepare_cached(
         "INSERT INTO config_history (config_snapshot, change_description, created_at) VALUES (?1, ?2, ?3)",

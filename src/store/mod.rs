@@ -10,7 +10,6 @@
 //! | `history` | revisions |
 //! | `backup`, `quarantine` | copies, and what to do when the original is broken |
 //! | `key` | the encryption key |
-//! | `guide` | the methods that the migration guide promises |
 
 #![expect(clippy::disallowed_methods, reason = "the store touches the world")]
 
@@ -19,7 +18,6 @@ mod backup;
 pub mod crash;
 mod error;
 pub(crate) mod files;
-mod guide;
 mod history;
 mod key;
 mod open;
@@ -309,8 +307,7 @@ impl Store {
 
     /// Writes the log back into the database when it has grown and nobody else does, without waiting for anyone.
     pub fn checkpoint_when_large(&mut self, max_wal_bytes: u64) {
-        let wal = quarantine::with_suffix(&self.path, "-wal");
-        let large = std::fs::metadata(wal).is_ok_and(|metadata| metadata.len() > max_wal_bytes);
+        let large = open::wal_bytes(&self.path) > max_wal_bytes;
         if let (true, Some(conn)) = (large, &self.conn) {
             let _ = conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
         }

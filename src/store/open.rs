@@ -54,6 +54,11 @@ pub(super) fn check_place(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Returns the size of the write-ahead log: metadata only, the file is not opened.
+pub(super) fn wal_bytes(path: &Path) -> u64 {
+    std::fs::metadata(super::quarantine::with_suffix(path, "-wal")).map_or(0, |metadata| metadata.len())
+}
+
 /// Returns the path with its folder resolved, so that a symbolic link to the folder changes nothing.
 pub(super) fn resolved(path: &Path) -> PathBuf {
     std::fs::canonicalize(path).unwrap_or_else(|_| {

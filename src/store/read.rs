@@ -15,6 +15,8 @@ use crate::model::{
 
 /// The key in `operator_meta` that changes with every record of ours.
 pub(super) const GENERATION: &str = "generation";
+/// The key in `operator_meta` that is there once a pass compared this store with a source.
+pub(super) const MET: &str = "met";
 /// The key in `operator_meta` that holds the carried sections.
 pub(super) const CARRIED: &str = "carried";
 
@@ -207,8 +209,8 @@ fn read_records(conn: &Connection, snapshot: &mut StoreSnapshot, hasher: &mut Xx
     let generation = generation(conn)?;
     hasher.update(&generation.to_le_bytes());
     snapshot.base = base(conn)?;
-    snapshot.base.met = generation > 0;
-    if let Some(carried) = meta(conn, CARRIED)? {
+    snapshot.base.met = meta::<i64>(conn, MET)?.is_some();
+    if let Some(carried) = meta::<String>(conn, CARRIED)? {
         snapshot.carried = serde_json::from_str(&carried).unwrap_or_default();
     }
     Ok(())
@@ -229,11 +231,10 @@ fn base(conn: &Connection) -> rusqlite::Result<Base> {
 
 /// Returns how often we have recorded anything; 0 before the first pass.
 pub(super) fn generation(conn: &Connection) -> rusqlite::Result<i64> {
-    let mut query = conn.prepare_cached("SELECT value FROM operator_meta WHERE key = ?1")?;
-    Ok(query.query_row([GENERATION], |row| row.get(0)).optional()?.unwrap_or(0))
+    Ok(meta(conn, GENERATION)?.unwrap_or(0))
 }
 
-fn meta(conn: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
+fn meta<T: rusqlite::types::FromSql>(conn: &Connection, key: &str) -> rusqlite::Result<Option<T>> {
     let mut query = conn.prepare_cached("SELECT value FROM operator_meta WHERE key = ?1")?;
     query.query_row([key], |row| row.get(0)).optional()
 }

@@ -27,11 +27,11 @@ const BATCH_ROWS: usize = 256;
 const BATCHES: usize = 4;
 
 /// Reads every touched row back and gathers the state for the revision.
-pub(super) fn read_back(
-    conn: &Connection,
+pub(super) fn read_back<'c>(
+    conn: &'c Connection,
     plan: &Plan,
     keys: &KeyRing,
-) -> rusqlite::Result<(Checker, SnapshotWriter)> {
+) -> rusqlite::Result<(Checker, SnapshotWriter<'c>)> {
     if plan.steps.len() < PARALLEL_FROM {
         let mut checker = Checker::default();
         let snapshot = scan(conn, plan, |batch| compare(&batch, keys, &mut checker))?;
@@ -108,17 +108,18 @@ impl<'p> Batch<'p> {
 }
 
 /// Scans every managed row once; hands over those that the plan touched.
-fn scan<'p>(
-    conn: &Connection,
+fn scan<'c, 'p>(
+    conn: &'c Connection,
     plan: &'p Plan,
     mut hand_over: impl FnMut(Batch<'p>),
-) -> rusqlite::Result<SnapshotWriter> {
+) -> rusqlite::Result<SnapshotWriter<'c>> {
     let present = Present::read(conn)?;
-    let mut snapshot = SnapshotWriter::default();
+    let mut snapshot = SnapshotWriter::new(conn);
     for section in Section::ALL {
         let mut steps: HashMap<&str, &Step> = HashMap::new();
         steps.extend(plan.steps.iter().filter(|step| step.target().0 == section).map(|step| (step.target().1, step)));
         if let Some(layout) = Layout::of(section, &present) {
+            snapshot.begin(section)?;
             let mut query = conn.prepare_cached(&layout.select(""))?;
             let mut rows = query.query([])?;
             let mut batch = Batch::new(section, &layout.fields, true);

@@ -4,7 +4,7 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let folder = tempfile::tempdir()?;
 //! # let (yaml, db) = (folder.path().join("default.yaml"), folder.path().join("config.db"));
-//! # std::fs::write(&yaml, include_str!("../config/default.yaml"))?;
+//! # std::fs::write(&yaml, include_str!("../../config/default.yaml"))?;
 //! use oxide_operator::guide::{load_config, migrate_config};
 //!
 //! let result = migrate_config(&yaml, &db)?;
@@ -20,6 +20,8 @@
 //! ```
 
 #![expect(clippy::disallowed_methods, reason = "names files by the clock, reads the key from the environment")]
+
+mod storage;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
