@@ -2,8 +2,8 @@
 //! that grow with the configuration.
 
 use prometheus::{
-    Encoder as _, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Encoder as _, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 
 use crate::model::Section;
@@ -58,8 +58,10 @@ impl Metrics {
                     .namespace(PREFIX)
                     .buckets(vec![0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0]),
             )),
-            apply_steps_total: make
-                .add(IntCounterVec::new(opts("apply_steps_total", "Rows written, by what was done"), &["op"])),
+            apply_steps_total: make.add(IntCounterVec::new(
+                opts("apply_steps_total", "Rows written, by what was done"),
+                &["op"],
+            )),
             last_compare_success: make.gauge(
                 "last_compare_success_timestamp_seconds",
                 "When source and database were last compared to the end",
@@ -68,14 +70,17 @@ impl Metrics {
                 .gauge("last_apply_success_timestamp_seconds", "When rows were last written and verified"),
             source_available: make.int("source_available", "1 when the source can be read and is valid"),
             store_available: make.int("store_available", "1 when the database can be read"),
-            key_mismatch: make.int("key_mismatch", "1 when stored API keys do not decrypt with the present key"),
+            key_mismatch: make
+                .int("key_mismatch", "1 when stored API keys do not decrypt with the present key"),
             backup_last_success: make
                 .gauge("backup_last_success_timestamp_seconds", "When a backup was last taken and checked"),
             backup_size: make.int("backup_size_bytes", "Size of the newest backup"),
             conflicts: make.int("conflicts", "Differences that wait for somebody's choice"),
-            extra_objects: make.int("extra_objects", "Objects in the database that the source never declared"),
+            extra_objects: make
+                .int("extra_objects", "Objects in the database that the source never declared"),
             unknown_objects: make.int("unknown_objects", "Values that cannot be read or decrypted"),
-            plaintext_secrets: make.int("plaintext_secrets", "API keys that stand in the source in plain text"),
+            plaintext_secrets: make
+                .int("plaintext_secrets", "API keys that stand in the source in plain text"),
             registry,
         };
         metrics.begin();
@@ -105,7 +110,8 @@ impl Metrics {
         let source_is_bad = matches!(report.outcome, Outcome::Invalid | Outcome::SourceUnavailable);
         self.source_available.set(i64::from(!source_is_bad));
         self.store_available.set(i64::from(store_exists && report.outcome != Outcome::Failed));
-        let wrong_key = matches!(reason, Some("wrong_key" | "no_key" | "bad_key")) || report.undecryptable > 0;
+        let wrong_key =
+            matches!(reason, Some("wrong_key" | "no_key" | "bad_key")) || report.undecryptable > 0;
         self.key_mismatch.set(i64::from(wrong_key));
         if report.outcome == Outcome::Failed {
             // What could not be compared keeps its last known number; staleness is a metric of its own.
@@ -125,9 +131,13 @@ impl Metrics {
         self.extra_objects.set(total(Class::Extra));
         self.unknown_objects.set(total(Class::Unknown));
         self.plaintext_secrets.set(i64::try_from(report.plaintext_secrets).unwrap_or(i64::MAX));
-        let Some(written) = report.written.as_ref().filter(|written| written.revision.is_some()) else { return };
+        let Some(written) = report.written.as_ref().filter(|written| written.revision.is_some()) else {
+            return;
+        };
         self.last_apply_success.set(finished);
-        for (op, count) in [("create", written.created), ("update", written.updated), ("delete", written.deleted)] {
+        for (op, count) in
+            [("create", written.created), ("update", written.updated), ("delete", written.deleted)]
+        {
             self.apply_steps_total.with_label_values(&[op]).inc_by(count as u64);
         }
         if let Some(bytes) = written.backup_bytes {
@@ -200,7 +210,10 @@ mod tests {
         metrics.record(&report, true);
         metrics.record(&SyncReport::new("s", "d", 2.0), true);
         let text = metrics.render();
-        assert!(text.contains("oxide_operator_drift_fields{class=\"drift\",section=\"services\"} 2"), "{text}");
+        assert!(
+            text.contains("oxide_operator_drift_fields{class=\"drift\",section=\"services\"} 2"),
+            "{text}"
+        );
         assert!(text.contains("oxide_operator_last_compare_success_timestamp_seconds 1"), "{text}");
     }
 }

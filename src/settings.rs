@@ -12,7 +12,7 @@ pub const DEFAULT_STORE: &str = ".oxide/config.db";
 pub const DEFAULT_HEALTH_ADDRESS: &str = "127.0.0.1:8461";
 
 /// Between two full comparisons when no event asks for one. Events do the work; this catches what they miss.
-pub const FULL_COMPARISON_EVERY: Duration = Duration::from_secs(300);
+pub const FULL_COMPARISON_EVERY: Duration = Duration::from_mins(5);
 
 /// The share by which that interval varies, so that many agents do not compare at the same moment.
 pub const FULL_COMPARISON_JITTER: f64 = 0.2;
@@ -46,8 +46,8 @@ pub const LADDER: &[Duration] = &[
     Duration::from_millis(100),
     Duration::from_millis(200),
     Duration::from_millis(300),
-    Duration::from_millis(1_000),
-    Duration::from_millis(5_000),
+    Duration::from_secs(1),
+    Duration::from_secs(5),
 ];
 
 /// How often the database is looked at when its folder cannot be watched.

@@ -113,7 +113,9 @@ pub fn sync_once(input: &Input<'_>, store: &mut Store, pass: &Pass<'_>) -> Passe
                 passed.report.invalid(findings);
                 break;
             }
-            Stop::Store(StoreError::Stale) if attempt + 1 < MAX_ATTEMPTS && pass.expected.is_none() => pause(attempt),
+            Stop::Store(StoreError::Stale) if attempt + 1 < MAX_ATTEMPTS && pass.expected.is_none() => {
+                pause(attempt)
+            }
             Stop::Store(StoreError::Moved { .. }) if attempt + 1 < MAX_ATTEMPTS => store.close(),
             Stop::Store(error) if error.is_corruption() && may_quarantine(pass, &passed.report) => {
                 if let Err(error) = quarantine(store, now, &mut passed.report) {
@@ -168,8 +170,7 @@ fn attempt_pass(
     let sealed = store.seal(&plan)?;
     let copy = SourceCopy { snapshot: input.source, holds_plain_secrets: desired.plaintext_secrets() > 0 };
     copy_source(input, pass, &plan, &mut passed.report)?;
-    let backup =
-        if plan.changes_store() { store.back_up(plan.store, copy, now)? } else { None }; // no backup, no write
+    let backup = if plan.changes_store() { store.back_up(plan.store, copy, now)? } else { None }; // no backup, no write
     if !lock_early {
         store.begin()?;
     }
@@ -178,7 +179,7 @@ fn attempt_pass(
     let verified = store.commit(&applied)?;
     passed.report.fingerprint = applied.rows;
     passed.report.applied(written(&plan, verified, applied.revision, backup.as_ref()));
-    if backup.is_some() {
+    if plan.changes_store() {
         store.retain_backups(pass.retention, now);
     }
     Ok(())
@@ -190,7 +191,8 @@ fn copy_source(
     plan: &Plan,
     report: &mut SyncReport,
 ) -> Result<(), StoreError> {
-    if let (Some(path), Some(document), None) = (&pass.source_copy, input.source.documents.first(), &report.source_copy)
+    if let (Some(path), Some(document), None) =
+        (&pass.source_copy, input.source.documents.first(), &report.source_copy)
         && plan.changes_store()
     {
         files::write_private(path, &document.bytes)?;
@@ -314,7 +316,8 @@ fn quarantine(store: &mut Store, now: SystemTime, report: &mut SyncReport) -> Re
         Some(backup) => format!("the backup {} was restored", backup.display()),
         None => "there is no good backup, so it is built anew from the source".to_owned(),
     };
-    report.quarantined = Some(format!("the corrupt files are kept in {}; {restored}", done.kept_in.display()));
+    report.quarantined =
+        Some(format!("the corrupt files are kept in {}; {restored}", done.kept_in.display()));
     Ok(())
 }
 
@@ -338,6 +341,8 @@ fn failure(error: &StoreError) -> Failure {
 
 /// Waits a little longer each time, and not the same as everybody else who waits.
 fn pause(attempt: u32) {
-    let jitter = u64::from(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().subsec_nanos() % 1_000);
+    let jitter = u64::from(
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().subsec_nanos() % 1_000,
+    );
     std::thread::sleep(Duration::from_micros((200 << attempt.min(6)) + jitter));
 }

@@ -46,13 +46,12 @@ impl Checker {
 
     fn check_create(&mut self, section: Section, id: &str, object: &Object, row: &Object) {
         for field in section.field_ids() {
-            match object.get(field) {
-                Some(promised) => self.check_field(section, id, field, promised, row),
-                None => {
-                    let default = Value::from(section.spec(field).default);
-                    if row.get(field).is_some() || section.spec(field).default != FieldDefault::Unset {
-                        self.check_field(section, id, field, &default, row);
-                    }
+            if let Some(promised) = object.get(field) {
+                self.check_field(section, id, field, promised, row)
+            } else {
+                let default = Value::from(section.spec(field).default);
+                if row.get(field).is_some() || section.spec(field).default != FieldDefault::Unset {
+                    self.check_field(section, id, field, &default, row);
                 }
             }
         }
@@ -103,7 +102,8 @@ mod tests {
 
     fn update(old: i64, new: i64) -> Plan {
         let field = Section::Execution.field("max_retries").unwrap_or(FieldId(0));
-        let change = Change { field, old: Value::Integer(old), new: Value::Integer(new), class: Class::Pending };
+        let change =
+            Change { field, old: Value::Integer(old), new: Value::Integer(new), class: Class::Pending };
         let step = Step::Update { section: Section::Execution, id: "".into(), changes: vec![change] };
         Plan { steps: vec![step], ..Plan::default() }
     }
@@ -128,7 +128,10 @@ mod tests {
     #[test]
     fn any_other_value_and_a_missing_row_are_mismatches() {
         let plan = update(1, 2);
-        assert_eq!(checked(&plan, Some(&row(1))).expect_err("old value")[0].path.to_string(), "execution.max_retries");
+        assert_eq!(
+            checked(&plan, Some(&row(1))).expect_err("old value")[0].path.to_string(),
+            "execution.max_retries"
+        );
         assert_eq!(checked(&plan, None).expect_err("no row")[0].fault, "is not there");
     }
 

@@ -32,7 +32,7 @@ pub struct Cli {
 /// Options of every command.
 #[derive(Args, Clone, Debug)]
 pub struct Common {
-    /// The declared configuration: file:PATH or dir:PATH
+    /// The declared configuration: <file:PATH> or dir:PATH
     #[arg(long, global = true, env = "OXIDE_OPERATOR_SOURCE", value_name = "SOURCE", help_heading = "Where")]
     #[arg(default_value = settings::DEFAULT_SOURCE)]
     pub source: SourceSpec,
@@ -43,7 +43,13 @@ pub struct Common {
     #[arg(long, global = true, env = "OXIDE_OPERATOR_KEY_FILE", value_name = "PATH", help_heading = "Where")]
     pub key_file: Option<PathBuf>,
     /// A file with a retired key, still used for reading; may be given several times
-    #[arg(long, global = true, env = "OXIDE_OPERATOR_OLD_KEY_FILE", value_name = "PATH", value_delimiter = ',')]
+    #[arg(
+        long,
+        global = true,
+        env = "OXIDE_OPERATOR_OLD_KEY_FILE",
+        value_name = "PATH",
+        value_delimiter = ','
+    )]
     #[arg(help_heading = "Where")]
     pub old_key_file: Vec<PathBuf>,
     /// When to use colour
@@ -114,7 +120,13 @@ pub struct PolicyArgs {
     #[arg(default_value_t = DriftAnswer::Keep)]
     pub on_drift: DriftAnswer,
     /// What to do where both sides moved apart, or differed when they met
-    #[arg(long, value_enum, env = "OXIDE_OPERATOR_ON_CONFLICT", value_name = "ANSWER", help_heading = "Policy")]
+    #[arg(
+        long,
+        value_enum,
+        env = "OXIDE_OPERATOR_ON_CONFLICT",
+        value_name = "ANSWER",
+        help_heading = "Policy"
+    )]
     #[arg(default_value_t = ConflictAnswer::Hold)]
     pub on_conflict: ConflictAnswer,
     /// Whether to delete what the source no longer declares
@@ -181,6 +193,7 @@ impl From<&PolicyArgs> for Policy {
 
 /// Arguments of `migrate`.
 #[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the guide")]
 #[command(after_help = "\
 Examples:
   oxide-operator migrate                             config/default.yaml into ~/.oxide/config.db

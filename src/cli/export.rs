@@ -30,7 +30,8 @@ pub(super) fn to_file(context: &Context, file: &Path, minimal: bool, with_secret
     let keys = store.keys().clone();
     let open = move |token: &str| keys.open_token(token);
     let secrets = if with_secrets { ExportedSecrets::Plain(&open) } else { ExportedSecrets::Tokens };
-    let yaml = header(&store, with_secrets) + &to_yaml(&live.live, &carried, &ExportOptions { minimal, secrets });
+    let yaml =
+        header(&store, with_secrets) + &to_yaml(&live.live, &carried, &ExportOptions { minimal, secrets });
     if file == Path::new("-") {
         output::result(yaml);
     } else {
@@ -38,7 +39,9 @@ pub(super) fn to_file(context: &Context, file: &Path, minimal: bool, with_secret
     }
     let unreadable = unreadable(&live);
     if unreadable > 0 {
-        output::note(format!("warning: {unreadable} values cannot be read and were left out; see the comments in the file"));
+        output::note(format!(
+            "warning: {unreadable} values cannot be read and were left out; see the comments in the file"
+        ));
     }
     if live.tokens > 0 && !with_secrets {
         output::note(format!(
@@ -56,7 +59,9 @@ fn carried(context: &Context, live: &StoreSnapshot) -> Carried {
     }
     let from_source = context.read_source().ok().and_then(|source| carried_of(&source));
     if from_source.is_none() {
-        output::note("note: logging, security, storage and cluster are not in the database, and no source has them");
+        output::note(
+            "note: logging, security, storage and cluster are not in the database, and no source has them",
+        );
     }
     from_source.unwrap_or_default()
 }

@@ -51,7 +51,7 @@ fn migrate_now(context: &Context, args: &Migrate, policy: &Policy) -> Result<Exi
         actor: &actor(),
     };
     let spinner = output::spinner("migrating");
-    let migrated = migrate(source, &options).context("Migration failed");
+    let migrated = migrate(&source, &options).context("Migration failed");
     spinner.finish_and_clear();
     let result = migrated?;
     if !table {
@@ -74,9 +74,7 @@ fn print(result: &MigrationResult, args: &Migrate) {
             output::result(format!("✅ Created backup: {}", backup.display()));
         }
         let configuration = desired.configuration();
-        for (title, section) in
-            [("services", Section::Services), ("routing rules", Section::RoutingRules)]
-        {
+        for (title, section) in [("services", Section::Services), ("routing rules", Section::RoutingRules)] {
             if let Some(objects) = configuration.section(section) {
                 output::result(format!("Migrating {title}...{}", names(objects.keys())));
             }

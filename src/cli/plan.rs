@@ -29,7 +29,8 @@ const KIND: &str = "oxide-operator/plan/v1";
 
 impl SavedPlan {
     pub(super) fn load(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("read the plan {}", path.display()))?;
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("read the plan {}", path.display()))?;
         let plan: Self = serde_json::from_str(&text)
             .with_context(|| format!("{} is not a plan saved by `plan -o FILE`", path.display()))?;
         anyhow::ensure!(plan.kind == KIND, "{} is a {}, not a {KIND}", path.display(), plan.kind);
@@ -99,6 +100,13 @@ fn save(context: &Context, report: &SyncReport, policy: Policy, path: &Path) -> 
     };
     let text = serde_json::to_string_pretty(&saved)? + "\n";
     crate::store::files::write_private(path, text.as_bytes())?;
-    output::note(format!("{}\nSaved to {}; `oxide-operator apply {0}` does exactly this, or refuses.", plan.summary(), path.display()).replace("{0}", &path.display().to_string()));
+    output::note(
+        format!(
+            "{}\nSaved to {}; `oxide-operator apply {0}` does exactly this, or refuses.",
+            plan.summary(),
+            path.display()
+        )
+        .replace("{0}", &path.display().to_string()),
+    );
     Ok(())
 }

@@ -16,7 +16,8 @@ pub(super) fn run(context: &Context, format: Format) -> Result<Exit> {
     let report = match context.read_source() {
         Ok(_) => context.dry_pass(&Policy::default())?.report,
         Err(error) => {
-            let mut report = SyncReport::new(context.source.to_string(), context.db.display().to_string(), 0.0);
+            let mut report =
+                SyncReport::new(context.source.to_string(), context.db.display().to_string(), 0.0);
             let failure = crate::report::Failure {
                 reason: error.reason(),
                 message: error.to_string(),

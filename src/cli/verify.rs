@@ -35,7 +35,8 @@ fn is_equal(plan: &Plan) -> bool {
 
 fn print(report: &SyncReport, equal: bool) {
     let count = |section| report.objects.iter().find(|count| count.section == section);
-    let verdict = if equal { "✅ Migration verification: PASSED" } else { "⚠️  Migration verification: FAILED" };
+    let verdict =
+        if equal { "✅ Migration verification: PASSED" } else { "⚠️  Migration verification: FAILED" };
     let mut text = format!("{verdict}\n");
     for (title, section) in [("Services", Section::Services), ("Routing rules", Section::RoutingRules)] {
         let Some(count) = count(section) else { continue };

@@ -6,7 +6,8 @@ use super::scalar::{Implicit, closest, typed};
 use super::yaml::{Content, Node};
 use super::{ResolveSecrets, Spanned};
 use crate::model::{
-    ConfigPath, FieldId, Finding, Fingerprinter, Kind, Object, Secret, SecretReference, SecretText, Section, Value,
+    ConfigPath, FieldId, Finding, Fingerprinter, Kind, Object, Secret, SecretReference, SecretText, Section,
+    Value,
 };
 
 /// The key under which a source names where an API key is to be found.
@@ -61,7 +62,9 @@ impl Decoder<'_> {
             let path = ConfigPath::field(section, id, field);
             if object.get(field).is_some() {
                 self.refuse(
-                    Finding::error(format!("`{name}` stands here twice")).at_path(path).suggest("keep one of them"),
+                    Finding::error(format!("`{name}` stands here twice"))
+                        .at_path(path)
+                        .suggest("keep one of them"),
                     &key.span,
                 );
                 continue;
@@ -99,7 +102,9 @@ impl Decoder<'_> {
             }
             (Kind::Set | Kind::List, _) => {
                 self.refuse(
-                    Finding::error("expected a list").at_path(path).suggest("write one item per line after `- `"),
+                    Finding::error("expected a list")
+                        .at_path(path)
+                        .suggest("write one item per line after `- `"),
                     &node.span,
                 );
                 return None;
@@ -116,7 +121,10 @@ impl Decoder<'_> {
             (_, found) => {
                 let found = if matches!(found, Content::Sequence(_)) { "a list" } else { "a mapping" };
                 let place = if spec.kind == Kind::Secret { &key.span } else { &node.span };
-                self.refuse(Finding::error(format!("expected one value, found {found}")).at_path(path), place);
+                self.refuse(
+                    Finding::error(format!("expected one value, found {found}")).at_path(path),
+                    place,
+                );
                 return None;
             }
         };
@@ -203,8 +211,10 @@ impl Decoder<'_> {
             Some(("token", token)) if !token.is_empty() => SecretReference::Token(token),
             _ => {
                 self.refuse(
-                    Finding::error(format!("`{KEY_REFERENCE}` takes one of `env: NAME`, `file: PATH`, `token: TOKEN`"))
-                        .at_path(path),
+                    Finding::error(format!(
+                        "`{KEY_REFERENCE}` takes one of `env: NAME`, `file: PATH`, `token: TOKEN`"
+                    ))
+                    .at_path(path),
                     &node.span,
                 );
                 return;
@@ -215,7 +225,12 @@ impl Decoder<'_> {
         }
     }
 
-    fn resolved(&mut self, path: &ConfigPath, reference: &SecretReference, span: &Range<usize>) -> Option<Value> {
+    fn resolved(
+        &mut self,
+        path: &ConfigPath,
+        reference: &SecretReference,
+        span: &Range<usize>,
+    ) -> Option<Value> {
         match self.secrets.resolve(reference) {
             Ok(text) if text.expose().is_empty() => Some(Value::Unset),
             Ok(text) => Some(self.known(text)),
@@ -232,8 +247,12 @@ impl Decoder<'_> {
     }
 
     fn unknown_field(&mut self, section: Section, id: &str, name: &str, span: &Range<usize>) {
-        let known: Vec<&str> =
-            section.fields().iter().map(|spec| spec.name).chain((section == Section::Services).then_some(KEY_REFERENCE)).collect();
+        let known: Vec<&str> = section
+            .fields()
+            .iter()
+            .map(|spec| spec.name)
+            .chain((section == Section::Services).then_some(KEY_REFERENCE))
+            .collect();
         let mut finding =
             Finding::error(format!("unknown field `{name}`")).at_path(ConfigPath::object(section, id));
         finding.suggestion =
@@ -266,8 +285,12 @@ impl Decoder<'_> {
         match section {
             Section::Services => match text("type") {
                 None if !mentioned("type") => missing("type", "a service needs a"),
-                Some("cli") if text("executable").is_none() => missing("executable", "a service of type cli needs an"),
-                Some("http") if text("base_url").is_none() => missing("base_url", "a service of type http needs a"),
+                Some("cli") if text("executable").is_none() => {
+                    missing("executable", "a service of type cli needs an")
+                }
+                Some("http") if text("base_url").is_none() => {
+                    missing("base_url", "a service of type http needs a")
+                }
                 _ => {}
             },
             Section::RoutingRules if text("primary").is_none() && !mentioned("primary") => {

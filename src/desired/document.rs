@@ -174,12 +174,11 @@ impl<'a> DocumentReader<'a> {
         self.yaml.enter()?;
         while self.yaml.next_is()? != Next::End {
             let key = self.yaml.node()?;
-            match key.text() {
-                Some(name) => self.section(name, key.span.clone())?,
-                None => {
-                    self.refuse(Finding::error("a section's name must be text"), key.span);
-                    self.yaml.node()?;
-                }
+            if let Some(name) = key.text() {
+                self.section(name, key.span.clone())?
+            } else {
+                self.refuse(Finding::error("a section's name must be text"), key.span);
+                self.yaml.node()?;
             }
         }
         self.yaml.leave()?;
@@ -194,7 +193,8 @@ impl<'a> DocumentReader<'a> {
             return Ok(());
         };
         if self.document.place(section).is_some() {
-            let finding = Finding::error("this section stands here twice").at_path(name).suggest("merge the two");
+            let finding =
+                Finding::error("this section stands here twice").at_path(name).suggest("merge the two");
             self.refuse(finding, key.clone());
         }
         if section == Section::Execution {
@@ -238,12 +238,11 @@ impl<'a> DocumentReader<'a> {
     }
 
     fn entry(&mut self, section: Section, key: &Node<'_>, value: &Node<'_>) {
-        let (id, plain) = match &key.content {
-            Content::Scalar { text, plain } => (text, *plain),
-            _ => {
-                self.refuse(Finding::error("a name must be text").at_path(section.name()), key.span.clone());
-                return;
-            }
+        let (id, plain) = if let Content::Scalar { text, plain } = &key.content {
+            (text, *plain)
+        } else {
+            self.refuse(Finding::error("a name must be text").at_path(section.name()), key.span.clone());
+            return;
         };
         if plain && id == "<<" {
             let finding = Finding::error("merge keys work inside an object, not between objects")
@@ -271,9 +270,12 @@ impl<'a> DocumentReader<'a> {
     }
 
     fn refuse_null_section(&mut self, section: Section, key: Range<usize>) {
-        let finding = Finding::error("null says neither `none` nor `leave alone`").at_path(section.name()).suggest(
-            format!("write `{0}: {{}}` for none, or remove the line to leave the section alone", section.name()),
-        );
+        let finding = Finding::error("null says neither `none` nor `leave alone`")
+            .at_path(section.name())
+            .suggest(format!(
+                "write `{0}: {{}}` for none, or remove the line to leave the section alone",
+                section.name()
+            ));
         self.refuse(finding, key);
     }
 
@@ -289,20 +291,20 @@ fn is_null(node: &Node<'_>) -> bool {
 /// Returns a carried value as JSON, typed as the orchestrator's YAML reader types it.
 pub(super) fn json(node: &Node<'_>) -> serde_json::Value {
     match &node.content {
-        Content::Scalar { text, plain } => {
-            match if *plain { Implicit::of(text) } else { Implicit::Text } {
-                Implicit::Null => serde_json::Value::Null,
-                Implicit::Flag(flag) => flag.into(),
-                Implicit::Integer | Implicit::Float => {
-                    serde_json::from_str(text).unwrap_or_else(|_| text.clone().into())
-                }
-                Implicit::Timestamp | Implicit::Text => text.clone().into(),
+        Content::Scalar { text, plain } => match if *plain { Implicit::of(text) } else { Implicit::Text } {
+            Implicit::Null => serde_json::Value::Null,
+            Implicit::Flag(flag) => flag.into(),
+            Implicit::Integer | Implicit::Float => {
+                serde_json::from_str(text).unwrap_or_else(|_| text.clone().into())
             }
-        }
+            Implicit::Timestamp | Implicit::Text => text.clone().into(),
+        },
         Content::Sequence(items) => items.iter().map(json).collect(),
         Content::Mapping(entries) => entries
             .iter()
-            .map(|(key, value)| (key.text().map_or_else(|| json(key).to_string(), str::to_owned), json(value)))
+            .map(|(key, value)| {
+                (key.text().map_or_else(|| json(key).to_string(), str::to_owned), json(value))
+            })
             .collect(),
     }
 }

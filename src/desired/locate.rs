@@ -38,7 +38,11 @@ pub(super) fn all(name: &str, text: &str, mut findings: Vec<Spanned>) -> Vec<Fin
 }
 
 /// Returns the earlier document that declares an object.
-pub(super) fn declared_in<'d>(documents: &'d [SourceDocument], section: Section, id: &str) -> Option<&'d str> {
+pub(super) fn declared_in<'d>(
+    documents: &'d [SourceDocument],
+    section: Section,
+    id: &str,
+) -> Option<&'d str> {
     documents
         .iter()
         .find(|document| {
@@ -58,7 +62,9 @@ pub(super) fn references(source: &SourceSnapshot, broken: Vec<Broken>) -> Vec<Fi
     for document in &source.documents {
         let text = std::str::from_utf8(&document.bytes).unwrap_or_default();
         find_entries(text, |section, id, node| {
-            for broken in broken.iter().filter(|broken| broken.path.section == section && *broken.path.id == *id) {
+            for broken in
+                broken.iter().filter(|broken| broken.path.section == section && *broken.path.id == *id)
+            {
                 if let Some(span) = span_of(broken, node) {
                     places.insert(broken.finding.to_string(), location(&document.name, text, &span));
                 }
@@ -152,25 +158,16 @@ fn masked(text: &str, line: Range<usize>) -> String {
     }
     let mut masked = String::with_capacity(shown.len());
     let mut secret = false;
-    let mut previous = "";
     for piece in shown.split_inclusive([' ', ',', '{', '}', '"', '\'']) {
         let word = piece.trim_end_matches([' ', ',', '{', '}', '"', '\'']);
-        let is_key = word.ends_with(':');
-        if is_key {
-            secret = secret || names_a_secret(if word == ":" { previous } else { word });
-        }
-        if !is_key && (secret || looks_like_a_secret(word)) {
+        if secret || (!word.ends_with(':') && looks_like_a_secret(word)) {
             masked.extend(word.chars().map(|_| '•'));
             masked.push_str(&piece[word.len()..]);
         } else {
             masked.push_str(piece);
         }
-        if piece.ends_with([',', '}']) {
-            secret = false;
-        }
-        if !word.is_empty() {
-            previous = word;
-        }
+        // To the end of the line: a key may hold commas, braces and colons, and the colon after its name may lack.
+        secret = secret || names_a_secret(word);
     }
     masked
 }
@@ -207,7 +204,9 @@ fn looks_like_a_secret(word: &str) -> bool {
     word.len() >= 16
         && has(|char| char.is_ascii_digit())
         && has(|char| char.is_ascii_alphabetic())
-        && word.chars().all(|char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_' | '+' | '/' | '='))
+        && word
+            .chars()
+            .all(|char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_' | '+' | '/' | '='))
 }
 
 #[cfg(test)]
@@ -233,6 +232,9 @@ mod tests {
             "    api_key:\n      sk-canary",
             "    api_key: \"\n      sk-canary",
             "    password: sk-canary # comment",
+            "    api_key: one: sk-canary",
+            "    api_key: \"one,two}, sk-canary\"",
+            "    api_key sk-canary",
         ] {
             assert!(!masked_line(text, canary).contains("canary"), "{text}");
         }

@@ -22,8 +22,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::model::{
-    Carried, ConfigPath, Configuration, Finding, Fingerprinter, Object, Section, SecretReference, SecretText, Severity,
-    SourceDigest, SourceDocument, SourceSnapshot,
+    Carried, ConfigPath, Configuration, Finding, Fingerprinter, Object, SecretReference, SecretText, Section,
+    Severity, SourceDigest, SourceDocument, SourceSnapshot,
 };
 use document::Document;
 

@@ -1,6 +1,6 @@
 //! Scalars to typed values, by the rules with which the orchestrator's own YAML reader types them.
 //!
-//! Source: PyYAML 6 `resolver.py` (YAML 1.1), pydantic's types in the orchestrator's `loader.py`.
+//! Source: `PyYAML` 6 `resolver.py` (YAML 1.1), pydantic's types in the orchestrator's `loader.py`.
 
 use crate::model::{Kind, Value};
 
@@ -20,12 +20,16 @@ impl Implicit {
         match text {
             "" | "~" | "null" | "Null" | "NULL" => return Self::Null,
             "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => return Self::Flag(true),
-            "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => return Self::Flag(false),
+            "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => {
+                return Self::Flag(false);
+            }
             ".inf" | ".Inf" | ".INF" | "+.inf" | "-.inf" | ".nan" | ".NaN" | ".NAN" => return Self::Float,
             _ => {}
         }
-        let starts_like_a_number =
-            text.bytes().next().is_some_and(|byte| byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.'));
+        let starts_like_a_number = text
+            .bytes()
+            .next()
+            .is_some_and(|byte| byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.'));
         if !starts_like_a_number {
             return Self::Text;
         }
@@ -68,11 +72,15 @@ fn is_integer(text: &str) -> bool {
         return all(binary, |byte| matches!(byte, b'0' | b'1'));
     }
     if let Some((first, rest)) = digits.split_once(':') {
-        return all(first, u8::is_ascii_digit) && !first.starts_with('0') && rest.split(':').all(is_sexagesimal);
+        return all(first, u8::is_ascii_digit)
+            && !first.starts_with('0')
+            && rest.split(':').all(is_sexagesimal);
     }
     digits.as_bytes().first().is_some_and(u8::is_ascii_digit)
         && all(digits, u8::is_ascii_digit)
-        && (digits == "0" || !digits.starts_with('0') || digits.bytes().all(|byte| matches!(byte, b'0'..=b'7' | b'_')))
+        && (digits == "0"
+            || !digits.starts_with('0')
+            || digits.bytes().all(|byte| matches!(byte, b'0'..=b'7' | b'_')))
 }
 
 fn is_sexagesimal(part: &str) -> bool {
@@ -88,7 +96,9 @@ fn is_float(text: &str) -> bool {
     let Some((whole, fraction)) = mantissa.split_once('.') else { return false };
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_');
     let exponent_is_valid = exponent.is_none_or(|exponent| {
-        exponent.starts_with(['+', '-']) && exponent.len() > 1 && exponent[1..].bytes().all(|byte| byte.is_ascii_digit())
+        exponent.starts_with(['+', '-'])
+            && exponent.len() > 1
+            && exponent[1..].bytes().all(|byte| byte.is_ascii_digit())
     });
     digits(whole) && digits(fraction) && !(whole.is_empty() && fraction.is_empty()) && exponent_is_valid
 }
@@ -150,7 +160,10 @@ fn integer(text: &str) -> Result<i64, WrongType> {
     }
     let parsed = if let Some(hex) = digits.strip_prefix("0x") {
         i64::from_str_radix(hex, 16).ok()
-    } else if digits.contains(':') || digits.starts_with("0b") || (digits.starts_with('0') && digits.len() > 1) {
+    } else if digits.contains(':')
+        || digits.starts_with("0b")
+        || (digits.starts_with('0') && digits.len() > 1)
+    {
         return Err(wrong(
             format!("`{text}` is read differently by different programs"),
             Some("write a plain decimal number".into()),
@@ -158,7 +171,9 @@ fn integer(text: &str) -> Result<i64, WrongType> {
     } else {
         digits.parse().ok()
     };
-    parsed.ok_or_else(|| wrong(format!("`{text}` is too large"), Some(format!("the largest number is {}", i64::MAX))))
+    parsed.ok_or_else(|| {
+        wrong(format!("`{text}` is too large"), Some(format!("the largest number is {}", i64::MAX)))
+    })
 }
 
 /// Returns "did you mean …?" when one of `words` is close to `word`.

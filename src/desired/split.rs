@@ -66,7 +66,9 @@ fn cut(text: &str) -> Option<Cut> {
     let (section, header) = section_above(text, middle)?;
     let indent = indent_of_first_entry(text, header)?;
     let at = lines(text, middle).find(|line| starts_an_entry(&text[line.clone()], indent))?.start;
-    let end = lines(text, middle).find(|line| starts_a_section(&text[line.clone()])).map_or(text.len(), |line| line.start);
+    let end = lines(text, middle)
+        .find(|line| starts_a_section(&text[line.clone()]))
+        .map_or(text.len(), |line| line.start);
     // The section that was found must still be the one that holds the entry.
     (at < end).then_some(Cut { section, head: 0..at, entries: at..end, tail: end..text.len() })
 }
@@ -148,7 +150,8 @@ mod tests {
     #[test]
     fn both_halves_together_say_what_the_whole_says() {
         for count in [6_000, 6_001] {
-            let text = services(count) + "routing_rules:\n  a:\n    primary: svc_00001\nlogging:\n  level: INFO\n";
+            let text =
+                services(count) + "routing_rules:\n  a:\n    primary: svc_00001\nlogging:\n  level: INFO\n";
             let (halves, whole) = both_ways(&text);
             assert_eq!(format!("{halves:?}"), format!("{whole:?}"));
         }

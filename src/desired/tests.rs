@@ -36,7 +36,13 @@ const OK: &str = "services:\n  a:\n    type: cli\n    executable: run\n";
 fn a_configuration_is_read_with_its_order_and_carried_sections() {
     let text = "services:\n  b:\n    type: cli\n    executable: run\n  a: {type: http, base_url: 'http://x', enabled: no}\nlogging:\n  level: INFO\n";
     let desired = read_all(&[("c.yaml", text)]).expect("valid");
-    let ids: Vec<&str> = desired.configuration().section(Section::Services).expect("in scope").keys().map(|id| &**id).collect();
+    let ids: Vec<&str> = desired
+        .configuration()
+        .section(Section::Services)
+        .expect("in scope")
+        .keys()
+        .map(|id| &**id)
+        .collect();
     assert_eq!(ids, ["b", "a"]);
     assert_eq!(desired.configuration().value(Section::Services, "a", "enabled"), Some(&Value::Flag(false)));
     assert!(desired.configuration().section(Section::RoutingRules).is_none());
@@ -45,7 +51,8 @@ fn a_configuration_is_read_with_its_order_and_carried_sections() {
 
 #[test]
 fn absent_null_and_a_value_are_three_things() {
-    let desired = read_all(&[("c.yaml", &format!("{OK}    models: []\n    site_url: null\n"))]).expect("valid");
+    let desired =
+        read_all(&[("c.yaml", &format!("{OK}    models: []\n    site_url: null\n"))]).expect("valid");
     let object = desired.configuration().get(Section::Services, "a").expect("declared").clone();
     let value = |name: &str| object.get(Section::Services.field(name).unwrap_or(FieldId(0)));
     assert_eq!(value("models"), Some(&Value::Unset));
@@ -106,10 +113,16 @@ fn invalid_configurations_are_refused() {
         ("services:\n  a: {type: cli, executable: x, models: m}\n", "expected a list"),
         ("services:\n  a: {type: cli, executable: x, models: [1]}\n", "quote it"),
         ("services:\n  a: {type: cli, executable: x, enabled: null}\n", "null is not a value"),
-        ("services:\n  a: {type: cli, executable: x, api_key: \"${UNKNOWN}\"}\n", "environment variable UNKNOWN is not set"),
+        (
+            "services:\n  a: {type: cli, executable: x, api_key: \"${UNKNOWN}\"}\n",
+            "environment variable UNKNOWN is not set",
+        ),
         ("services:\n  a: {type: cli, executable: x, api_key: \"${a b}\"}\n", "takes the name of one"),
         ("services:\n  a: {type: cli, executable: x, apiKeyFrom: {vault: y}}\n", "takes one of"),
-        ("services:\n  a: {type: cli, executable: x, api_key: y, apiKeyFrom: {env: KNOWN}}\n", "both `api_key`"),
+        (
+            "services:\n  a: {type: cli, executable: x, api_key: y, apiKeyFrom: {env: KNOWN}}\n",
+            "both `api_key`",
+        ),
         ("services:\n  a: {type: cli\n", "c.yaml:"),
         ("services:\n\ta: 1\n", "c.yaml:2"),
         ("a: 1\n---\nb: 2\n", "second document"),
@@ -148,7 +161,9 @@ fn a_folder_is_merged_by_section_and_one_object_in_two_files_is_an_error() {
 
 #[test]
 fn keys_are_taken_from_where_the_source_says() {
-    let text = format!("{OK}    api_key: ${{KNOWN}}\n  b: {{type: cli, executable: x, apiKeyFrom: {{env: KNOWN}}}}\n  c: {{type: cli, executable: x, api_key: sk-plain}}\n");
+    let text = format!(
+        "{OK}    api_key: ${{KNOWN}}\n  b: {{type: cli, executable: x, apiKeyFrom: {{env: KNOWN}}}}\n  c: {{type: cli, executable: x, api_key: sk-plain}}\n"
+    );
     let desired = read_all(&[("c.yaml", &text)]).expect("valid");
     let key = |id| match desired.configuration().value(Section::Services, id, "api_key") {
         Some(Value::Secret(secret)) => secret.plain.as_ref().map(|text| text.expose().to_owned()),

@@ -162,7 +162,10 @@ impl<'s> Reader<'s> {
             }
             Event::Alias(id) => return self.aliased(id, span),
             other => {
-                return Err(SyntaxError { message: format!("expected a value, found {}", name(&other)), span });
+                return Err(SyntaxError {
+                    message: format!("expected a value, found {}", name(&other)),
+                    span,
+                });
             }
         };
         let node = Node { span: span.start..end, content };
@@ -174,12 +177,16 @@ impl<'s> Reader<'s> {
 
     fn aliased(&mut self, id: usize, span: Range<usize>) -> Result<Node<'s>> {
         let Some(node) = self.anchors.get(&id) else {
-            return Err(SyntaxError { message: "this alias refers to a value that contains it".into(), span });
+            return Err(SyntaxError {
+                message: "this alias refers to a value that contains it".into(),
+                span,
+            });
         };
         self.aliased += node.size();
         if self.aliased > MAX_ALIASED_NODES {
-            let message =
-                format!("aliases expand to more than {MAX_ALIASED_NODES} values; write the values out instead");
+            let message = format!(
+                "aliases expand to more than {MAX_ALIASED_NODES} values; write the values out instead"
+            );
             return Err(SyntaxError { message, span });
         }
         Ok(Node { span, content: node.content.clone() })
@@ -213,9 +220,10 @@ impl SyntaxError {
 
 /// Applies `<<: *anchor` entries as YAML 1.1 does: what stands in the mapping itself wins.
 ///
-/// Source: <https://yaml.org/type/merge.html>; PyYAML, with which the orchestrator reads, supports it.
+/// Source: <https://yaml.org/type/merge.html>; `PyYAML`, with which the orchestrator reads, supports it.
 fn merged<'s>(entries: Vec<(Node<'s>, Node<'s>)>) -> Result<Vec<(Node<'s>, Node<'s>)>> {
-    let is_merge = |key: &Node<'_>| matches!(&key.content, Content::Scalar { text, plain: true } if text == "<<");
+    let is_merge =
+        |key: &Node<'_>| matches!(&key.content, Content::Scalar { text, plain: true } if text == "<<");
     if !entries.iter().any(|(key, _)| is_merge(key)) {
         return Ok(entries);
     }
@@ -227,7 +235,10 @@ fn merged<'s>(entries: Vec<(Node<'s>, Node<'s>)>) -> Result<Vec<(Node<'s>, Node<
         };
         for source in sources {
             let Content::Mapping(inherited) = source.content else {
-                return Err(SyntaxError { message: "`<<` takes a mapping or a list of mappings".into(), span: key.span });
+                return Err(SyntaxError {
+                    message: "`<<` takes a mapping or a list of mappings".into(),
+                    span: key.span,
+                });
             };
             for entry in inherited {
                 if !own.iter().any(|(key, _)| key.text().is_some() && key.text() == entry.0.text()) {

@@ -92,11 +92,16 @@ fn fields(section: Section, object: &Object, options: &ExportOptions<'_>, indent
                     push(&mut text, &[indent, "- ", &scalar(item), "\n"]);
                 }
             }
-            Value::Flag(flag) => push(&mut text, &[indent, spec.name, ": ", if *flag { "true" } else { "false" }, "\n"]),
+            Value::Flag(flag) => {
+                push(&mut text, &[indent, spec.name, ": ", if *flag { "true" } else { "false" }, "\n"])
+            }
             Value::Integer(number) => push(&mut text, &[indent, spec.name, ": ", &number.to_string(), "\n"]),
             Value::Text(value) => push(&mut text, &[indent, spec.name, ": ", &scalar(value), "\n"]),
         }
-        debug_assert!(spec.kind != Kind::Secret || !matches!(value, Value::Text(_)), "a secret is a type of its own");
+        debug_assert!(
+            spec.kind != Kind::Secret || !matches!(value, Value::Text(_)),
+            "a secret is a type of its own"
+        );
     }
     text
 }
@@ -117,7 +122,9 @@ fn push_secret(text: &mut String, secret: &Secret, options: &ExportOptions<'_>, 
 }
 
 fn push(text: &mut String, parts: &[&str]) {
-    parts.iter().for_each(|part| text.push_str(part));
+    for part in parts {
+        text.push_str(part);
+    }
 }
 
 /// Returns a text as a YAML scalar that every YAML 1.1 and 1.2 reader takes for that text.
@@ -138,7 +145,9 @@ fn is_plainly_text(text: &str) -> bool {
     const WORDS: [&str; 9] = ["yes", "no", "on", "off", "true", "false", "null", "y", "n"];
     text.starts_with(|first: char| first.is_ascii_alphabetic())
         && !text.ends_with(':')
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/' | b':'))
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/' | b':'))
         && !WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 
@@ -148,11 +157,32 @@ mod tests {
 
     #[test]
     fn words_that_mean_something_else_are_quoted() {
-        for text in ["yes", "NO", "1:30", "0x1F", "2024-01-01", "", "a: b", "# x", "*a", "~", "null", "1_000", "é: ", "a\nb", " x", "x "] {
-            let yaml = format!("services:\n  a:\n    type: cli\n    executable: x\n    site_name: {}\n", scalar(text));
+        for text in [
+            "yes",
+            "NO",
+            "1:30",
+            "0x1F",
+            "2024-01-01",
+            "",
+            "a: b",
+            "# x",
+            "*a",
+            "~",
+            "null",
+            "1_000",
+            "é: ",
+            "a\nb",
+            " x",
+            "x ",
+        ] {
+            let yaml = format!(
+                "services:\n  a:\n    type: cli\n    executable: x\n    site_name: {}\n",
+                scalar(text)
+            );
             let source = crate::model::SourceSnapshot::of("test", "t.yaml", yaml.as_bytes());
             let none = crate::model::Fingerprinter::derived_from(b"k");
-            let read = crate::desired::read(&source, &|_: &crate::model::SecretReference| Err(String::new()), &none);
+            let read =
+                crate::desired::read(&source, &|_: &crate::model::SecretReference| Err(String::new()), &none);
             let read = read.unwrap_or_else(|findings| panic!("{yaml}\n{findings:?}"));
             let value = read.configuration().value(Section::Services, "a", "site_name").cloned();
             assert_eq!(value, Some(Value::Text(text.into())), "{yaml}");
@@ -161,7 +191,9 @@ mod tests {
 
     #[test]
     fn ordinary_words_stay_plain() {
-        for text in ["gemini", "qwen2.5-coder:7b", "http://localhost:11434", "meta-llama/llama-3.2-3b-instruct:free"] {
+        for text in
+            ["gemini", "qwen2.5-coder:7b", "http://localhost:11434", "meta-llama/llama-3.2-3b-instruct:free"]
+        {
             assert_eq!(scalar(text), text);
         }
     }

@@ -19,7 +19,10 @@
 //! # }
 //! ```
 
-#![expect(clippy::disallowed_methods, reason = "names files by the clock, reads the key from the environment")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "names files by the clock, reads the key from the environment"
+)]
 
 mod storage;
 
@@ -109,11 +112,14 @@ pub fn migrate_config(yaml: &Path, db: &Path) -> Result<MigrationResult, GuideEr
         backup: true,
         actor: "oxide-operator",
     };
-    migrate(source::read(&source)?, &options)
+    migrate(&source::read(&source)?, &options)
 }
 
 /// Migrates a source that was read already.
-pub fn migrate(snapshot: SourceSnapshot, options: &MigrationOptions<'_>) -> Result<MigrationResult, GuideError> {
+pub fn migrate(
+    snapshot: &SourceSnapshot,
+    options: &MigrationOptions<'_>,
+) -> Result<MigrationResult, GuideError> {
     let now = local_time();
     let mut store = Store::at(options.db, Access::Write, options.keys)?;
     let pass = Pass {
@@ -129,7 +135,7 @@ pub fn migrate(snapshot: SourceSnapshot, options: &MigrationOptions<'_>) -> Resu
     let secrets = move |keys: Arc<KeyRing>| -> Box<dyn ResolveSecrets + Sync> {
         Box::new(Secrets::new(&folder, Box::new(move |token: &str| keys.open_token(token))))
     };
-    let passed = sync_once(&Input { source: &snapshot, known: None, secrets: &secrets }, &mut store, &pass);
+    let passed = sync_once(&Input { source: snapshot, known: None, secrets: &secrets }, &mut store, &pass);
     let (report, desired) = (passed.report, passed.desired);
     let configuration = desired.as_ref().map(|desired| desired.configuration());
     let declared = |section| configuration.map_or(0, |configuration| configuration.count(section));
@@ -150,9 +156,9 @@ pub fn migrate(snapshot: SourceSnapshot, options: &MigrationOptions<'_>) -> Resu
 fn backup_path(yaml: &Path, now: &jiff::ZonedDateTime) -> PathBuf {
     let stem = yaml.with_extension("");
     let name = format!("{}.yaml.backup.{}", stem.display(), now.strftime("%Y%m%d_%H%M%S"));
-    let free = (1..).map(|number| PathBuf::from(format!("{name}_{number}"))).find(|path| !path.exists());
-    let path = PathBuf::from(name);
-    if path.exists() { free.unwrap_or(path) } else { path }
+    let later = (1..1000).map(|number| PathBuf::from(format!("{name}_{number}")));
+    let path = PathBuf::from(&name);
+    std::iter::once(path.clone()).chain(later).find(|path| !path.exists()).unwrap_or(path)
 }
 
 fn local_time() -> jiff::ZonedDateTime {
@@ -258,7 +264,8 @@ fn from_database(db: &Path, keys: &KeySources) -> Result<Result<StoreSnapshot, F
         return Ok(Err(Fallback::Missing));
     }
     let snapshot = store.read()?;
-    let (services, rules) = (snapshot.live.count(Section::Services), snapshot.live.count(Section::RoutingRules));
+    let (services, rules) =
+        (snapshot.live.count(Section::Services), snapshot.live.count(Section::RoutingRules));
     Ok(if services + snapshot.remote_services.len() + rules == 0 {
         Err(Fallback::Empty)
     } else if snapshot.undecryptable > 0 {

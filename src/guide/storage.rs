@@ -5,8 +5,8 @@ use serde_json::{Value as Json, json};
 use super::GuideError;
 use crate::desired;
 use crate::model::{
-    Configuration, FieldDefault, Finding, Object, SecretReference, SecretText, Section, SourceDigest, SourceSnapshot,
-    StoreSnapshot, Value,
+    Configuration, FieldDefault, Finding, Object, SecretReference, SecretText, Section, SourceDigest,
+    SourceSnapshot, StoreSnapshot, Value,
 };
 use crate::plan::{Change, Class, Plan, Step, check};
 use crate::store::{Record, SourceCopy, Store, StoreError};
@@ -77,7 +77,9 @@ impl Store {
     /// Returns a service's API key in plain text; `None` when it has none or no key decrypts it.
     pub fn api_key(&mut self, id: &str) -> Result<Option<SecretText>, GuideError> {
         let live = self.read()?;
-        let Some(Value::Secret(secret)) = live.live.value(Section::Services, id, "api_key") else { return Ok(None) };
+        let Some(Value::Secret(secret)) = live.live.value(Section::Services, id, "api_key") else {
+            return Ok(None);
+        };
         Ok(secret.token.as_deref().and_then(|token| self.keys().open_token(token)))
     }
 
@@ -140,19 +142,26 @@ impl Store {
         let live = self.read()?;
         self.ensure_key(&live)?;
         let no_references = |reference: &SecretReference| Err(format!("{reference} is not looked up here"));
-        let object = desired::partial_object(section, id, &json.to_string(), &no_references, self.keys().fingerprinter())
-            .map_err(GuideError::Invalid)?;
-        self.edit(&format!("set {}.{id}", section.name()), |live| {
-            match (live.live.get(section, id), how) {
-                (Some(_), Put::Add) => {
-                    let finding = Finding::error("is there already").at_path(format!("{}.{id}", section.name()));
-                    Err(GuideError::Invalid(vec![finding.suggest("update it instead")]))
-                }
-                (Some(row), _) => Ok(update(section, id, &object, row).into_iter().collect()),
-                (None, _) => {
-                    Ok(vec![Step::Create { section, id: id.into(), object: object.clone().into(), class: Class::Pending }])
-                }
+        let object = desired::partial_object(
+            section,
+            id,
+            &json.to_string(),
+            &no_references,
+            self.keys().fingerprinter(),
+        )
+        .map_err(GuideError::Invalid)?;
+        self.edit(&format!("set {}.{id}", section.name()), |live| match (live.live.get(section, id), how) {
+            (Some(_), Put::Add) => {
+                let finding = Finding::error("is there already").at_path(format!("{}.{id}", section.name()));
+                Err(GuideError::Invalid(vec![finding.suggest("update it instead")]))
             }
+            (Some(row), _) => Ok(update(section, id, &object, row).into_iter().collect()),
+            (None, _) => Ok(vec![Step::Create {
+                section,
+                id: id.into(),
+                object: object.clone().into(),
+                class: Class::Pending,
+            }]),
         })?;
         Ok(self.get(section, id)?.unwrap_or_default())
     }
@@ -161,7 +170,9 @@ impl Store {
         if self.read()?.live.get(section, id).is_none() {
             return Ok(false);
         }
-        self.edit(&format!("delete {}.{id}", section.name()), |_| Ok(vec![Step::Delete { section, id: id.into() }]))?;
+        self.edit(&format!("delete {}.{id}", section.name()), |_| {
+            Ok(vec![Step::Delete { section, id: id.into() }])
+        })?;
         Ok(true)
     }
 
@@ -173,7 +184,8 @@ impl Store {
     ) -> Result<(), GuideError> {
         for attempt in 1.. {
             let live = self.read()?;
-            let plan = check(Plan { steps: steps(&live)?, store: live.fingerprint, ..Plan::default() }, &live);
+            let plan =
+                check(Plan { steps: steps(&live)?, store: live.fingerprint, ..Plan::default() }, &live);
             if !plan.refused.is_empty() {
                 return Err(GuideError::Invalid(plan.refused));
             }

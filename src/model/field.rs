@@ -92,7 +92,7 @@ impl Section {
 pub struct FieldId(pub u8);
 
 /// One managed field.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct FieldSpec {
     /// The key in the YAML.
     pub name: &'static str,

@@ -50,7 +50,13 @@ pub struct Location {
 impl Finding {
     /// Returns an error that stops everything.
     pub fn error(message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, path: None, message: message.into(), suggestion: None, location: None }
+        Self {
+            severity: Severity::Error,
+            path: None,
+            message: message.into(),
+            suggestion: None,
+            location: None,
+        }
     }
 
     /// Returns a warning.
@@ -88,7 +94,14 @@ impl fmt::Display for Finding {
             let gutter = at.line.to_string().len();
             write!(f, "\n{:gutter$}--> {}:{}:{}", "", at.file, at.line, at.column)?;
             write!(f, "\n{:gutter$} |\n{} | {}", "", at.line, at.text)?;
-            write!(f, "\n{:gutter$} | {:indent$}{}", "", "", "^".repeat(at.length.max(1)), indent = at.column - 1)?;
+            write!(
+                f,
+                "\n{:gutter$} | {:indent$}{}",
+                "",
+                "",
+                "^".repeat(at.length.max(1)),
+                indent = at.column - 1
+            )?;
         }
         match &self.suggestion {
             Some(suggestion) => write!(f, "\n  help: {suggestion}"),

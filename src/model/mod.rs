@@ -19,7 +19,7 @@ pub use path::ConfigPath;
 pub use policy::{OnConflict, OnDrift, Policy, Prune};
 pub use secret::{Fingerprint, Fingerprinter, Secret, SecretReference, SecretText};
 pub use snapshot::{
-    Base, BaseObject, Carried, CarriedSection, Held, MissingSchema, SourceDigest, SourceDocument, SourceSnapshot,
-    StoreFingerprint, StoreSnapshot,
+    Base, BaseObject, Carried, CarriedSection, Held, MissingSchema, SourceDigest, SourceDocument,
+    SourceSnapshot, StoreFingerprint, StoreSnapshot,
 };
 pub use value::{Shown, Value, canonical_json, parse_canonical};

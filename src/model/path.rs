@@ -59,7 +59,10 @@ mod tests {
     #[test]
     fn a_path_reads_as_in_the_yaml() {
         let timeout = Section::Execution.field("timeout_seconds").expect("known");
-        assert_eq!(ConfigPath::field(Section::Execution, "", timeout).to_string(), "execution.timeout_seconds");
+        assert_eq!(
+            ConfigPath::field(Section::Execution, "", timeout).to_string(),
+            "execution.timeout_seconds"
+        );
         assert_eq!(ConfigPath::object(Section::Services, "a.b").to_string(), "services.\"a.b\"");
     }
 }

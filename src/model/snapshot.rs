@@ -38,7 +38,11 @@ impl SourceSnapshot {
     /// Whether two snapshots hold the same documents.
     pub fn same_bytes(&self, other: &Self) -> bool {
         let parts = |snapshot: &Self| {
-            snapshot.documents.iter().map(|document| (document.name.clone(), document.bytes.len())).collect::<Vec<_>>()
+            snapshot
+                .documents
+                .iter()
+                .map(|document| (document.name.clone(), document.bytes.len()))
+                .collect::<Vec<_>>()
         };
         parts(self) == parts(other)
             && self.documents.iter().zip(&other.documents).all(|(one, two)| one.bytes == two.bytes)

@@ -53,7 +53,11 @@ impl Plan {
         }
         let steps = self.step_lines();
         if !steps.is_empty() {
-            let _ = writeln!(text, "{}", if self.refused.is_empty() { "To write:" } else { "Would have been written:" });
+            let _ = writeln!(
+                text,
+                "{}",
+                if self.refused.is_empty() { "To write:" } else { "Would have been written:" }
+            );
             push_lines(&mut text, &steps, colour);
         }
         let (differences, notes): (Vec<&LeftAlone>, Vec<&LeftAlone>) =
@@ -84,7 +88,8 @@ impl Plan {
             }
         }
         for class in Class::ALL {
-            let left = self.left_alone.iter().filter(|left| left.class == class && left.is_difference()).count();
+            let left =
+                self.left_alone.iter().filter(|left| left.class == class && left.is_difference()).count();
             if left > 0 {
                 parts.push(format!("{left} {} left alone", class.name()));
             }
@@ -102,7 +107,7 @@ impl Plan {
             "summary": self.summary(),
             "source": self.source,
             "store": self.store.to_string(),
-            "schema": self.schema.iter().map(schema_json).collect::<Vec<_>>(),
+            "schema": self.schema.iter().copied().map(schema_json).collect::<Vec<_>>(),
             "steps": self.steps.iter().map(step_json).collect::<Vec<_>>(),
             "leftAlone": self.left_alone,
             "refused": self.refused,
@@ -130,7 +135,7 @@ impl Plan {
     }
 
     fn step_lines(&self) -> Vec<Line> {
-        let mut lines: Vec<Line> = self.schema.iter().map(schema_line).collect();
+        let mut lines: Vec<Line> = self.schema.iter().copied().map(schema_line).collect();
         for step in &self.steps {
             match step {
                 Step::Create { section, id, object, class } => lines.push(Line {
@@ -162,7 +167,7 @@ impl Plan {
     }
 }
 
-fn schema_line(step: &SchemaStep) -> Line {
+fn schema_line(step: SchemaStep) -> Line {
     let (path, change) = match step {
         SchemaStep::CreateTables => ("database".to_owned(), "create the orchestrator's tables".to_owned()),
         SchemaStep::AddColumn { section, field } => {
@@ -172,7 +177,7 @@ fn schema_line(step: &SchemaStep) -> Line {
     Line { sign: "+", path, change, class: "schema", reason: String::new() }
 }
 
-fn schema_json(step: &SchemaStep) -> Json {
+fn schema_json(step: SchemaStep) -> Json {
     match step {
         SchemaStep::CreateTables => json!({"op": "createTables"}),
         SchemaStep::AddColumn { section, field } => {
@@ -211,7 +216,8 @@ fn step_json(step: &Step) -> Json {
 }
 
 fn left_line(left: &LeftAlone) -> Line {
-    let side = |name: &str, shown: &Option<Shown>| shown.as_ref().map(|shown| format!("{name} {}", short(shown)));
+    let side =
+        |name: &str, shown: &Option<Shown>| shown.as_ref().map(|shown| format!("{name} {}", short(shown)));
     let sides: Vec<String> =
         [side("database", &left.live), side("source", &left.desired)].into_iter().flatten().collect();
     Line {
@@ -228,7 +234,8 @@ fn describe(section: Section, object: &Object) -> String {
         let value = object.get(section.field(name)?)?;
         Some(format!("{name} {}", short(&value.shown())))
     };
-    let parts: Vec<String> = ["type", "executable", "base_url", "primary", "fallback"].into_iter().filter_map(shown).collect();
+    let parts: Vec<String> =
+        ["type", "executable", "base_url", "primary", "fallback"].into_iter().filter_map(shown).collect();
     format!("create{}{}", if parts.is_empty() { "" } else { ": " }, parts.join(", "))
 }
 
@@ -250,7 +257,8 @@ fn short(shown: &Shown) -> String {
 }
 
 fn push_lines(text: &mut String, lines: &[Line], colour: Colour) {
-    let width = |part: fn(&Line) -> &str| lines.iter().map(|line| part(line).chars().count()).max().unwrap_or(0);
+    let width =
+        |part: fn(&Line) -> &str| lines.iter().map(|line| part(line).chars().count()).max().unwrap_or(0);
     let (path_width, change_width, class_width) =
         (width(|line| &line.path).min(60), width(|line| &line.change).min(70), width(|line| line.class));
     for line in lines.iter().take(MAX_LINES) {

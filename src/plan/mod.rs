@@ -13,7 +13,8 @@ use std::sync::Arc;
 use serde::{Serialize, Serializer};
 
 use crate::model::{
-    BaseObject, Carried, ConfigPath, FieldId, Finding, Object, Section, Shown, SourceDigest, StoreFingerprint, Value,
+    BaseObject, Carried, ConfigPath, FieldId, Finding, Object, Section, Shown, SourceDigest,
+    StoreFingerprint, Value,
 };
 pub use display::{Colour, findings_text};
 pub use result::{check, faults};
@@ -135,9 +136,9 @@ impl Step {
     /// The object's section and id.
     pub fn target(&self) -> (Section, &str) {
         match self {
-            Self::Create { section, id, .. } | Self::Update { section, id, .. } | Self::Delete { section, id } => {
-                (*section, id)
-            }
+            Self::Create { section, id, .. }
+            | Self::Update { section, id, .. }
+            | Self::Delete { section, id } => (*section, id),
         }
     }
 
@@ -266,11 +267,19 @@ impl std::fmt::Display for Reason {
         match self {
             Self::DriftKept => f.write_str("edited in the database; kept (onDrift: keep)"),
             Self::DeletionKept => f.write_str("deleted in the database; stays deleted (onDrift: keep)"),
-            Self::ConflictHeld => f.write_str("edited on both sides; held until you choose (onConflict: hold)"),
-            Self::AdoptionHeld => f.write_str("differed when this store was first met; held until you choose"),
-            Self::DatabaseWins => f.write_str("edited on both sides; the database wins (onConflict: database)"),
+            Self::ConflictHeld => {
+                f.write_str("edited on both sides; held until you choose (onConflict: hold)")
+            }
+            Self::AdoptionHeld => {
+                f.write_str("differed when this store was first met; held until you choose")
+            }
+            Self::DatabaseWins => {
+                f.write_str("edited on both sides; the database wins (onConflict: database)")
+            }
             Self::PruneNever => f.write_str("no longer in the source; stays (prune: never)"),
-            Self::RemovedButEdited => f.write_str("no longer in the source, but edited in the database; held"),
+            Self::RemovedButEdited => {
+                f.write_str("no longer in the source, but edited in the database; held")
+            }
             Self::PruneGuard { wanted, allowed } => write!(
                 f,
                 "{wanted} deletions are more than the {allowed} allowed at once; confirm with --confirm-prune {wanted}"

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::{Change, Class, LeftAlone, Reason};
 use crate::model::{
-    BaseObject, ConfigPath, FieldId, Held, Object, OnConflict, OnDrift, Policy, Section, Value, canonical_json,
+    BaseObject, ConfigPath, FieldId, Held, Object, OnConflict, OnDrift, Policy, Section, Value,
+    canonical_json,
 };
 
 /// What to do about one object that both the source and the database have.
@@ -76,6 +77,10 @@ pub(super) fn compare(sides: &Sides<'_>, policy: &Policy) -> Outcome {
                 OnConflict::Database => {
                     outcome.left_alone.push(left(Class::Conflict, Reason::DatabaseWins));
                     keep(&mut agreed);
+                    // Without it, the next pass would take a value that is unset in the database for pending.
+                    if matches!(standing, Standing::Adoption) {
+                        held.insert(field);
+                    }
                 }
                 OnConflict::Hold => {
                     let met = matches!(standing, Standing::Conflict);

@@ -14,7 +14,9 @@ pub(super) fn findings(store: &StoreSnapshot, steps: &[Step]) -> Vec<Finding> {
     let after = broken(&State::after(&store.live, steps));
     if !after.is_empty() {
         let before = broken(&State::after(&store.live, &[]));
-        findings.extend(after.into_iter().filter(|(key, _)| !before.contains_key(key)).map(|(_, finding)| finding));
+        findings.extend(
+            after.into_iter().filter(|(key, _)| !before.contains_key(key)).map(|(_, finding)| finding),
+        );
     }
     findings
 }
@@ -96,7 +98,8 @@ impl<'a> State<'a> {
     fn put(&mut self, section: Section, id: &'a str, view: &View<'a>) {
         match section {
             Section::Services => {
-                let text = |name| matches!(view.get(section, name), Some(Value::Text(text)) if !text.is_empty());
+                let text =
+                    |name| matches!(view.get(section, name), Some(Value::Text(text)) if !text.is_empty());
                 let lacks = match view.get(section, "type") {
                     Some(Value::Text(kind)) if **kind == *"cli" && !text("executable") => Some("executable"),
                     Some(Value::Text(kind)) if **kind == *"http" && !text("base_url") => Some("base_url"),
@@ -160,7 +163,11 @@ fn broken(state: &State<'_>) -> BTreeMap<(String, String), Finding> {
     for (task, named) in &state.rules {
         for service in named.iter().filter(|service| !state.services.contains_key(*service)) {
             let path = ConfigPath::object(Section::RoutingRules, task).to_string();
-            note(path, &format!("would name `{service}`, which is not a service"), "declare the service, or name another");
+            note(
+                path,
+                &format!("would name `{service}`, which is not a service"),
+                "declare the service, or name another",
+            );
         }
     }
     broken

@@ -73,8 +73,10 @@ impl<'a> Planner<'a> {
             self.plan.in_sync += desired.len();
             return;
         }
-        let outcome =
-            object::compare(&Sides { section, id, desired, live, base, adopting: self.adopting }, self.policy);
+        let outcome = object::compare(
+            &Sides { section, id, desired, live, base, adopting: self.adopting },
+            self.policy,
+        );
         self.plan.in_sync += outcome.in_sync;
         self.plan.left_alone.extend(outcome.left_alone);
         if !outcome.changes.is_empty() {
@@ -103,7 +105,14 @@ impl<'a> Planner<'a> {
         };
         if let Some((reason, record)) = kept {
             let path = ConfigPath::object(section, id);
-            self.plan.left_alone.push(LeftAlone { path, class, reason, base: None, desired: None, live: None });
+            self.plan.left_alone.push(LeftAlone {
+                path,
+                class,
+                reason,
+                base: None,
+                desired: None,
+                live: None,
+            });
             return self.record(section, id, Some(record));
         }
         self.plan.steps.push(Step::Create { section, id: id.into(), object: Arc::clone(desired), class });
@@ -122,7 +131,9 @@ impl<'a> Planner<'a> {
         match (self.policy.prune, unchanged) {
             (Prune::Never, _) => self.leave_object(section, id, Class::Pending, Reason::PruneNever),
             (Prune::Owned, true) => self.deletions.push((section, id)),
-            (Prune::Owned, false) => self.leave_object(section, id, Class::Conflict, Reason::RemovedButEdited),
+            (Prune::Owned, false) => {
+                self.leave_object(section, id, Class::Conflict, Reason::RemovedButEdited)
+            }
         }
     }
 
@@ -159,8 +170,10 @@ impl<'a> Planner<'a> {
         if wanted == 0 {
             return;
         }
-        let owned = self.store.base.objects.values().flat_map(|records| records.values());
-        let owned = owned.filter(|record| record.is_owned()).count();
+        // The execution settings are never deleted: counting them would let a pass delete everything else.
+        let prunable = self.store.base.objects.iter().filter(|(section, _)| **section != Section::Execution);
+        let owned =
+            prunable.flat_map(|(_, records)| records.values()).filter(|record| record.is_owned()).count();
         let allowed = (owned / PRUNE_DIVISOR).max(1).min(owned.saturating_sub(1));
         if wanted > allowed && self.policy.confirm_prune != Some(wanted) {
             for (section, id) in deletions {
@@ -207,18 +220,21 @@ pub(super) fn schema_steps(store: &StoreSnapshot, to_do: &[Step]) -> Vec<SchemaS
     if !missing.columns.is_empty() {
         let written: BTreeSet<_> = to_do.iter().flat_map(written_fields).collect();
         let columns = missing.columns.intersection(&written);
-        steps.extend(columns.map(|(section, field)| SchemaStep::AddColumn { section: *section, field: *field }));
+        steps.extend(
+            columns.map(|(section, field)| SchemaStep::AddColumn { section: *section, field: *field }),
+        );
     }
     steps
 }
 
 /// Whether an object needs no look at its fields one by one: the everyday case.
 fn equal_and_recorded(section: Section, desired: &Object, live: &Object, base: &BaseObject) -> bool {
-    let equal = desired.iter().all(|(field, value)| {
-        value.same(live.get(field).unwrap_or(&Value::Unset), section.spec(field).kind)
-    });
+    let equal = desired
+        .iter()
+        .all(|(field, value)| value.same(live.get(field).unwrap_or(&Value::Unset), section.spec(field).kind));
     let nothing_undeclared = || {
-        live.iter().all(|(field, value)| desired.get(field).is_some() || value.is_default(section.spec(field)))
+        live.iter()
+            .all(|(field, value)| desired.get(field).is_some() || value.is_default(section.spec(field)))
     };
     equal
         && base.held == Held::Nothing

@@ -118,10 +118,7 @@ impl Outcome {
 
     /// Whether source and database were compared to the end.
     pub const fn compared(self) -> bool {
-        matches!(
-            self,
-            Self::InSync | Self::Applied | Self::Differences | Self::ConflictHeld | Self::Guarded
-        )
+        matches!(self, Self::InSync | Self::Applied | Self::Differences | Self::ConflictHeld | Self::Guarded)
     }
 }
 
@@ -255,7 +252,8 @@ impl SyncReport {
 
     /// Returns the number of differences of `class` in `section`.
     pub fn count(&self, section: Section, class: Class) -> usize {
-        let matching = self.differences.iter().filter(|count| count.section == section && count.class == class);
+        let matching =
+            self.differences.iter().filter(|count| count.section == section && count.class == class);
         matching.map(|count| count.count).sum()
     }
 

@@ -186,16 +186,16 @@ impl Agent {
             _ => self.schedule.succeeded(),
         }
         self.compared = report.fingerprint;
+        self.metrics.record(&report, self.store.exists());
+        self.published.publish(Arc::clone(&report));
+        self.log(&report);
         self.data_version = self.store.exists().then(|| self.store.data_version().ok()).flatten();
         // A commit between the pass and the line above would otherwise be taken for seen.
-        if self.store.exists() && self.store.fingerprint().ok() != self.compared && report.failure.is_none() {
-            self.schedule.store_hint(Instant::now());
+        if self.store.exists() && report.failure.is_none() && self.store.fingerprint().ok() != self.compared {
             self.data_version = None;
+            self.schedule.store_hint(Instant::now());
         }
         self.store.checkpoint_when_large(settings::CHECKPOINT_WAL_BYTES);
-        self.log(&report);
-        self.metrics.record(&report, self.store.exists());
-        self.published.publish(report);
     }
 
     /// One pass over the present source; over the last good one, writing nothing, when the present one is no use.
@@ -276,7 +276,8 @@ impl Agent {
     /// Says what changed; a pass that found what the last one found is not worth a line.
     fn log(&mut self, report: &SyncReport) {
         let summary = format!("{} {}", report.outcome.name(), report.summary);
-        let news = summary != self.last_summary || report.written.as_ref().is_some_and(|written| written.revision.is_some());
+        let news = summary != self.last_summary
+            || report.written.as_ref().is_some_and(|written| written.revision.is_some());
         self.last_summary = summary;
         let milliseconds = report.duration_seconds * 1000.0;
         if !news {
@@ -289,7 +290,9 @@ impl Agent {
         for finding in &report.findings {
             tracing::warn!("{finding}");
         }
-        for left in report.plan.iter().flat_map(|plan| &plan.left_alone).filter(|left| left.is_difference()).take(20) {
+        for left in
+            report.plan.iter().flat_map(|plan| &plan.left_alone).filter(|left| left.is_difference()).take(20)
+        {
             tracing::warn!(path = %left.path, class = left.class.name(), "{}", left.reason);
         }
         let hint = report.failure.as_ref().and_then(|failure| failure.hint.as_deref()).unwrap_or_default();

@@ -25,6 +25,7 @@ pub(super) struct Schedule {
 }
 
 /// What is due now.
+#[expect(clippy::struct_excessive_bools, reason = "independent of each other: any of them may be due")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Due {
     pub(super) full: bool,
@@ -113,13 +114,14 @@ impl Schedule {
 
     /// Notes that a full comparison was done; `spread` is a number from -1 to 1.
     pub(super) fn full_done(&mut self, now: Instant, spread: f64) {
-        self.full = now
-            + settings::FULL_COMPARISON_EVERY.mul_f64(1.0 + spread * settings::FULL_COMPARISON_JITTER);
+        self.full =
+            now + settings::FULL_COMPARISON_EVERY.mul_f64(1.0 + spread * settings::FULL_COMPARISON_JITTER);
     }
 
     /// Notes that a pass failed in a way that may pass: it is tried again, later each time.
     pub(super) fn failed(&mut self, now: Instant) {
-        let wait = self.retry.map_or(settings::RETRY_FIRST, |(_, wait)| (wait * 2).min(settings::RETRY_LIMIT));
+        let wait =
+            self.retry.map_or(settings::RETRY_FIRST, |(_, wait)| (wait * 2).min(settings::RETRY_LIMIT));
         self.retry = Some((now + wait, wait));
     }
 

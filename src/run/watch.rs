@@ -80,7 +80,8 @@ impl Watcher {
     /// Watches the folders that matter now. Cheap when nothing changed.
     pub(super) fn arm(&mut self) {
         let interest = Interest::now(&self.spec, &self.database);
-        let mut wanted: BTreeSet<PathBuf> = interest.source.iter().map(|(folder, _)| folder.clone()).collect();
+        let mut wanted: BTreeSet<PathBuf> =
+            interest.source.iter().map(|(folder, _)| folder.clone()).collect();
         if interest.source_folder {
             wanted.insert(canonical(self.spec.path()));
         }

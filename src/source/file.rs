@@ -76,7 +76,11 @@ fn read_once(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, SourceError> {
     }
     if before.len() > limit {
         let size = before.len() / 1_000_000;
-        return Err(SourceError::TooLarge { path: path.to_owned(), size, limit: MAX_SOURCE_BYTES / 1_000_000 });
+        return Err(SourceError::TooLarge {
+            path: path.to_owned(),
+            size,
+            limit: MAX_SOURCE_BYTES / 1_000_000,
+        });
     }
     let file = File::open(path).map_err(unreadable)?;
     let mut bytes = Vec::with_capacity(usize::try_from(before.len()).unwrap_or_default() + 1);
@@ -84,7 +88,8 @@ fn read_once(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, SourceError> {
     (&file).take(limit + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     let after = file.metadata().map_err(unreadable)?;
     let same = |one: &Metadata, two: &Metadata| {
-        (one.ino(), one.len(), one.mtime(), one.mtime_nsec()) == (two.ino(), two.len(), two.mtime(), two.mtime_nsec())
+        (one.ino(), one.len(), one.mtime(), one.mtime_nsec())
+            == (two.ino(), two.len(), two.mtime(), two.mtime_nsec())
     };
     Ok((same(&before, &after) && bytes.len() as u64 == after.len()).then_some(bytes))
 }

@@ -65,9 +65,9 @@ impl FromStr for SourceSpec {
         match text.split_once(':') {
             Some(("file", path)) => path_of(path).map(Self::File),
             Some(("dir", path)) => path_of(path).map(Self::Folder),
-            Some((kind @ ("configmap" | "oxideconfig"), _)) => {
-                Err(format!("sources of kind `{kind}` are not supported yet; mount it as a folder and use dir:PATH"))
-            }
+            Some((kind @ ("configmap" | "oxideconfig"), _)) => Err(format!(
+                "sources of kind `{kind}` are not supported yet; mount it as a folder and use dir:PATH"
+            )),
             _ => path_of(text).map(|path| if path.is_dir() { Self::Folder(path) } else { Self::File(path) }),
         }
     }
@@ -138,7 +138,9 @@ impl SourceError {
     /// What the user can do next.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Missing { .. } => "name another with --source; nothing is changed while the source is missing",
+            Self::Missing { .. } => {
+                "name another with --source; nothing is changed while the source is missing"
+            }
             Self::Unreadable { .. } => "check that this user may read it",
             Self::WrongKind { .. } => "use file:PATH for a file and dir:PATH for a folder",
             Self::Empty { .. } => "an empty source changes nothing; put a YAML file into it",

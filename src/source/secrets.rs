@@ -30,7 +30,9 @@ impl ResolveSecrets for Secrets {
             SecretReference::Env(name) => match std::env::var(name) {
                 Ok(text) => Ok(SecretText::new(text)),
                 Err(std::env::VarError::NotPresent) => Err(format!("environment variable {name} is not set")),
-                Err(std::env::VarError::NotUnicode(_)) => Err(format!("environment variable {name} is not UTF-8")),
+                Err(std::env::VarError::NotUnicode(_)) => {
+                    Err(format!("environment variable {name} is not UTF-8"))
+                }
             },
             SecretReference::File(file) => read_file(&self.folder.join(file)),
             SecretReference::Token(token) => {
@@ -46,6 +48,7 @@ fn read_file(path: &Path) -> Result<SecretText, String> {
     if !metadata.is_file() || metadata.len() > MAX_SECRET_BYTES {
         return Err(fault("is not a small regular file".into()));
     }
-    let text = zeroize::Zeroizing::new(std::fs::read_to_string(path).map_err(|error| fault(error.to_string()))?);
+    let text =
+        zeroize::Zeroizing::new(std::fs::read_to_string(path).map_err(|error| fault(error.to_string()))?);
     Ok(SecretText::new(text.trim_end_matches(['\n', '\r'])))
 }

@@ -10,7 +10,6 @@ use super::{StoreError, crash};
 use crate::model::{FieldId, Object, Section, Value, canonical_json};
 use crate::plan::{BaseUpdate, NewRecord, Plan, SchemaStep, Step};
 
-
 /// Between two services created in one pass, in seconds: the orchestrator lists services by `created_at`.
 const CREATED_STEP: f64 = 1e-6;
 
@@ -19,7 +18,10 @@ const PARALLEL_FROM: usize = 256;
 
 /// The tokens of a plan's secrets, sorted by step and field. Encrypted before the write lock is taken.
 #[derive(Default)]
-pub struct Sealed(Vec<((usize, FieldId), String)>);
+pub struct Sealed(Vec<Token>);
+
+/// The token of a step's field.
+type Token = ((usize, FieldId), String);
 
 impl Sealed {
     fn token(&self, step: usize, field: FieldId) -> Option<&str> {
@@ -52,19 +54,27 @@ fn secrets_of(position: usize, step: &Step) -> impl Iterator<Item = ToSeal<'_>> 
         Step::Update { changes, .. } => (None, changes),
         Step::Delete { .. } => (None, &[]),
     };
-    let values = object.into_iter().flat_map(Object::iter).chain(changes.iter().map(|change| (change.field, &change.new)));
+    let values = object
+        .into_iter()
+        .flat_map(Object::iter)
+        .chain(changes.iter().map(|change| (change.field, &change.new)));
     values.filter_map(move |(field, value)| match value {
         Value::Secret(secret) => secret.plain.as_ref().map(|plain| ((position, field), plain)),
         _ => None,
     })
 }
 
-fn seal_all(secrets: &[ToSeal<'_>], keys: &KeyRing) -> Result<Vec<((usize, FieldId), String)>, StoreError> {
+fn seal_all(secrets: &[ToSeal<'_>], keys: &KeyRing) -> Result<Vec<Token>, StoreError> {
     secrets.iter().map(|(place, plain)| Ok((*place, keys.seal(plain)?))).collect()
 }
 
 /// Creates tables and columns.
-pub(super) fn write_schema(conn: &Connection, plan: &Plan, now: f64) -> rusqlite::Result<()> {
+pub(super) fn write_schema(
+    conn: &Connection,
+    present: &Present,
+    plan: &Plan,
+    now: f64,
+) -> rusqlite::Result<()> {
     for step in &plan.schema {
         match step {
             SchemaStep::CreateTables => {
@@ -85,14 +95,21 @@ pub(super) fn write_schema(conn: &Connection, plan: &Plan, now: f64) -> rusqlite
             }
         }
     }
-    conn.execute_batch(schema::OPERATOR)?;
+    if !present.has_table("operator_snapshot_part") {
+        conn.execute_batch(schema::OPERATOR)?;
+    }
     crash::point("schema_written");
     Ok(())
 }
 
 /// Writes the steps, in order.
-pub(super) fn write_steps(conn: &Connection, plan: &Plan, sealed: &Sealed, now: f64) -> rusqlite::Result<()> {
-    let present = Present::read(conn)?;
+pub(super) fn write_steps(
+    conn: &Connection,
+    present: &Present,
+    plan: &Plan,
+    sealed: &Sealed,
+    now: f64,
+) -> rusqlite::Result<()> {
     let mut inserts: Vec<Insert<'_>> = Vec::new();
     let mut created_at = now;
     for (position, step) in plan.steps.iter().enumerate() {
@@ -101,23 +118,27 @@ pub(super) fn write_steps(conn: &Connection, plan: &Plan, sealed: &Sealed, now: 
         match step {
             Step::Create { object, .. } => {
                 if inserts.iter().all(|insert| insert.layout.section != section) {
-                    inserts.extend(Insert::prepare(conn, section, &present)?);
+                    inserts.extend(Insert::prepare(conn, section, present)?);
                 }
-                let Some(insert) = inserts.iter_mut().find(|insert| insert.layout.section == section) else { continue };
+                let Some(insert) = inserts.iter_mut().find(|insert| insert.layout.section == section) else {
+                    continue;
+                };
                 insert.run(id, object, token, created_at, now)?;
                 created_at += CREATED_STEP;
             }
             Step::Update { changes, .. } => {
-                let columns: String =
-                    changes.iter().map(|change| format!("{} = ?, ", section.spec(change.field).column)).collect();
-                let row = own_row(section, &present);
+                let columns: String = changes
+                    .iter()
+                    .map(|change| format!("{} = ?, ", section.spec(change.field).column))
+                    .collect();
+                let row = own_row(section, present);
                 let sql = format!("UPDATE {} SET {columns}updated_at = ? WHERE {row}", section.table());
                 let changed = changes.iter().map(|change| bound(section, change.field, &change.new, token));
                 let values = changed.chain([Bound::Real(now), id_value(section, id)]);
                 conn.prepare_cached(&sql)?.execute(params_from_iter(values))?;
             }
             Step::Delete { .. } => {
-                let sql = format!("DELETE FROM {} WHERE {}", section.table(), own_row(section, &present));
+                let sql = format!("DELETE FROM {} WHERE {}", section.table(), own_row(section, present));
                 conn.prepare_cached(&sql)?.execute([id_value(section, id)])?;
             }
         }

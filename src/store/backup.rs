@@ -11,6 +11,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::error::Doing as _;
 use super::key::KeyRing;
+use super::schema::Present;
 use super::{StoreError, crash, files, read};
 use crate::model::{SourceSnapshot, StoreFingerprint};
 
@@ -32,7 +33,7 @@ pub struct Retention {
 impl Default for Retention {
     /// Twenty, for 30 days.
     fn default() -> Self {
-        Self { count: 20, age: Duration::from_secs(30 * 24 * 3600) }
+        Self { count: 20, age: Duration::from_hours(720) }
     }
 }
 
@@ -76,12 +77,12 @@ pub(super) fn create(
     let folder = folder_of(database);
     files::create_folder(&folder)?;
     let path = free_name(&folder, stamp);
-    let temporary = folder.join(format!(".tmp-{}-{stamp}", std::process::id()));
+    let temporary = files::temporary(&path);
     let created = copy(reader, database, &temporary)
         .and_then(|()| check(&temporary, database, expected))
         .and_then(|()| keep(&temporary, &path, source, keys));
     if created.is_err() {
-        let _ = std::fs::remove_file(&temporary);
+        files::remove_leftovers(&folder);
     }
     created?;
     let bytes = std::fs::metadata(&path).doing("look at the backup", &path)?.len();
@@ -94,7 +95,9 @@ fn copy(reader: &Connection, database: &Path, temporary: &Path) -> Result<(), St
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut target = Connection::open_with_flags(temporary, flags).doing("create the backup", temporary)?;
     // Made durable once, below, instead of by SQLite at every step.
-    target.pragma_update(None, "synchronous", "OFF").doing("create the backup", temporary)?;
+    target
+        .execute_batch("PRAGMA synchronous=OFF; PRAGMA journal_mode=OFF; PRAGMA locking_mode=EXCLUSIVE")
+        .doing("create the backup", temporary)?;
     let copied = SqliteBackup::new(reader, &mut target).and_then(|backup| backup.step(-1));
     match copied.doing("back up", database)? {
         StepResult::Done => {}
@@ -123,48 +126,59 @@ fn check(temporary: &Path, database: &Path, expected: StoreFingerprint) -> Resul
         return Err(StoreError::Backup { path: database.to_owned(), why: sound });
     }
     // An empty file passes every integrity check: the rows must be those the plan was made on.
-    if read::fingerprint(&copy).doing("check the backup", temporary)? != expected {
+    if Present::read(&copy)
+        .and_then(|present| read::fingerprint(&copy, &present))
+        .doing("check the backup", temporary)?
+        != expected
+    {
         return Err(StoreError::Stale);
     }
     crash::point("backup_checked");
     Ok(())
 }
 
-/// Makes the copy durable under its name, with the source beside it. The two are synced at the same time: the
-/// file system then writes its journal once.
+/// Gives the checked copy its name, puts the source beside it, and makes all of it durable.
+///
+/// The name comes before the syncs, so that the file system writes its journal once: that is most of what a backup
+/// costs. A killed process leaves either no name or a whole copy; a power cut before the syncs can leave a name
+/// without content, before anything was written to the database, and restoring checks a backup first anyway.
 fn keep(temporary: &Path, path: &Path, source: &SourceCopy<'_>, keys: &KeyRing) -> Result<(), StoreError> {
-    std::thread::scope(|scope| {
-        let source = scope.spawn(|| copy_source(source, path, keys));
-        files::sync_file(temporary)?;
-        source.join().unwrap_or_else(|_| {
-            Err(StoreError::Backup { path: path.to_owned(), why: "copying the source was interrupted".into() })
-        })
-    })?;
-    crash::point("backup_synced");
     std::fs::rename(temporary, path).doing("rename the backup", path)?;
     crash::point("backup_renamed");
-    files::sync_folder(path.parent().unwrap_or(Path::new(".")))
+    let copies = copy_source(source, path, keys)?;
+    crash::point("source_copied");
+    files::sync_file(path)?;
+    for (copy, path) in &copies {
+        copy.sync_all().doing("sync", path)?;
+    }
+    files::sync_folder(path.parent().unwrap_or(Path::new(".")))?;
+    crash::point("backup_synced");
+    Ok(())
 }
 
 /// Copies the source's documents beside a backup. A document that may hold API keys in plain text is
 /// encrypted whole, so that no copy of ours shows one.
-fn copy_source(source: &SourceCopy<'_>, path: &Path, keys: &KeyRing) -> Result<(), StoreError> {
+fn copy_source(
+    source: &SourceCopy<'_>,
+    path: &Path,
+    keys: &KeyRing,
+) -> Result<Vec<(std::fs::File, PathBuf)>, StoreError> {
     use std::io::Write as _;
+    let stem = path.with_extension("");
+    let mut copies = Vec::new();
     for document in &source.snapshot.documents {
         let name = document.name.rsplit('/').next().unwrap_or("source.yaml");
-        let stem = path.with_extension("");
-        let (bytes, ending) = if keys.has_key() && source.holds_plain_secrets {
-            (keys.seal_bytes(&document.bytes)?.into_bytes(), ".fernet")
-        } else {
-            (document.bytes.clone(), "")
+        let sealed = source.holds_plain_secrets.then(|| keys.seal_bytes(&document.bytes)).transpose()?;
+        let (bytes, ending) = match &sealed {
+            Some(token) => (token.as_bytes(), ".fernet"),
+            None => (&document.bytes[..], ""),
         };
         let copy = PathBuf::from(format!("{}.{name}{ending}", stem.display()));
-        let _ = std::fs::remove_file(&copy);
         let mut file = files::create_private(&copy)?;
-        file.write_all(&bytes).and_then(|()| file.sync_all()).doing("copy the source to", &copy)?;
+        file.write_all(bytes).doing("copy the source to", &copy)?;
+        copies.push((file, copy));
     }
-    crash::point("source_copied");
-    Ok(())
+    Ok(copies)
 }
 
 fn free_name(folder: &Path, stamp: &str) -> PathBuf {
@@ -172,7 +186,7 @@ fn free_name(folder: &Path, stamp: &str) -> PathBuf {
         0 => folder.join(format!("{PREFIX}{stamp}{SUFFIX}")),
         number => folder.join(format!("{PREFIX}{stamp}-{number}{SUFFIX}")),
     };
-    (0..).map(name).find(|path| !path.exists()).unwrap_or_else(|| name(0))
+    (0..1000).map(name).find(|path| !path.exists()).unwrap_or_else(|| name(0))
 }
 
 /// Lists the backups of a database, newest first.
@@ -201,7 +215,8 @@ pub(super) fn retain(database: &Path, retention: Retention, now: std::time::Syst
             remove_with_source(&backup.path);
         }
     }
-    remove_leftovers(database);
+    files::remove_leftovers(&folder_of(database));
+    files::remove_leftovers(database.parent().unwrap_or(Path::new(".")));
     crash::point("retention_done");
 }
 
@@ -217,28 +232,12 @@ fn remove_with_source(backup: &Path) {
     let _ = std::fs::remove_file(backup);
 }
 
-/// Removes temporary files of processes that are gone.
-fn remove_leftovers(database: &Path) {
-    for entry in std::fs::read_dir(folder_of(database)).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let Some(rest) = name.to_str().and_then(|name| name.strip_prefix(".tmp-")) else { continue };
-        let alive = rest
-            .split('-')
-            .next()
-            .and_then(|pid| pid.parse().ok())
-            .and_then(rustix::process::Pid::from_raw)
-            .is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok());
-        if !alive {
-            let _ = std::fs::remove_file(entry.path());
-        }
-    }
-}
-
 /// Whether a backup can be restored: it opens, is intact, holds the orchestrator's tables, and its tokens open.
 pub(super) fn is_good(backup: &Path, keys: &KeyRing) -> bool {
     let Ok(copy) = open(backup) else { return false };
     let sound = copy.query_row("PRAGMA integrity_check(1)", [], |row| row.get::<_, String>(0));
     sound.is_ok_and(|sound| sound == "ok")
-        && read::snapshot(&copy, keys)
+        && Present::read(&copy)
+            .and_then(|present| read::snapshot(&copy, &present, keys))
             .is_ok_and(|snapshot| snapshot.missing.tables.is_empty() && snapshot.undecryptable == 0)
 }

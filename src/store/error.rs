@@ -1,5 +1,6 @@
 //! What can go wrong with a store, what it means, and what to do next.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use rusqlite::ErrorCode;
@@ -11,14 +12,16 @@ use crate::verify::Mismatch;
 #[derive(Debug, Error)]
 pub enum StoreError {
     /// SQLite refused. `doing` says what we were about.
-    #[error("{doing} {path}: {source}", path = path.display())]
+    #[error("{doing} {path}: {cause}{}", code(cause), path = path.display())]
     Sqlite {
         /// What was being done: "open", "read", "write".
         doing: &'static str,
         /// The database.
         path: PathBuf,
-        /// SQLite's own answer.
-        source: rusqlite::Error,
+        /// SQLite's own answer. Not a source: its own source says the same again.
+        cause: rusqlite::Error,
+        /// What the disk says, where SQLite knows only that an operation failed.
+        disk: Option<DiskFault>,
     },
     /// A file operation beside the database failed.
     #[error("{doing} {path}", path = path.display())]
@@ -86,22 +89,69 @@ fn first(mismatches: &[Mismatch]) -> String {
     mismatches.first().map(|mismatch| format!("{} {}", mismatch.path, mismatch.fault)).unwrap_or_default()
 }
 
+/// What is wrong with a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskFault {
+    /// There is no room on it.
+    Full,
+    /// It is mounted read-only.
+    ReadOnly,
+}
+
+/// With less room than this, in bytes, an operation that failed did so for want of it: the largest step of SQLite
+/// outside the database is 32 KiB for the `-shm`, and what it had of them is free again by now.
+const FULL_BELOW_BYTES: u64 = 256 << 10;
+
+impl DiskFault {
+    /// Asks the disk, when SQLite's answer is one that hides the reason.
+    fn behind(cause: &rusqlite::Error, path: &std::path::Path) -> Option<Self> {
+        if !matches!(cause.sqlite_error_code(), Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen)) {
+            return None;
+        }
+        let disk = rustix::fs::statvfs(path.parent().filter(|folder| folder.is_dir())?).ok()?;
+        if disk.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
+            return Some(Self::ReadOnly);
+        }
+        (disk.f_bavail * disk.f_frsize < FULL_BELOW_BYTES).then_some(Self::Full)
+    }
+}
+
+/// SQLite's extended code, where its words alone say little.
+fn code(cause: &rusqlite::Error) -> String {
+    match cause.sqlite_error() {
+        Some(error) if error.code == ErrorCode::SystemIoFailure => {
+            format!(" (SQLite code {})", error.extended_code)
+        }
+        _ => String::new(),
+    }
+}
+
 impl StoreError {
     /// A word from a fixed set: label of metrics, reason of conditions.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Sqlite { source, .. } => match source.sqlite_error_code() {
-                Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed) => {
-                    "locked"
-                }
+            Self::Sqlite { disk: Some(DiskFault::Full), .. } => "disk_full",
+            Self::Sqlite { disk: Some(DiskFault::ReadOnly), .. } => "read_only",
+            Self::Sqlite { cause, .. } => match cause.sqlite_error_code() {
+                Some(
+                    ErrorCode::DatabaseBusy
+                    | ErrorCode::DatabaseLocked
+                    | ErrorCode::FileLockingProtocolFailed,
+                ) => "locked",
                 Some(ErrorCode::DiskFull) => "disk_full",
                 Some(ErrorCode::ReadOnly) => "read_only",
                 Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => "cannot_open",
                 Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => "corrupt",
+                Some(ErrorCode::SystemIoFailure) => "disk_error",
                 _ => "sqlite",
             },
-            Self::File { source, .. } if source.raw_os_error() == Some(NO_SPACE) => "disk_full",
-            Self::File { .. } => "file",
+            Self::File { source, .. } => match source.kind() {
+                ErrorKind::StorageFull => "disk_full",
+                ErrorKind::ReadOnlyFilesystem => "read_only",
+                ErrorKind::PermissionDenied => "cannot_open",
+                _ if source.raw_os_error() == Some(INPUT_OUTPUT) => "disk_error",
+                _ => "file",
+            },
             Self::UnsafePlace { .. } => "unsafe_place",
             Self::WrongKey { .. } => "wrong_key",
             Self::NoKey { .. } => "no_key",
@@ -126,22 +176,29 @@ impl StoreError {
     /// What the user can do next.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self.reason() {
-            "locked" => "another process holds the database; see who with `lsof` on it, or wait and try again",
-            "disk_full" => "free some space; nothing was written",
+            "locked" => {
+                "another process holds the database; see who with `lsof` on it, or wait and try again"
+            }
+            "disk_full" => "free some space and try again",
+            "disk_error" => "the disk is full or failing: look at `df` and the kernel's log",
             "read_only" => "make the database and its folder writable for this user",
             "cannot_open" => "check that the folder exists and this user may read and write in it",
             "corrupt" => "`oxide-operator apply` moves it aside and restores the newest good backup",
             "unsafe_place" => "put the database on a local disk and mount its folder, not the file",
-            "wrong_key" => "set OXIDE_ENCRYPTION_KEY to the key the store was written with, or pass it as --old-key-file",
-            "no_key" => "set OXIDE_ENCRYPTION_KEY, or put the key file back; without it the stored API keys are lost",
+            "wrong_key" => {
+                "set OXIDE_ENCRYPTION_KEY to the key the store was written with, or pass it as --old-key-file"
+            }
+            "no_key" => {
+                "set OXIDE_ENCRYPTION_KEY, or put the key file back; without it the stored API keys are lost"
+            }
             "bad_key" => "a Fernet key is 32 bytes as 44 characters of urlsafe base64",
             _ => return None,
         })
     }
 }
 
-/// ENOSPC on Linux.
-const NO_SPACE: i32 = 28;
+/// EIO on Linux.
+const INPUT_OUTPUT: i32 = 5;
 
 /// Attaches what we were doing, and to which database, to SQLite's errors.
 pub(super) trait Doing<T> {
@@ -150,7 +207,10 @@ pub(super) trait Doing<T> {
 
 impl<T> Doing<T> for rusqlite::Result<T> {
     fn doing(self, doing: &'static str, path: &std::path::Path) -> Result<T, StoreError> {
-        self.map_err(|source| StoreError::Sqlite { doing, path: path.to_owned(), source })
+        self.map_err(|cause| {
+            let disk = DiskFault::behind(&cause, path);
+            StoreError::Sqlite { doing, path: path.to_owned(), cause, disk }
+        })
     }
 }
 

@@ -5,10 +5,35 @@
 
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::StoreError;
 use super::error::Doing as _;
+
+/// How the names of our half-made files begin. They end in the number of the process that makes them.
+const TEMPORARY: &str = ".tmp-oxide-operator-";
+
+/// Returns where a file is made before it gets the name `path`.
+pub(crate) fn temporary(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!("{TEMPORARY}{name}-{}", std::process::id()))
+}
+
+/// Removes what killed processes left half-made in a folder. Called when this process makes nothing there: a file
+/// with its number is of an earlier one, for in a container every process may be number 1.
+pub(crate) fn remove_leftovers(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let Some(rest) = name.to_str().and_then(|name| name.strip_prefix(TEMPORARY)) else { continue };
+        let process = rest.rsplit('-').next().and_then(|number| number.parse().ok());
+        let alive = process.and_then(rustix::process::Pid::from_raw).is_some_and(|process| {
+            process != rustix::process::getpid() && rustix::process::test_kill_process(process).is_ok()
+        });
+        if !alive {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
 
 /// Creates a folder that only this user may enter, with its parents; an existing one is left as it is.
 pub(crate) fn create_folder(folder: &Path) -> Result<(), StoreError> {
@@ -38,9 +63,8 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<(), StoreError> {
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     use std::io::Write as _;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = folder.join(format!(".tmp-{name}-{}", std::process::id()));
-    let _ = std::fs::remove_file(&temporary);
+    remove_leftovers(folder);
+    let temporary = temporary(path);
     let written = create_private(&temporary).and_then(|mut file| {
         file.write_all(bytes).and_then(|()| file.sync_all()).doing("write", &temporary)?;
         std::fs::rename(&temporary, path).doing("rename", path)?;

@@ -17,7 +17,7 @@ use crate::plan::{Plan, Step};
 const PART_OBJECTS: usize = 512;
 
 /// How many revisions are kept.
-const KEPT_REVISIONS: i64 = 100;
+const KEPT_REVISIONS: i64 = 30;
 
 /// Who writes, why, and from what; recorded with the revision.
 #[derive(Clone, Debug)]
@@ -86,7 +86,9 @@ impl<'c> SnapshotWriter<'c> {
         let Some((_, parts)) = self.sections.last_mut() else { return Ok(()) };
         match parts {
             Parts::Whole(first) if first.is_empty() => *first = part,
-            Parts::Whole(first) => *parts = Parts::Kept(vec![keep(self.conn, first)?, keep(self.conn, &part)?]),
+            Parts::Whole(first) => {
+                *parts = Parts::Kept(vec![keep(self.conn, first)?, keep(self.conn, &part)?])
+            }
             Parts::Kept(digests) => digests.push(keep(self.conn, &part)?),
         }
         Ok(())
@@ -162,7 +164,9 @@ fn push_object(text: &mut String, layout: &Layout, row: &Row<'_>) -> rusqlite::R
                 text.push_str(if number == 0 { "false" } else { "true" });
             }
             ValueRef::Integer(number) => text.push_str(&number.to_string()),
-            ValueRef::Text(raw) if spec.kind.is_list() && is_json(raw) => text.push_str(&String::from_utf8_lossy(raw)),
+            ValueRef::Text(raw) if spec.kind.is_list() && is_json(raw) => {
+                text.push_str(&String::from_utf8_lossy(raw))
+            }
             ValueRef::Text(raw) => push_string(text, &String::from_utf8_lossy(raw)),
             ValueRef::Real(number) => text.push_str(&json!(number).to_string()),
             _ => text.push_str("null"),
@@ -230,7 +234,9 @@ pub(super) fn write(
 fn journal(plan: &Plan) -> String {
     let paths = |wanted: &str| -> Vec<String> {
         let steps = plan.steps.iter().filter(|step| step.op() == wanted);
-        steps.map(|step| crate::model::ConfigPath::object(step.target().0, step.target().1).to_string()).collect()
+        steps
+            .map(|step| crate::model::ConfigPath::object(step.target().0, step.target().1).to_string())
+            .collect()
     };
     let updated: Vec<serde_json::Value> = plan
         .steps

@@ -125,7 +125,9 @@ impl KeyRing {
             super::files::create_folder(folder)?;
         }
         let created = write_key_file(&self.file, &key).or_else(|error| match error {
-            StoreError::File { ref source, .. } if source.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+            StoreError::File { ref source, .. } if source.kind() == std::io::ErrorKind::AlreadyExists => {
+                Ok(())
+            }
             error => Err(error),
         });
         created?;
@@ -216,9 +218,15 @@ fn read_key_file(path: &Path) -> Result<Option<KeyText>, StoreError> {
 /// Writes a key file whole or not at all: a crash leaves no half key behind that would be taken for one.
 fn write_key_file(path: &Path, key: &KeyText) -> Result<(), StoreError> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    let temporary = folder.join(format!(".tmp-{KEY_FILE}-{}", std::process::id()));
+    super::files::remove_leftovers(folder);
+    let temporary = super::files::temporary(path);
     let written = (|| {
-        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&temporary)?;
         file.write_all(key.as_bytes())?;
         file.sync_all()?;
         super::crash::point("key_written");
@@ -236,8 +244,7 @@ mod tests {
 
     /// The key and token of the Fernet specification's own test vectors.
     const KEY: &str = "cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=";
-    const TOKEN: &str =
-        "gAAAAAAdwJ6wAAECAwQFBgcICQoLDA0ODy021cpGVWKZ_eEwCGM4BLLF_5CV9dOPmrhuVUPgJobwOz7JcbmrR64jVmpU4IwqDA==";
+    const TOKEN: &str = "gAAAAAAdwJ6wAAECAwQFBgcICQoLDA0ODy021cpGVWKZ_eEwCGM4BLLF_5CV9dOPmrhuVUPgJobwOz7JcbmrR64jVmpU4IwqDA==";
 
     fn ring(key: &str) -> Result<KeyRing, StoreError> {
         let sources = KeySources { environment: Some(Zeroizing::new(key.into())), ..KeySources::default() };
@@ -259,7 +266,9 @@ mod tests {
 
     #[test]
     fn what_is_not_a_key_is_refused_without_being_shown() {
-        for key in ["", "short", &KEY[..43], &format!("{KEY}="), "!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!="] {
+        for key in
+            ["", "short", &KEY[..43], &format!("{KEY}="), "!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!="]
+        {
             let error = ring(key).err().expect("not a key").to_string();
             assert!(key.is_empty() || !error.contains(key), "{error}");
         }

@@ -35,12 +35,13 @@ use rusqlite::Connection;
 
 pub use apply::Sealed;
 pub use backup::{Backup, Retention, SourceCopy, folder_of, list as backups};
-pub use error::StoreError;
 use error::Doing as _;
+pub use error::StoreError;
 pub use history::Record;
 pub use key::{KEY_FILE, KEY_VARIABLE, KeyRing, KeySources, KeyText};
 pub use open::Access;
 pub use quarantine::Quarantined;
+use schema::Present;
 
 use crate::model::{MissingSchema, Section, StoreFingerprint, StoreSnapshot};
 use crate::plan::Plan;
@@ -60,6 +61,8 @@ pub struct Store {
     /// Dropped before `conn`: the last connection to close writes the log back, and this one cannot.
     reader: Option<Connection>,
     conn: Option<Connection>,
+    /// The tables and columns, with the schema version for which they are right.
+    present: Option<(i64, Arc<Present>)>,
     /// Whether this transaction fills a database that holds nothing yet.
     fresh: bool,
 }
@@ -84,7 +87,7 @@ impl Store {
         let path = open::resolved(path);
         open::check_place(&path)?;
         let keys = Arc::new(KeyRing::find(keys, path.parent().unwrap_or(Path::new(".")))?);
-        Ok(Self { path, access, keys, conn: None, reader: None, fresh: false })
+        Ok(Self { path, access, keys, conn: None, reader: None, present: None, fresh: false })
     }
 
     /// The database, its folder resolved.
@@ -114,7 +117,8 @@ impl Store {
             return Err(StoreError::NoKey { path: self.keys.file().to_owned() });
         }
         let sources = KeySources::default();
-        let mut keys = KeyRing::find(&KeySources { file: Some(self.keys.file().to_owned()), ..sources }, &self.path)?;
+        let mut keys =
+            KeyRing::find(&KeySources { file: Some(self.keys.file().to_owned()), ..sources }, &self.path)?;
         keys.ensure()?;
         self.keys = Arc::new(keys);
         Ok(())
@@ -132,7 +136,7 @@ impl Store {
             return Ok(absent());
         }
         self.connection()?;
-        self.in_read_transaction(|conn, keys| read::snapshot(conn, keys))
+        self.in_read_transaction(read::snapshot)
     }
 
     /// Reads just enough to know whether anything of interest changed.
@@ -141,7 +145,7 @@ impl Store {
             return Ok(StoreFingerprint::default());
         }
         self.connection()?;
-        self.in_read_transaction(|conn, _| read::fingerprint(conn))
+        self.in_read_transaction(|conn, present, _| read::fingerprint(conn, present))
     }
 
     /// Returns SQLite's counter of commits by others. It moves for every commit, of interest or not.
@@ -165,6 +169,7 @@ impl Store {
     pub fn close(&mut self) {
         self.reader = None;
         self.conn = None;
+        self.present = None;
     }
 
     /// Copies the database as the plan saw it, and the source beside it. `None` when there is nothing to copy.
@@ -241,30 +246,37 @@ impl Store {
         now: SystemTime,
     ) -> Result<Applied, StoreError> {
         let path = self.path.clone();
-        let Some(conn) = &self.conn else { return Err(StoreError::Moved { path }) };
+        let before = self.present()?;
+        let conn = self.connection()?;
+        let rows = read::fingerprint(conn, &before).doing("read", &path)?;
+        let seconds = seconds(now);
         let planned_on_nothing = self.fresh && plan.store == StoreFingerprint::default();
-        if !planned_on_nothing && read::fingerprint(conn).doing("read", &path)? != plan.store {
+        if !planned_on_nothing && rows != plan.store {
             return Err(StoreError::Stale);
         }
-        let seconds = seconds(now);
-        apply::write_schema(conn, plan, seconds).doing("write", &path)?;
-        apply::write_steps(conn, plan, sealed, seconds).doing("write", &path)?;
+        let conn = self.connection()?;
+        apply::write_schema(conn, &before, plan, seconds).doing("write", &path)?;
+        let present = self.present()?;
+        let Some(conn) = &self.conn else { return Err(StoreError::Moved { path }) };
+        apply::write_steps(conn, &present, plan, sealed, seconds).doing("write", &path)?;
         apply::write_base(conn, plan).doing("write", &path)?;
         if plan.steps.is_empty() {
-            let verified = crate::verify::Checker::default().finish(plan).map_err(StoreError::Verification)?;
-            let rows = read::fingerprint(conn).doing("read back", &path)?;
+            let verified =
+                crate::verify::Checker::default().finish(plan).map_err(StoreError::Verification)?;
+            let rows = read::fingerprint(conn, &present).doing("read back", &path)?;
             return Ok(Applied { revision: None, rows: Some(rows), verified });
         }
-        let (checker, snapshot) = read_back::read_back(conn, plan, &self.keys).doing("read back", &path)?;
+        let (checker, snapshot) =
+            read_back::read_back(conn, &present, plan, &self.keys).doing("read back", &path)?;
         let verified = checker.finish(plan).map_err(StoreError::Verification)?;
         crash::point("verified");
         let backup = backup.map(|backup| backup.path.display().to_string());
-        let revision =
-            history::write(conn, snapshot, plan, record, backup.as_deref(), seconds).doing("record", &path)?;
+        let revision = history::write(conn, snapshot, plan, record, backup.as_deref(), seconds)
+            .doing("record", &path)?;
         crash::point("history_written");
         // Worth a scan only where somebody goes on watching; many steps mean a migration.
         let few = plan.steps.len() <= FEW_STEPS;
-        let rows = few.then(|| read::fingerprint(conn)).transpose().doing("read back", &path)?;
+        let rows = few.then(|| read::fingerprint(conn, &present)).transpose().doing("read back", &path)?;
         Ok(Applied { revision: Some(revision), rows, verified })
     }
 
@@ -328,23 +340,44 @@ impl Store {
     fn is_fresh(&mut self) -> Result<bool, StoreError> {
         let path = self.path.clone();
         let conn = self.connection()?;
-        let tables: i64 =
-            conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).doing("read", &path)?;
+        let tables: i64 = conn
+            .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+            .doing("read", &path)?;
         Ok(tables == 0)
     }
 
-    fn in_read_transaction<T>(
-        &self,
-        read: impl Fn(&Connection, &KeyRing) -> rusqlite::Result<T>,
-    ) -> Result<T, StoreError> {
-        let path = &self.path;
-        let Some(conn) = &self.conn else { return Err(StoreError::Moved { path: path.clone() }) };
-        if !conn.is_autocommit() {
-            return read(conn, &self.keys).doing("read", path);
+    /// Returns the tables and columns of the database, read again only when its schema changed.
+    fn present(&mut self) -> Result<Arc<Present>, StoreError> {
+        let path = self.path.clone();
+        let conn = self.connection()?;
+        let version = conn
+            .prepare_cached("PRAGMA schema_version")
+            .and_then(|mut query| query.query_row([], |row| row.get(0)))
+            .doing("read", &path)?;
+        match &self.present {
+            Some((known, present)) if *known == version => Ok(Arc::clone(present)),
+            _ => {
+                let present = Arc::new(Present::read(self.connection()?).doing("read", &path)?);
+                self.present = Some((version, Arc::clone(&present)));
+                Ok(present)
+            }
         }
-        conn.execute_batch("BEGIN").doing("read", path)?;
-        let result = read(conn, &self.keys).doing("read", path);
-        conn.execute_batch("COMMIT").doing("read", path)?;
+    }
+
+    fn in_read_transaction<T>(
+        &mut self,
+        read: impl Fn(&Connection, &Present, &KeyRing) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        let (path, keys) = (self.path.clone(), Arc::clone(&self.keys));
+        let inside = !self.connection()?.is_autocommit();
+        if !inside {
+            self.connection()?.execute_batch("BEGIN").doing("read", &path)?;
+        }
+        let result =
+            self.present().and_then(|present| read(self.connection()?, &present, &keys).doing("read", &path));
+        if !inside {
+            self.connection()?.execute_batch("COMMIT").doing("read", &path)?;
+        }
         result
     }
 }
@@ -373,8 +406,6 @@ fn seconds(now: SystemTime) -> f64 {
 
 /// A moment as part of a file name: sorts by time, in UTC.
 fn stamp(now: SystemTime) -> String {
-    jiff::Timestamp::try_from(now).map_or_else(
-        |_| "unknown".to_owned(),
-        |now| now.strftime("%Y%m%dT%H%M%S%3fZ").to_string(),
-    )
+    jiff::Timestamp::try_from(now)
+        .map_or_else(|_| "unknown".to_owned(), |now| now.strftime("%Y%m%dT%H%M%S%3fZ").to_string())
 }

@@ -121,7 +121,9 @@ fn configure(conn: &Connection, access: Access) -> rusqlite::Result<()> {
         Access::Write => {
             conn.pragma_update(None, "synchronous", "FULL")?;
             // The orchestrator's SQLite may be one that a checkpoint of ours could harm; it checkpoints itself.
-            conn.pragma_update(None, "wal_autocheckpoint", 0)
+            conn.pragma_update(None, "wal_autocheckpoint", 0)?;
+            // A log that was written back shrinks when it is next begun, so that its size says how much is new.
+            conn.query_row("PRAGMA journal_size_limit=1048576", [], |_| Ok(()))
         }
     }
 }

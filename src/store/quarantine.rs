@@ -35,7 +35,8 @@ pub(super) fn quarantine(database: &Path, keys: &KeyRing, stamp: &str) -> Result
         }
     }
     files::sync_folder(&kept_in)?;
-    let good = backup::list(database).into_iter().map(|backup| backup.path).find(|path| backup::is_good(path, keys));
+    let good =
+        backup::list(database).into_iter().map(|backup| backup.path).find(|path| backup::is_good(path, keys));
     if let Some(good) = &good {
         restore(good, database)?;
     }

@@ -48,7 +48,11 @@ impl Layout {
         let node = if self.has_node { "node_id" } else { "NULL" };
         let columns: String =
             self.fields.iter().map(|field| format!(", {}", section.spec(*field).column)).collect();
-        format!("SELECT {}, {created}, {node}{columns} FROM {} {filter}", section.id_column(), section.table())
+        format!(
+            "SELECT {}, {created}, {node}{columns} FROM {} {filter}",
+            section.id_column(),
+            section.table()
+        )
     }
 
     /// Whether a selected row is one of the orchestrator's own.
@@ -85,14 +89,17 @@ impl Layout {
 }
 
 /// Reads everything. The caller holds a transaction, so that all of it is from one moment.
-pub(super) fn snapshot(conn: &Connection, keys: &KeyRing) -> rusqlite::Result<StoreSnapshot> {
-    let present = Present::read(conn)?;
+pub(super) fn snapshot(
+    conn: &Connection,
+    present: &Present,
+    keys: &KeyRing,
+) -> rusqlite::Result<StoreSnapshot> {
     let mut snapshot = StoreSnapshot { missing: present.missing(), ..StoreSnapshot::default() };
     let mut hasher = Xxh3::new();
     let mut tally = TokenTally::default();
     for section in Section::ALL {
         let mut objects = Objects::new();
-        if let Some(layout) = Layout::of(section, &present) {
+        if let Some(layout) = Layout::of(section, present) {
             read_section(conn, &layout, keys, &mut tally, &mut hasher, &mut objects, &mut snapshot)?;
         } else if section == Section::Execution {
             objects = default_execution();
@@ -123,11 +130,10 @@ pub(super) fn default_execution() -> Objects {
 ///
 /// # Guarantees
 /// Equal to the fingerprint of [`snapshot`] if and only if that would read the same rows and records.
-pub(super) fn fingerprint(conn: &Connection) -> rusqlite::Result<StoreFingerprint> {
-    let present = Present::read(conn)?;
+pub(super) fn fingerprint(conn: &Connection, present: &Present) -> rusqlite::Result<StoreFingerprint> {
     let mut hasher = Xxh3::new();
     let mut buffer = Vec::with_capacity(1024);
-    for layout in Section::ALL.into_iter().filter_map(|section| Layout::of(section, &present)) {
+    for layout in Section::ALL.into_iter().filter_map(|section| Layout::of(section, present)) {
         let mut query = conn.prepare_cached(&layout.select(""))?;
         let mut rows = query.query([])?;
         while let Some(row) = rows.next()? {

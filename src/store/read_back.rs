@@ -29,23 +29,26 @@ const BATCHES: usize = 4;
 /// Reads every touched row back and gathers the state for the revision.
 pub(super) fn read_back<'c>(
     conn: &'c Connection,
+    present: &Present,
     plan: &Plan,
     keys: &KeyRing,
 ) -> rusqlite::Result<(Checker, SnapshotWriter<'c>)> {
     if plan.steps.len() < PARALLEL_FROM {
         let mut checker = Checker::default();
-        let snapshot = scan(conn, plan, |batch| compare(&batch, keys, &mut checker))?;
+        let snapshot = scan(conn, present, plan, |batch| compare(&batch, keys, &mut checker))?;
         return Ok((checker, snapshot));
     }
     std::thread::scope(|scope| {
         let (sender, receiver): (SyncSender<Batch<'_>>, Receiver<Batch<'_>>) = sync_channel(BATCHES);
         let checking = scope.spawn(move || {
             let mut checker = Checker::default();
-            receiver.iter().for_each(|batch| compare(&batch, keys, &mut checker));
+            for batch in receiver {
+                compare(&batch, keys, &mut checker);
+            }
             checker
         });
         // A batch that cannot be sent stays unchecked, and the checker then never gives its proof.
-        let snapshot = scan(conn, plan, move |batch| drop(sender.send(batch)));
+        let snapshot = scan(conn, present, plan, move |batch| drop(sender.send(batch)));
         Ok((checking.join().unwrap_or_default(), snapshot?))
     })
 }
@@ -110,15 +113,17 @@ impl<'p> Batch<'p> {
 /// Scans every managed row once; hands over those that the plan touched.
 fn scan<'c, 'p>(
     conn: &'c Connection,
+    present: &Present,
     plan: &'p Plan,
     mut hand_over: impl FnMut(Batch<'p>),
 ) -> rusqlite::Result<SnapshotWriter<'c>> {
-    let present = Present::read(conn)?;
     let mut snapshot = SnapshotWriter::new(conn);
     for section in Section::ALL {
         let mut steps: HashMap<&str, &Step> = HashMap::new();
-        steps.extend(plan.steps.iter().filter(|step| step.target().0 == section).map(|step| (step.target().1, step)));
-        if let Some(layout) = Layout::of(section, &present) {
+        steps.extend(
+            plan.steps.iter().filter(|step| step.target().0 == section).map(|step| (step.target().1, step)),
+        );
+        if let Some(layout) = Layout::of(section, present) {
             snapshot.begin(section)?;
             let mut query = conn.prepare_cached(&layout.select(""))?;
             let mut rows = query.query([])?;

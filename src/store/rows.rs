@@ -26,9 +26,8 @@ pub(super) fn decode(spec: &FieldSpec, raw: ValueRef<'_>, keys: &KeyRing, tally:
         (_, ValueRef::Null) => Value::Unset,
         (Kind::Flag, ValueRef::Integer(number)) => Value::Flag(number != 0),
         (Kind::Integer, ValueRef::Integer(number)) => Value::Integer(number),
-        (Kind::Text | Kind::Choice(_), ValueRef::Text(text)) => {
-            std::str::from_utf8(text).map_or(Value::Unreadable("is not UTF-8"), |text| Value::Text(text.into()))
-        }
+        (Kind::Text | Kind::Choice(_), ValueRef::Text(text)) => std::str::from_utf8(text)
+            .map_or(Value::Unreadable("is not UTF-8"), |text| Value::Text(text.into())),
         (Kind::Set | Kind::List, ValueRef::Text(text)) => list(text),
         (Kind::Secret, ValueRef::Text([])) => Value::Unset,
         (Kind::Secret, ValueRef::Text(token)) => secret(token, keys, tally),
