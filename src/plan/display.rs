@@ -171,7 +171,7 @@ fn schema_line(step: SchemaStep) -> Line {
     let (path, change) = match step {
         SchemaStep::CreateTables => ("database".to_owned(), "create the orchestrator's tables".to_owned()),
         SchemaStep::AddColumn { section, field } => {
-            (section.table().to_owned(), format!("add column {}", section.spec(*field).column))
+            (section.table().to_owned(), format!("add column {}", section.spec(field).column))
         }
     };
     Line { sign: "+", path, change, class: "schema", reason: String::new() }
@@ -181,7 +181,7 @@ fn schema_json(step: SchemaStep) -> Json {
     match step {
         SchemaStep::CreateTables => json!({"op": "createTables"}),
         SchemaStep::AddColumn { section, field } => {
-            json!({"op": "addColumn", "table": section.table(), "column": section.spec(*field).column})
+            json!({"op": "addColumn", "table": section.table(), "column": section.spec(field).column})
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! | file | its job |
 //! | --- | --- |
-//! | `open` | connections, and the places where none is opened |
+//! | `open`, `connection` | the one connection, and the places where none is opened |
 //! | `schema` | the orchestrator's tables and ours |
 //! | `rows` | columns to values and back |
 //! | `read` | everything of one moment, and its fingerprint |
@@ -15,6 +15,7 @@
 
 mod apply;
 mod backup;
+mod connection;
 pub mod crash;
 mod error;
 pub(crate) mod files;
@@ -35,6 +36,7 @@ use rusqlite::Connection;
 
 pub use apply::Sealed;
 pub use backup::{Backup, Retention, SourceCopy, folder_of, list as backups};
+use connection::{absent, ensure_wal};
 use error::Doing as _;
 pub use error::StoreError;
 pub use history::Record;
@@ -43,7 +45,7 @@ pub use open::Access;
 pub use quarantine::Quarantined;
 use schema::Present;
 
-use crate::model::{MissingSchema, Section, StoreFingerprint, StoreSnapshot};
+use crate::model::{StoreFingerprint, StoreSnapshot};
 use crate::plan::Plan;
 use crate::verify::Verified;
 
@@ -324,79 +326,6 @@ impl Store {
             let _ = conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
         }
     }
-
-    fn is_open(&self) -> bool {
-        self.conn.is_some()
-    }
-
-    fn connection(&mut self) -> Result<&Connection, StoreError> {
-        if self.conn.is_none() {
-            self.conn = Some(open::connect(&self.path, self.access)?);
-        }
-        self.conn.as_ref().ok_or_else(|| StoreError::Moved { path: self.path.clone() })
-    }
-
-    /// Whether the file holds nothing at all: just created, or left empty by somebody.
-    fn is_fresh(&mut self) -> Result<bool, StoreError> {
-        let path = self.path.clone();
-        let conn = self.connection()?;
-        let tables: i64 = conn
-            .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-            .doing("read", &path)?;
-        Ok(tables == 0)
-    }
-
-    /// Returns the tables and columns of the database, read again only when its schema changed.
-    fn present(&mut self) -> Result<Arc<Present>, StoreError> {
-        let path = self.path.clone();
-        let conn = self.connection()?;
-        let version = conn
-            .prepare_cached("PRAGMA schema_version")
-            .and_then(|mut query| query.query_row([], |row| row.get(0)))
-            .doing("read", &path)?;
-        match &self.present {
-            Some((known, present)) if *known == version => Ok(Arc::clone(present)),
-            _ => {
-                let present = Arc::new(Present::read(self.connection()?).doing("read", &path)?);
-                self.present = Some((version, Arc::clone(&present)));
-                Ok(present)
-            }
-        }
-    }
-
-    fn in_read_transaction<T>(
-        &mut self,
-        read: impl Fn(&Connection, &Present, &KeyRing) -> rusqlite::Result<T>,
-    ) -> Result<T, StoreError> {
-        let (path, keys) = (self.path.clone(), Arc::clone(&self.keys));
-        let inside = !self.connection()?.is_autocommit();
-        if !inside {
-            self.connection()?.execute_batch("BEGIN").doing("read", &path)?;
-        }
-        let result =
-            self.present().and_then(|present| read(self.connection()?, &present, &keys).doing("read", &path));
-        if !inside {
-            self.connection()?.execute_batch("COMMIT").doing("read", &path)?;
-        }
-        result
-    }
-}
-
-/// What a database that does not exist reads as.
-fn absent() -> StoreSnapshot {
-    let mut snapshot = StoreSnapshot {
-        missing: MissingSchema { tables: Section::ALL.into(), others: true, ..MissingSchema::default() },
-        ..StoreSnapshot::default()
-    };
-    for section in Section::ALL {
-        *snapshot.live.section_mut(section) = Some(crate::model::Objects::new());
-    }
-    snapshot.live.execution = Some(read::default_execution());
-    snapshot
-}
-
-fn ensure_wal(conn: &Connection) -> rusqlite::Result<()> {
-    conn.query_row("PRAGMA journal_mode=WAL", [], |_| Ok(()))
 }
 
 /// Seconds since the epoch, as the orchestrator writes times.

@@ -1,0 +1,86 @@
+//! The store's one connection: opened when it is first needed, with what is known of the database's structure.
+
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use super::error::Doing as _;
+use super::key::KeyRing;
+use super::schema::Present;
+use super::{Store, StoreError, open, read};
+use crate::model::{MissingSchema, Section, StoreSnapshot};
+
+impl Store {
+    pub(super) fn is_open(&self) -> bool {
+        self.conn.is_some()
+    }
+
+    pub(super) fn connection(&mut self) -> Result<&Connection, StoreError> {
+        if self.conn.is_none() {
+            self.conn = Some(open::connect(&self.path, self.access)?);
+        }
+        self.conn.as_ref().ok_or_else(|| StoreError::Moved { path: self.path.clone() })
+    }
+
+    /// Whether the file holds nothing at all: just created, or left empty by somebody.
+    pub(super) fn is_fresh(&mut self) -> Result<bool, StoreError> {
+        let path = self.path.clone();
+        let conn = self.connection()?;
+        let tables: i64 = conn
+            .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+            .doing("read", &path)?;
+        Ok(tables == 0)
+    }
+
+    /// Returns the tables and columns of the database, read again only when its schema changed.
+    pub(super) fn present(&mut self) -> Result<Arc<Present>, StoreError> {
+        let path = self.path.clone();
+        let conn = self.connection()?;
+        let version = conn
+            .prepare_cached("PRAGMA schema_version")
+            .and_then(|mut query| query.query_row([], |row| row.get(0)))
+            .doing("read", &path)?;
+        match &self.present {
+            Some((known, present)) if *known == version => Ok(Arc::clone(present)),
+            _ => {
+                let present = Arc::new(Present::read(self.connection()?).doing("read", &path)?);
+                self.present = Some((version, Arc::clone(&present)));
+                Ok(present)
+            }
+        }
+    }
+
+    pub(super) fn in_read_transaction<T>(
+        &mut self,
+        read: impl Fn(&Connection, &Present, &KeyRing) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        let (path, keys) = (self.path.clone(), Arc::clone(&self.keys));
+        let inside = !self.connection()?.is_autocommit();
+        if !inside {
+            self.connection()?.execute_batch("BEGIN").doing("read", &path)?;
+        }
+        let result =
+            self.present().and_then(|present| read(self.connection()?, &present, &keys).doing("read", &path));
+        if !inside {
+            self.connection()?.execute_batch("COMMIT").doing("read", &path)?;
+        }
+        result
+    }
+}
+
+/// What a database that does not exist reads as.
+pub(super) fn absent() -> StoreSnapshot {
+    let mut snapshot = StoreSnapshot {
+        missing: MissingSchema { tables: Section::ALL.into(), others: true, ..MissingSchema::default() },
+        ..StoreSnapshot::default()
+    };
+    for section in Section::ALL {
+        *snapshot.live.section_mut(section) = Some(crate::model::Objects::new());
+    }
+    snapshot.live.execution = Some(read::default_execution());
+    snapshot
+}
+
+pub(super) fn ensure_wal(conn: &Connection) -> rusqlite::Result<()> {
+    conn.query_row("PRAGMA journal_mode=WAL", [], |_| Ok(()))
+}
