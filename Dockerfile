@@ -4,21 +4,17 @@ ARG BUILD_IMAGE=rust:1.95-bookworm
 ARG RUNTIME_IMAGE=scratch
 
 FROM ${BUILD_IMAGE} AS build
-RUN apt-get update \
-    && apt-get install --yes --no-install-recommends musl-tools \
-    && rm -rf /var/lib/apt/lists/* \
-    && rustup target add "$(uname -m)-unknown-linux-musl"
 WORKDIR /build
-# SQLite is C and is compiled for the target.
-ENV TARGET_CC=musl-gcc
+# glibc, linked statically: docs/decisions/0008-static-glibc.md
+ENV RUSTFLAGS="-C target-feature=+crt-static"
 COPY Cargo.toml Cargo.lock README.md LICENSE ./
 COPY src src
 COPY benches benches
 COPY config config
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \
-    cargo build --locked --release --bin oxide-operator --target "$(uname -m)-unknown-linux-musl" \
-    && cp "target/$(uname -m)-unknown-linux-musl/release/oxide-operator" /oxide-operator
+    cargo build --locked --release --bin oxide-operator --target "$(uname -m)-unknown-linux-gnu" \
+    && cp "target/$(uname -m)-unknown-linux-gnu/release/oxide-operator" /oxide-operator
 
 FROM ${RUNTIME_IMAGE}
 ARG VERSION=0.1.0

@@ -10,7 +10,9 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 
 CARGO_DENY_VERSION := 0.20.2
 PYTHON_PACKAGES    := cryptography==48.0.0 PyYAML==6.0.3
-RELEASE_TARGET     ?= x86_64-unknown-linux-musl
+# glibc, linked statically: docs/decisions/0008-static-glibc.md
+RELEASE_TARGET     ?= $(shell uname -m)-unknown-linux-gnu
+STATIC             := RUSTFLAGS="-C target-feature=+crt-static"
 
 TOOLS      := $(CACHE)/tools
 CARGO_DENY := $(TOOLS)/bin/cargo-deny
@@ -44,9 +46,9 @@ run: ## Build, bring config/default.yaml into .oxide/config.db, and say where to
 	echo "  $$bin run --db $(STORE)      # watch both sides; http://127.0.0.1:8461/metrics and /readyz"
 
 .PHONY: release
-release: musl-target apt-packages ## Build the stripped static binary
+release: apt-packages ## Build the stripped static binary
 	@$(call say,building for $(RELEASE_TARGET))
-	TARGET_CC=musl-gcc cargo build --locked --release --bin oxide-operator --target $(RELEASE_TARGET)
+	$(STATIC) cargo build --locked --release --bin oxide-operator --target $(RELEASE_TARGET)
 	@ls -l "$(RELEASE)"
 
 ##@ Check
@@ -79,7 +81,7 @@ bless: ## Rewrite the expected outputs of the plan cases; look at the diff befor
 
 .PHONY: bench
 bench: release tools ## Build the static binary and measure it against its floors
-	OXIDE_BENCH_BINARY="$(RELEASE)" cargo bench --locked --bench ratios
+	OXIDE_OPERATOR_BIN="$(RELEASE)" cargo bench --locked --bench ratios -- $(BENCH)
 
 ##@ Set up
 .PHONY: tools
@@ -91,16 +93,11 @@ rust-components:
 	@cargo fmt --version >/dev/null 2>&1 || { $(call say,installing rustfmt); rustup component add rustfmt; }
 	@cargo clippy --version >/dev/null 2>&1 || { $(call say,installing clippy); rustup component add clippy; }
 
-.PHONY: musl-target
-musl-target:
-	@[ -d "$$(rustc --print sysroot)/lib/rustlib/$(RELEASE_TARGET)/lib" ] \
-		|| { $(call say,installing the target $(RELEASE_TARGET)); rustup target add $(RELEASE_TARGET); }
-
 .PHONY: apt-packages
 apt-packages:
 	@missing=(); \
 	need() { command -v "$$1" >/dev/null || missing+=("$$2"); }; \
-	need gcc gcc; need musl-gcc musl-tools; need strace strace; need sqlite3 sqlite3; \
+	need gcc gcc; need strace strace; need sqlite3 sqlite3; \
 	[ -e /usr/include/sqlite3.h ] || missing+=(libsqlite3-dev); \
 	python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv); \
 	if [ "$${#missing[@]}" -gt 0 ]; then \

@@ -31,3 +31,8 @@ pub mod store;
 pub mod sync;
 pub mod telemetry;
 pub mod verify;
+
+/// The README's example, so that it stays true.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -171,12 +171,20 @@ fn attempt_pass(
     let copy = SourceCopy { snapshot: input.source, holds_plain_secrets: desired.plaintext_secrets() > 0 };
     copy_source(input, pass, &plan, &mut passed.report)?;
     let backup = if plan.changes_store() { store.back_up(plan.store, copy, now)? } else { None }; // no backup, no write
-    if !lock_early {
-        store.begin()?;
-    }
     let record = record(input, pass, &desired);
-    let applied = store.apply(&plan, &sealed, &record, backup.as_ref(), now)?; // verified before it returns
-    let verified = store.commit(&applied)?;
+    let mut write = || {
+        if !lock_early {
+            store.begin()?;
+        }
+        let applied = store.apply(&plan, &sealed, &record, backup.as_ref(), now)?; // verified before it returns
+        let verified = store.commit(&applied)?;
+        Ok((applied, verified))
+    };
+    let (applied, verified) = write().inspect_err(|error: &StoreError| {
+        if let (Some(backup), true) = (&backup, error.wrote_nothing()) {
+            backup.discard();
+        }
+    })?;
     passed.report.fingerprint = applied.rows;
     passed.report.applied(written(&plan, verified, applied.revision, backup.as_ref()));
     if plan.changes_store() {

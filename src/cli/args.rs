@@ -32,7 +32,7 @@ pub struct Cli {
 /// Options of every command.
 #[derive(Args, Clone, Debug)]
 pub struct Common {
-    /// The declared configuration: <file:PATH> or dir:PATH
+    /// The declared configuration: `file:PATH` or `dir:PATH`
     #[arg(long, global = true, env = "OXIDE_OPERATOR_SOURCE", value_name = "SOURCE", help_heading = "Where")]
     #[arg(default_value = settings::DEFAULT_SOURCE)]
     pub source: SourceSpec,

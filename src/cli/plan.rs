@@ -100,13 +100,9 @@ fn save(context: &Context, report: &SyncReport, policy: Policy, path: &Path) -> 
     };
     let text = serde_json::to_string_pretty(&saved)? + "\n";
     crate::store::files::write_private(path, text.as_bytes())?;
-    output::note(
-        format!(
-            "{}\nSaved to {}; `oxide-operator apply {0}` does exactly this, or refuses.",
-            plan.summary(),
-            path.display()
-        )
-        .replace("{0}", &path.display().to_string()),
-    );
+    let (summary, path) = (plan.summary(), path.display());
+    output::note(format!(
+        "{summary}\nSaved to {path}; `oxide-operator apply {path}` does exactly this, or refuses."
+    ));
     Ok(())
 }

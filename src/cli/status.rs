@@ -28,25 +28,37 @@ pub(super) fn run(context: &Context, format: Format) -> Result<Exit> {
             report
         }
     };
-    let tokens = store.read().map(|live| live.tokens).unwrap_or_default();
+    let keys =
+        store.read().ok().map(|live| StoredKeys { all: live.tokens, undecryptable: live.undecryptable });
     let kept = backups(store.path());
-    let lines = lines(&report, &store, tokens, &kept);
+    let lines = lines(&report, &store, keys.as_ref(), &kept);
     match format.output {
         OutputFormat::Table => print(&report, &lines),
         other => {
             let backups: Vec<Json> =
                 kept.iter().map(|backup| json!({"path": backup.path, "bytes": backup.bytes})).collect();
-            let key = json!({"present": store.keys().has_key(), "origin": store.keys().origin(), "tokens": tokens, "undecryptable": report.undecryptable});
+            let key = json!({
+                "present": store.keys().has_key(),
+                "origin": store.keys().origin(),
+                "tokens": keys.as_ref().map(|keys| keys.all),
+                "undecryptable": keys.as_ref().map(|keys| keys.undecryptable),
+            });
             output::value(&json!({"report": report, "key": key, "backups": backups}), other);
         }
     }
     Ok(Exit::from(&report))
 }
 
+/// The API keys in the store.
+struct StoredKeys {
+    all: usize,
+    undecryptable: usize,
+}
+
 fn lines(
     report: &SyncReport,
     store: &crate::store::Store,
-    tokens: usize,
+    stored: Option<&StoredKeys>,
     kept: &[crate::store::Backup],
 ) -> Vec<(&'static str, String)> {
     let objects = |section| {
@@ -65,11 +77,20 @@ fn lines(
     }
     lines.push(("Differences", differences(report)));
     let keys = store.keys();
-    let key = match (keys.has_key(), tokens, report.undecryptable) {
-        (false, 0, _) => "none yet; generated when the first API key is stored".to_owned(),
-        (false, tokens, _) => format!("NOT FOUND, and {tokens} stored API keys need it"),
-        (true, tokens, 0) => format!("{}; opens all {tokens} stored API keys", keys.origin()),
-        (true, tokens, bad) => format!("{}; DOES NOT OPEN {bad} of {tokens} stored API keys", keys.origin()),
+    let key = match (keys.has_key(), stored) {
+        (true, None) => keys.origin(),
+        (false, None) => "not found".to_owned(),
+        (false, Some(StoredKeys { all: 0, .. })) => {
+            "none yet; generated when the first API key is stored".to_owned()
+        }
+        (false, Some(StoredKeys { all, .. })) => format!("NOT FOUND, and {all} stored API keys need it"),
+        (true, Some(StoredKeys { all: 0, .. })) => format!("{}; no API key is stored yet", keys.origin()),
+        (true, Some(StoredKeys { all, undecryptable: 0 })) => {
+            format!("{}; opens all {all} stored API keys", keys.origin())
+        }
+        (true, Some(StoredKeys { all, undecryptable })) => {
+            format!("{}; DOES NOT OPEN {undecryptable} of {all} stored API keys", keys.origin())
+        }
     };
     lines.push(("Key", key));
     lines.push((
@@ -88,7 +109,7 @@ fn database(store: &crate::store::Store) -> String {
 }
 
 fn differences(report: &SyncReport) -> String {
-    if report.failure.is_some() {
+    if report.plan.is_none() {
         return "unknown: the two sides could not be compared".into();
     }
     let counts: Vec<String> = Class::ALL

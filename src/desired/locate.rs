@@ -14,15 +14,29 @@ const MAX_SHOWN: usize = 120;
 /// Words that, in a key's name, make its value a secret in what we print.
 const SECRET_WORDS: [&str; 5] = ["key", "token", "secret", "password", "credential"];
 
+/// Line breaks in YAML 1.1, which the orchestrator reads, and plain characters in YAML 1.2, which we read: a value
+/// or a comment with one in it would end at different places.
+const DISPUTED_BREAKS: [char; 3] = ['\u{85}', '\u{2028}', '\u{2029}'];
+
 /// Returns the text of a document, or what is wrong with its bytes.
 pub(super) fn utf8<'b>(name: &str, bytes: &'b [u8]) -> Result<&'b str, Box<Finding>> {
-    std::str::from_utf8(bytes).map_err(|error| {
-        let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+    let at = |end: usize, what: &str, help: &str| {
+        let before = String::from_utf8_lossy(&bytes[..end]);
         let line = before.matches('\n').count() + 1;
         let column = before.chars().rev().take_while(|char| *char != '\n').count() + 1;
-        let message = format!("{name}:{line}:{column}: this byte is not UTF-8");
-        Box::new(Finding::error(message).suggest("save the file as UTF-8"))
-    })
+        Box::new(Finding::error(format!("{name}:{line}:{column}: {what}")).suggest(help))
+    };
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| at(error.valid_up_to(), "this byte is not UTF-8", "save the file as UTF-8"))?;
+    let disputed = if text.is_ascii() { None } else { text.find(DISPUTED_BREAKS) };
+    match disputed {
+        Some(end) => {
+            let what =
+                "a line break of YAML 1.1 (U+0085, U+2028 or U+2029) that YAML 1.2 reads as a character";
+            Err(at(end, what, "remove it, or write it as an escape in double quotes: \"\\L\""))
+        }
+        None => Ok(text),
+    }
 }
 
 /// Locates findings of one document, in the order of their places.

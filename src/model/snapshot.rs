@@ -125,7 +125,8 @@ impl StoreSnapshot {
         row.iter().all(|(field, value)| value.is_default(Section::Execution.spec(field)))
     }
 
-    /// Whether not one of several tokens decrypts: the sign of a wrong key rather than of damage.
+    /// Whether not one token decrypts: the sign of a wrong key rather than of damage. With a single token the two
+    /// look alike, and stopping is the safe answer to both.
     pub fn key_is_wrong(&self) -> bool {
         self.tokens > 0 && self.undecryptable == self.tokens
     }

@@ -1,6 +1,6 @@
 //! Where the declared configuration comes from: a file or a folder of YAML files.
 //!
-//! Reading makes a [`SourceSnapshot`]: bytes and names, nothing parsed. Watching is in `run`.
+//! Reading makes a [`SourceSnapshot`](crate::model::SourceSnapshot): bytes and names, nothing parsed. Watching is in `run`.
 
 #![expect(clippy::disallowed_methods, reason = "a source is read from the world")]
 

@@ -78,11 +78,15 @@ pub(super) fn write_schema(
     for step in &plan.schema {
         match step {
             SchemaStep::CreateTables => {
+                // A table that is there and has no row is the plan's to fill: it was read so.
+                let has_execution = Present::read(conn)?.has_table(Section::Execution.table());
                 conn.execute_batch(schema::ORCHESTRATOR)?;
                 if Present::read(conn)?.has_column("services", "node_id") {
                     conn.execute_batch(schema::NODE_INDEX)?;
                 }
-                conn.execute(schema::EXECUTION_ROW, [now])?;
+                if !has_execution {
+                    conn.execute(schema::EXECUTION_ROW, [now])?;
+                }
             }
             SchemaStep::AddColumn { section, field } => {
                 let spec = section.spec(*field);

@@ -55,6 +55,14 @@ pub struct Backup {
     pub bytes: u64,
 }
 
+impl Backup {
+    /// Deletes a backup of a state that was not left: a full disk is not filled further by trying again, and no
+    /// older backup gives way to it.
+    pub(crate) fn discard(&self) {
+        remove_with_source(&self.path);
+    }
+}
+
 /// Returns the folder in which the backups of a database lie.
 pub fn folder_of(database: &Path) -> PathBuf {
     database.parent().unwrap_or(Path::new(".")).join(FOLDER)
@@ -83,6 +91,7 @@ pub(super) fn create(
         .and_then(|()| keep(&temporary, &path, source, keys));
     if created.is_err() {
         files::remove_leftovers(&folder);
+        remove_with_source(&path);
     }
     created?;
     let bytes = std::fs::metadata(&path).doing("look at the backup", &path)?.len();
@@ -112,10 +121,7 @@ fn copy(reader: &Connection, database: &Path, temporary: &Path) -> Result<(), St
 
 /// Opens a backup without leaving `-wal` or `-shm` files behind.
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
-    let flags =
-        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-    Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags).doing("open the backup", path)
+    super::open::open_immutable(path).doing("open the backup", path)
 }
 
 fn check(temporary: &Path, database: &Path, expected: StoreFingerprint) -> Result<(), StoreError> {

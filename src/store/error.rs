@@ -168,6 +168,11 @@ impl StoreError {
         matches!(self.reason(), "locked" | "stale" | "moved" | "disk_full")
     }
 
+    /// Whether it is certain that nothing was committed.
+    pub fn wrote_nothing(&self) -> bool {
+        matches!(self.reason(), "locked" | "stale" | "disk_full" | "read_only" | "verification")
+    }
+
     /// Whether SQLite cannot make sense of the file.
     pub fn is_corruption(&self) -> bool {
         self.reason() == "corrupt"

@@ -65,7 +65,11 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), StoreError>
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     remove_leftovers(folder);
     let temporary = temporary(path);
-    let written = create_private(&temporary).and_then(|mut file| {
+    let created = create_private(&temporary).map_err(|error| match error {
+        StoreError::File { source, .. } => StoreError::File { doing: "write", path: path.to_owned(), source },
+        error => error,
+    });
+    let written = created.and_then(|mut file| {
         file.write_all(bytes).and_then(|()| file.sync_all()).doing("write", &temporary)?;
         std::fs::rename(&temporary, path).doing("rename", path)?;
         sync_folder(folder)

@@ -83,7 +83,8 @@ impl KeyRing {
         let mut retired = Vec::new();
         for path in &sources.retired {
             let Some(key) = read_key_file(path)? else {
-                return Err(StoreError::NoKey { path: path.clone() });
+                let source = std::io::ErrorKind::NotFound.into();
+                return Err(StoreError::File { doing: "read the retired key", path: path.clone(), source });
             };
             retired.push(parse(&key, &path.display().to_string())?.0);
         }

@@ -207,9 +207,8 @@ impl Store {
         if !self.is_open() && !self.exists() {
             open::create(&self.path)?;
         }
-        self.fresh = self.is_fresh()?;
         let path = self.path.clone();
-        let fresh = self.fresh;
+        let fresh = self.is_fresh()?;
         let conn = self.connection()?;
         if !fresh {
             ensure_wal(conn).doing("open", &path)?;
@@ -220,6 +219,8 @@ impl Store {
             self.rollback();
             return Err(StoreError::Moved { path });
         }
+        // Only the lock makes it certain: the orchestrator may have filled the database since.
+        self.fresh = fresh && self.is_fresh()?;
         Ok(())
     }
 

@@ -3,7 +3,6 @@
 //! Nothing here or elsewhere in the process opens the database, its `-wal` or its `-shm` with plain file calls
 //! once SQLite has it open. Looking at metadata is harmless.
 
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -43,15 +42,21 @@ pub(super) fn check_place(path: &Path) -> Result<(), StoreError> {
     {
         return refuse("lies on a network or user-space file system, where SQLite's locks do not work");
     }
-    if let (Ok(file), Ok(around)) = (std::fs::metadata(path), std::fs::metadata(folder))
-        && file.dev() != around.dev()
-    {
+    if is_a_mount(path) {
         return refuse("is a mount of a single file: its -wal and -shm would be somebody else's");
     }
     if rusqlite::version_number() < OLDEST_SAFE_SQLITE {
         return refuse("would be opened with an SQLite that can lose commits (before 3.51.3)");
     }
     Ok(())
+}
+
+/// Whether something is mounted on the file itself, as `subPath` and `-v x.db:…` do. The device tells nothing: a bind
+/// mount has that of its original.
+fn is_a_mount(path: &Path) -> bool {
+    let Ok(mounts) = std::fs::read_to_string("/proc/self/mountinfo") else { return false };
+    let wanted = path.to_string_lossy().replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011");
+    mounts.lines().any(|mount| mount.split(' ').nth(4) == Some(&*wanted))
 }
 
 /// Returns the size of the write-ahead log: metadata only, the file is not opened.
@@ -90,7 +95,12 @@ pub(super) fn connect(path: &Path, access: Access) -> Result<Connection, StoreEr
     check_place(path)?;
     let opened = match open_as(path, OpenFlags::SQLITE_OPEN_READ_WRITE) {
         // A reader needs to write only the -shm; where it may not, it can still read.
-        Err(_) if access == Access::Read => open_as(path, OpenFlags::SQLITE_OPEN_READ_ONLY),
+        Err(_) if access == Access::Read => {
+            open_as(path, OpenFlags::SQLITE_OPEN_READ_ONLY).or_else(|error| {
+                // On a read-only disk not even a -shm can be made. Without a log the file alone is everything.
+                if wal_bytes(path) == 0 { open_immutable(path) } else { Err(error) }
+            })
+        }
         opened => opened,
     };
     let conn = opened.doing("open", path)?;
@@ -101,6 +111,14 @@ pub(super) fn connect(path: &Path, access: Access) -> Result<Connection, StoreEr
 /// Opens a second connection that can only read, for backups: it sees exactly what is committed.
 pub(super) fn connect_reader(path: &Path) -> Result<Connection, StoreError> {
     open_as(path, OpenFlags::SQLITE_OPEN_READ_ONLY).doing("open", path)
+}
+
+/// Opens a file that surely nobody is writing, without leaving `-wal` or `-shm` files behind.
+pub(super) fn open_immutable(path: &Path) -> rusqlite::Result<Connection> {
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags)
 }
 
 fn open_as(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {

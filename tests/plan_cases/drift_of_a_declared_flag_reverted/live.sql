@@ -1,0 +1,1 @@
+UPDATE services SET enabled = 0 WHERE id = 'gemini';

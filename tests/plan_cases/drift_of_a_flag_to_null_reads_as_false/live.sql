@@ -1,0 +1,1 @@
+UPDATE services SET enabled = NULL WHERE id = 'gemini';

@@ -1,0 +1,1 @@
+UPDATE execution_settings SET max_retries = 9;

@@ -1,0 +1,1 @@
+UPDATE services SET capabilities = NULL WHERE id = 'gemini';

@@ -1,0 +1,11 @@
+ALTER TABLE services DROP COLUMN name;
+ALTER TABLE services DROP COLUMN preferred_models;
+ALTER TABLE services DROP COLUMN fallback_models;
+ALTER TABLE services DROP COLUMN use_free_only;
+ALTER TABLE services DROP COLUMN max_retries;
+ALTER TABLE services DROP COLUMN retry_delay;
+ALTER TABLE services DROP COLUMN site_url;
+ALTER TABLE services DROP COLUMN site_name;
+ALTER TABLE services DROP COLUMN auto_start;
+ALTER TABLE services DROP COLUMN auto_detect_model;
+DROP TABLE discovered_nodes;

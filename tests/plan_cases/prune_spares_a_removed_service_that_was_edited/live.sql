@@ -1,0 +1,1 @@
+UPDATE services SET fallback_models = '["other"]' WHERE id = 'ollama';

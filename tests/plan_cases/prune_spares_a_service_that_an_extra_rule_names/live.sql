@@ -1,0 +1,1 @@
+INSERT INTO routing_rules VALUES ('handmade', 'ollama', '[]', NULL, NULL, 1, 1);

@@ -1,0 +1,1 @@
+UPDATE routing_rules SET fallback_services = '["ollama", "gemini"]';

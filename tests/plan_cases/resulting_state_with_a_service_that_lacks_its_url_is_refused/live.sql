@@ -1,0 +1,1 @@
+UPDATE services SET base_url = '' WHERE id = 'gemini';

@@ -1,0 +1,2 @@
+UPDATE services SET max_context_tokens = 64000 WHERE id = 'gemini';
+DELETE FROM routing_rules;

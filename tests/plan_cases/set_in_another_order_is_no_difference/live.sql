@@ -1,0 +1,1 @@
+UPDATE services SET capabilities = '["debugging","code_review"]' WHERE id = 'gemini';

@@ -1,0 +1,1 @@
+UPDATE services SET site_name = 'set by hand' WHERE id = 'gemini';

@@ -1,0 +1,1 @@
+UPDATE services SET capabilities = 'code_review,debugging' WHERE id = 'gemini';

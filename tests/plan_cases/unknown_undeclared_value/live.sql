@@ -1,0 +1,1 @@
+UPDATE services SET models = '{' WHERE id = 'gemini';

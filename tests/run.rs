@@ -1,0 +1,363 @@
+//! `run` as its users meet it: the real binary, real files, edits of every kind on both sides.
+//!
+//! What happened is awaited on the agent's own log, one JSON object a line; nothing here sleeps and hopes.
+
+#![expect(clippy::disallowed_methods, reason = "tests touch the world")]
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use serde_json::Value as Json;
+
+const YAML: &str = include_str!("../config/default.yaml");
+
+/// How long anything may take before the test fails.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Agent {
+    folder: tempfile::TempDir,
+    child: Child,
+    log: Receiver<Json>,
+    port: u16,
+}
+
+impl Agent {
+    /// Starts on a file, and waits until it has applied it.
+    fn on_a_file() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("default.yaml"), YAML).expect("written");
+        let mut agent = Self::start(folder, "file:default.yaml", &[]);
+        agent.wait_for_outcome("applied");
+        agent
+    }
+
+    fn start(folder: tempfile::TempDir, source: &str, more: &[&str]) -> Self {
+        let port =
+            TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_oxide-operator"))
+            .current_dir(folder.path())
+            .env("HOME", folder.path())
+            .env_remove("OXIDE_ENCRYPTION_KEY")
+            .args(["run", "--source", source, "--db", "store/config.db", "--log-format", "json"])
+            .args(["--listen-health", &format!("127.0.0.1:{port}")])
+            .args(more)
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("starts");
+        let lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let (sender, log) = channel();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let _ = sender.send(serde_json::from_str(&line).unwrap_or(Json::String(line)));
+            }
+        });
+        Self { folder, child, log, port }
+    }
+
+    /// Waits for a line of the log that `wanted` accepts; fails with all lines seen since.
+    fn wait_for(&mut self, what: &str, wanted: impl Fn(&Json) -> bool) -> Json {
+        let deadline = Instant::now() + PATIENCE;
+        let mut seen = Vec::new();
+        while let Ok(line) = self.log.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            if wanted(&line) {
+                return line;
+            }
+            seen.push(line);
+        }
+        panic!("never saw {what}; the log said {seen:#?}");
+    }
+
+    fn wait_for_outcome(&mut self, outcome: &str) -> Json {
+        self.wait_for(outcome, |line| line["outcome"] == outcome)
+    }
+
+    fn yaml(&self) -> PathBuf {
+        self.folder.path().join("default.yaml")
+    }
+
+    /// A connection as the orchestrator has it.
+    fn orchestrator(&self) -> Connection {
+        let conn = Connection::open(self.folder.path().join("store/config.db")).expect("opens");
+        conn.busy_timeout(Duration::from_secs(5)).expect("set");
+        conn.execute_batch("PRAGMA foreign_keys=OFF").expect("configured");
+        conn
+    }
+
+    fn workers(&self) -> i64 {
+        let query = "SELECT max_parallel_workers FROM execution_settings";
+        self.orchestrator().query_row(query, [], |row| row.get(0)).expect("there")
+    }
+
+    fn get(&self, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("listens");
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("answered");
+        let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
+        (status, answer)
+    }
+
+    /// Returns a metric that is a whole number.
+    fn metric(&self, name: &str) -> u64 {
+        let (_, text) = self.get("/metrics");
+        let line =
+            text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name} in {text}"));
+        line.rsplit(' ').next().and_then(|value| value.parse().ok()).expect("a number")
+    }
+
+    /// Waits until a metric has a value: it moves with an event of which there is no line in the log.
+    fn wait_for_metric(&self, name: &str, value: u64) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.metric(name) != value {
+            assert!(Instant::now() < deadline, "{name} is {}, not {value}", self.metric(name));
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        assert!(status.expect("kill runs").success());
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn with_workers(count: i64) -> String {
+    YAML.replace("max_parallel_workers: 4", &format!("max_parallel_workers: {count}"))
+}
+
+const DRIFT: &str = "oxide_operator_drift_fields{class=\"drift\",section=\"services\"}";
+
+#[test]
+fn every_kind_of_edit_of_a_file_is_applied_and_the_last_one_wins() {
+    let mut agent = Agent::on_a_file();
+    let temporary = agent.folder.path().join(".default.yaml.swp");
+    for count in 5..25 {
+        std::fs::write(&temporary, with_workers(count)).expect("written");
+        std::fs::rename(&temporary, agent.yaml()).expect("renamed over");
+        agent.wait_for_outcome("applied");
+        assert_eq!(agent.workers(), count, "an editor's rename");
+    }
+    for count in 30..40 {
+        std::fs::write(agent.yaml(), with_workers(count)).expect("written in place");
+        agent.wait_for_outcome("applied");
+        assert_eq!(agent.workers(), count, "a write in place");
+    }
+    for count in 100..200 {
+        std::fs::write(&temporary, with_workers(count)).expect("written");
+        std::fs::rename(&temporary, agent.yaml()).expect("renamed over");
+    }
+    while agent.workers() != 199 {
+        agent.wait_for_outcome("applied");
+    }
+}
+
+#[test]
+fn a_file_that_is_half_written_is_never_applied() {
+    let mut agent = Agent::on_a_file();
+    let (first, second) = YAML.split_at(YAML.find("  openrouter:").expect("the last service"));
+    for round in 0..10_u64 {
+        let mut file = std::fs::File::create(agent.yaml()).expect("opened in place");
+        file.write_all(first.as_bytes()).expect("the first half");
+        file.flush().expect("flushed");
+        // A full comparison in the middle of the write must not read the half either.
+        agent.signal("HUP");
+        let passes = "oxide_operator_reconcile_total{result=\"in_sync\"}";
+        agent.wait_for_metric(passes, round + 1);
+        file.write_all(second.as_bytes()).expect("the second half");
+        drop(file);
+    }
+    std::fs::write(agent.yaml(), with_workers(77)).expect("written in place");
+    agent.wait_for_outcome("applied");
+    assert!(agent.metric("oxide_operator_reconcile_total{result=\"invalid\"}") == 0, "a half file was read");
+    assert_eq!(agent.metric(DRIFT), 0);
+}
+
+#[test]
+fn a_config_map_that_kubelet_swaps_is_followed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mount = folder.path().join("mount");
+    std::fs::create_dir_all(mount.join("..v0")).expect("created");
+    std::fs::write(mount.join("..v0/default.yaml"), YAML).expect("written");
+    symlink("..v0", mount.join("..data")).expect("linked");
+    symlink("..data/default.yaml", mount.join("default.yaml")).expect("linked");
+    for source in ["file:mount/default.yaml", "dir:mount"] {
+        let fresh = tempfile::tempdir().expect("a folder");
+        assert!(
+            Command::new("cp").arg("-a").arg(&mount).arg(fresh.path()).status().expect("cp runs").success()
+        );
+        let mut agent = Agent::start(fresh, source, &[]);
+        agent.wait_for_outcome("applied");
+        let mount = agent.folder.path().join("mount");
+        for version in 1..=50_i64 {
+            let data = format!("..v{version}");
+            std::fs::create_dir(mount.join(&data)).expect("created");
+            std::fs::write(mount.join(&data).join("default.yaml"), with_workers(100 + version))
+                .expect("written");
+            symlink(&data, mount.join("..data_tmp")).expect("linked");
+            std::fs::rename(mount.join("..data_tmp"), mount.join("..data")).expect("swapped");
+            std::fs::remove_dir_all(mount.join(format!("..v{}", version - 1)))
+                .expect("the old one is removed");
+        }
+        while agent.workers() != 150 {
+            agent.wait_for_outcome("applied");
+        }
+    }
+}
+
+#[test]
+fn a_folder_of_files_is_one_source() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(folder.path().join("conf")).expect("created");
+    let (services, rest) = YAML.split_at(YAML.find("routing_rules:").expect("a section"));
+    std::fs::write(folder.path().join("conf/10-services.yaml"), services).expect("written");
+    std::fs::write(folder.path().join("conf/20-rest.yml"), rest).expect("written");
+    let mut agent = Agent::start(folder, "dir:conf", &[]);
+    agent.wait_for_outcome("applied");
+    let more = "services:\n  extra: {type: cli, executable: x}\n";
+    std::fs::write(agent.folder.path().join("conf/30-more.yaml"), more).expect("written");
+    agent.wait_for_outcome("applied");
+    std::fs::write(agent.folder.path().join("conf/40-again.yaml"), more).expect("written");
+    let line = agent.wait_for_outcome("invalid");
+    assert!(line["message"].as_str().is_some_and(|text| text.contains("1 finding")), "{line}");
+}
+
+#[test]
+fn every_commit_of_the_other_side_is_seen_and_the_last_of_a_burst_too() {
+    let agent = Agent::on_a_file();
+    let other = agent.orchestrator();
+    other.execute_batch("PRAGMA synchronous=FULL").expect("set");
+    let retries = |count: i64| {
+        other
+            .execute("UPDATE services SET max_retries = ?1 WHERE id = 'openrouter'", [count])
+            .expect("commits");
+    };
+    for _ in 0..40 {
+        retries(99);
+        agent.wait_for_metric(DRIFT, 1);
+        retries(3);
+        agent.wait_for_metric(DRIFT, 0);
+    }
+    for burst in 0..10 {
+        (0..50).for_each(|count| retries(count + 10));
+        retries(if burst % 2 == 0 { 99 } else { 3 });
+        agent.wait_for_metric(DRIFT, u64::from(burst % 2 == 0));
+    }
+}
+
+#[test]
+fn heartbeats_and_our_own_commits_cause_no_pass() {
+    let mut agent = Agent::on_a_file();
+    let other = agent.orchestrator();
+    for beat in 0..200 {
+        let node = "INSERT OR REPLACE INTO discovered_nodes (node_id, hostname, ip_address, port, services, first_seen, last_seen) VALUES ('n', 'h', '10.0.0.1', 1, '{}', 0, ?1)";
+        other.execute(node, [beat]).expect("commits");
+    }
+    other.execute("UPDATE services SET max_retries = 99 WHERE id = 'openrouter'", []).expect("commits");
+    agent.wait_for_outcome("differences");
+    assert_eq!(agent.metric("oxide_operator_reconcile_total{result=\"applied\"}"), 1);
+    assert_eq!(agent.metric("oxide_operator_reconcile_total{result=\"in_sync\"}"), 0);
+    assert_eq!(agent.metric("oxide_operator_reconcile_total{result=\"differences\"}"), 1);
+}
+
+#[test]
+fn a_database_that_is_deleted_or_replaced_is_opened_anew() {
+    let mut agent = Agent::on_a_file();
+    let db = agent.folder.path().join("store/config.db");
+    std::fs::remove_file(&db).expect("removed");
+    agent.wait_for_outcome("applied");
+    assert_eq!(agent.workers(), 4, "built anew from the source");
+    let other = agent.folder.path().join("other.db");
+    agent.orchestrator().execute("VACUUM INTO ?1", [other.to_str()]).expect("copied");
+    let conn = Connection::open(&other).expect("opens");
+    conn.execute("UPDATE services SET max_retries = 77 WHERE id = 'openrouter'", []).expect("edited");
+    drop(conn);
+    std::fs::rename(&other, &db).expect("renamed over");
+    agent.wait_for_outcome("differences");
+    assert_eq!(agent.metric(DRIFT), 1);
+}
+
+#[test]
+fn a_source_that_vanishes_or_breaks_changes_nothing_and_drift_is_still_watched() {
+    let mut agent = Agent::on_a_file();
+    let away = agent.folder.path().join("away");
+    std::fs::rename(agent.yaml(), &away).expect("moved away");
+    agent.wait_for_outcome("source_unavailable");
+    assert_eq!(agent.metric("oxide_operator_source_available"), 0);
+    agent
+        .orchestrator()
+        .execute("UPDATE services SET max_retries = 99 WHERE id = 'openrouter'", [])
+        .expect("commits");
+    agent.wait_for_metric(DRIFT, 1);
+    std::fs::rename(&away, agent.yaml()).expect("moved back");
+    agent.wait_for_outcome("differences");
+    std::fs::write(&away, "services: [").expect("written");
+    std::fs::rename(&away, agent.yaml()).expect("a broken one");
+    agent.wait_for_outcome("invalid");
+    assert_eq!(agent.metric("oxide_operator_source_available"), 0);
+    assert_eq!(agent.metric(DRIFT), 1);
+    std::fs::write(&away, with_workers(9)).expect("written");
+    std::fs::rename(&away, agent.yaml()).expect("mended");
+    agent.wait_for("revision", |line| line["revision"] == 2);
+    assert_eq!(agent.workers(), 9);
+}
+
+#[test]
+fn health_says_ready_only_after_the_first_comparison() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut agent = Agent::start(folder, "file:default.yaml", &[]);
+    agent.wait_for_outcome("source_unavailable");
+    assert_eq!(agent.get("/livez").0, 200);
+    let (status, why) = agent.get("/readyz");
+    assert_eq!(status, 503);
+    assert!(why.contains("does not exist"), "{why}");
+    std::fs::write(agent.yaml(), YAML).expect("written");
+    agent.wait_for_outcome("applied");
+    assert_eq!(agent.get("/readyz").0, 200);
+}
+
+#[test]
+fn a_hangup_forces_a_comparison_and_a_termination_ends_cleanly() {
+    let mut agent = Agent::on_a_file();
+    agent.signal("HUP");
+    agent.wait_for_metric("oxide_operator_reconcile_total{result=\"in_sync\"}", 1);
+    agent.signal("TERM");
+    assert_eq!(agent.child.wait().expect("ends").code(), Some(0));
+    let left: Vec<_> =
+        std::fs::read_dir(agent.folder.path().join("store")).expect("readable").flatten().collect();
+    assert!(
+        left.iter().all(|entry| !entry.file_name().to_string_lossy().ends_with("-wal")),
+        "closed cleanly: {left:?}"
+    );
+}
+
+#[test]
+fn a_wrong_key_writes_nothing_and_the_right_one_is_picked_up() {
+    let mut agent = Agent::on_a_file();
+    agent.signal("TERM");
+    agent.child.wait().expect("ends");
+    let key = agent.folder.path().join("store/encryption.key");
+    let right = std::fs::read(&key).expect("there");
+    std::fs::write(&key, "cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=").expect("another key");
+    let folder = std::mem::replace(&mut agent.folder, tempfile::tempdir().expect("a folder"));
+    std::fs::write(folder.path().join("default.yaml"), with_workers(50)).expect("written");
+    let mut agent = Agent::start(folder, "file:default.yaml", &[]);
+    agent.wait_for_outcome("failed");
+    assert_eq!(agent.metric("oxide_operator_key_mismatch"), 1);
+    assert_eq!(agent.workers(), 4, "nothing was written under a wrong key");
+    let key = agent.folder.path().join("store/encryption.key");
+    std::fs::write(key, right).expect("the right key");
+    agent.signal("HUP");
+    agent.wait_for_outcome("applied");
+    assert_eq!(agent.workers(), 50);
+}

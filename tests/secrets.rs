@@ -1,0 +1,322 @@
+//! A planted API key is searched for, in every form it might take, in every file and output of every command. Only
+//! the source, the guide's copy of it and `--with-secrets` exports may hold it.
+
+#![expect(clippy::disallowed_methods, reason = "it runs processes and reads what they left")]
+
+#[path = "support/needles.rs"]
+mod needles;
+#[path = "support/process.rs"]
+mod process;
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Stdio;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use oxide_operator::store::crash::POINTS;
+use process::{Place, SAMPLE, said};
+
+/// With characters that YAML, JSON, URLs and shells write differently.
+const KEY: &str = "sk-canary-one,\"two\"/+={three}: %ü-4711";
+const NEXT_KEY: &str = "sk-canary-next,\"two\"/+={three}: %ü-4712";
+/// What both begin with: a part of a key is a leak, too.
+const STEM: &str = "sk-canary";
+
+/// A place whose every output is kept.
+struct World {
+    place: Place,
+    outputs: Vec<(String, Vec<u8>)>,
+}
+
+impl World {
+    fn new() -> Self {
+        Self { place: Place::new(&yaml(KEY)), outputs: Vec::new() }
+    }
+
+    fn run(&mut self, arguments: &[&str]) {
+        self.run_with(arguments, &[]);
+    }
+
+    fn run_with(&mut self, arguments: &[&str], environment: &[(&str, &str)]) {
+        let mut command = self.place.command(arguments);
+        let output = command.envs(environment.iter().copied()).output().expect("starts");
+        self.outputs.push((format!("stdout of {arguments:?}"), output.stdout));
+        self.outputs.push((format!("stderr of {arguments:?}"), output.stderr));
+    }
+
+    /// Every command that only reads, in every form.
+    fn look(&mut self, environment: &[(&str, &str)]) {
+        for command in ["plan", "verify", "config", "status"] {
+            for format in ["table", "json", "yaml", "markdown"] {
+                self.run_with(&[command, "-o", format, "-vv", "--color", "always"], environment);
+            }
+        }
+        for arguments in
+            [&["export", "-"][..], &["export", "-", "--minimal"], &["apply", "--dry-run", "-o", "json"]]
+        {
+            self.run_with(arguments, environment);
+        }
+    }
+
+    fn found(&self) -> Vec<String> {
+        let needles = needles::of(&[KEY, NEXT_KEY, STEM]);
+        let mut found = Vec::new();
+        let mut search = |place: &str, bytes: &[u8]| {
+            for (form, needle) in &needles {
+                if bytes.windows(needle.len()).any(|window| window == needle) {
+                    found.push(format!("{place}: {form}"));
+                }
+            }
+        };
+        for (name, bytes) in &self.outputs {
+            search(name, bytes);
+        }
+        for file in self.place.files() {
+            let name = file.strip_prefix(self.place.root()).expect("below").display().to_string();
+            if !may_hold_keys(&name) {
+                search(&name, &fs::read(&file).expect("readable"));
+            }
+        }
+        found
+    }
+}
+
+/// The source, its copies under the guide's name, finished or not, and exports that were asked for.
+fn may_hold_keys(name: &str) -> bool {
+    name.starts_with("config/") && name.contains(".yaml") || name == "with-secrets.yaml"
+}
+
+fn yaml(key: &str) -> String {
+    let quoted = format!("'{key}'");
+    SAMPLE.replace("sk-or-v1-not-a-real-key-0000", &quoted)
+}
+
+#[test]
+fn the_search_finds_every_form() {
+    let hidden = format!("x{KEY}x");
+    let encoded = [STANDARD_NO_PAD.encode(&hidden), hidden.clone(), serde_json::json!(hidden).to_string()];
+    for text in encoded {
+        assert!(
+            needles::of(&[KEY])
+                .iter()
+                .any(|(_, needle)| text.as_bytes().windows(needle.len()).any(|it| it == needle)),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn no_file_and_no_output_holds_a_key() {
+    let mut world = World::new();
+    world.look(&[]);
+    world.run(&["migrate", "-vv"]);
+    world.look(&[]);
+    world.place.write_yaml(&yaml(NEXT_KEY));
+    world.look(&[]);
+    world.run(&["plan", "-o", "saved.plan"]);
+    world.run(&["apply", "saved.plan", "-vv"]);
+    world.run(&["apply", "-o", "json"]);
+    world.run(&["migrate", "-o", "json"]);
+    world.run(&["export", "tokens.yaml"]);
+    world.run(&["export", "minimal.yaml", "--minimal"]);
+    world.run(&["export", "with-secrets.yaml", "--with-secrets"]);
+    world.run(&["migrate", "--verify"]);
+    world.run(&["migrate", "--export", "guide.yaml"]);
+    world.look(&[]);
+    let exported = fs::read_to_string(world.place.root().join("with-secrets.yaml")).expect("exported");
+    assert!(exported.contains("sk-canary-next"), "the test looks for what is not there");
+    assert_eq!(world.found(), Vec::<String>::new());
+}
+
+#[test]
+fn no_trouble_with_the_key_shows_one() {
+    let mut world = World::new();
+    world.run(&["migrate"]);
+    world.place.write_yaml(&yaml(NEXT_KEY));
+    let other = fernet::Fernet::generate_key();
+    // A wrong key, and an API key where the encryption key should be.
+    for wrong in [other.as_str(), NEXT_KEY] {
+        let environment = [("OXIDE_ENCRYPTION_KEY", wrong)];
+        world.look(&environment);
+        for command in ["migrate", "apply"] {
+            world.run_with(&[command], &environment);
+        }
+    }
+    let token = |text: &str| {
+        let conn = world.place.connect().expect("opens");
+        conn.execute("UPDATE services SET api_key_encrypted = ?1 WHERE id = 'openrouter'", [text])
+            .expect("written");
+    };
+    token("gAAAAABnot-a-token");
+    world.look(&[]);
+    world.run(&["apply"]);
+    world.run(&["apply", "--on-drift", "revert", "--on-conflict", "source"]);
+    fs::write(world.place.key_file(), NEXT_KEY).expect("written");
+    world.look(&[]);
+    fs::remove_file(world.place.key_file()).expect("removed");
+    world.look(&[]);
+    world.run(&["apply"]);
+    assert_eq!(world.found(), Vec::<String>::new());
+}
+
+#[test]
+fn a_key_that_somebody_stored_in_plain_text_is_not_shown() {
+    let mut world = World::new();
+    world.run(&["migrate"]);
+    let conn = world.place.connect().expect("opens");
+    conn.execute("UPDATE services SET api_key_encrypted = ?1 WHERE id = 'openrouter'", [KEY])
+        .expect("written");
+    drop(conn);
+    world.look(&[]);
+    world.run(&["apply"]);
+    // The database holds it now, and so do its backups; what is said about them must not.
+    world.place = Place::empty();
+    assert_eq!(world.found(), Vec::<String>::new());
+}
+
+#[test]
+fn findings_beside_a_key_do_not_show_it() {
+    let mut world = World::new();
+    let line = format!("api_key: '{KEY}'");
+    let broken = [
+        format!("{line}\n    api_key: '{NEXT_KEY}'"),
+        format!("{line}\n    surprise: 1"),
+        format!("{line}\n\ttab: 1"),
+        format!("api_kye: '{KEY}'"),
+        format!("api_key: ['{KEY}']"),
+        format!("api_key: {{a: '{KEY}'}}"),
+        format!("api_key: '{KEY}"),
+        format!("api_key: {KEY}"),
+        format!("api_key '{KEY}'"),
+        format!("apiKeyFrom: '{KEY}'"),
+        format!("apiKeyFrom: {{token: '{KEY}'}}"),
+        format!("api_key: |\n     {KEY}\n   x: ["),
+        format!("api_key: ${{{STEM}}}"),
+        format!("secret_token: '{KEY}'"),
+    ];
+    for lines in broken {
+        let text = SAMPLE.replace("api_key: sk-or-v1-not-a-real-key-0000", &lines);
+        world.place.write_yaml(&text);
+        for arguments in [
+            &["plan"][..],
+            &["plan", "-o", "json"],
+            &["migrate"],
+            &["apply"],
+            &["config"],
+            &["status"],
+            &["verify"],
+        ] {
+            world.run(arguments);
+        }
+    }
+    assert_eq!(world.found(), Vec::<String>::new());
+}
+
+#[test]
+fn no_crash_and_no_failed_write_leaves_a_key_behind() {
+    for point in POINTS {
+        let mut world = World::new();
+        world.run_with(&["migrate"], &[("OXIDE_OPERATOR_CRASH_AT", point)]);
+        world.run(&["migrate"]);
+        world.place.write_yaml(&yaml(NEXT_KEY));
+        world.run_with(&["apply"], &[("OXIDE_OPERATOR_CRASH_AT", point)]);
+        assert_eq!(world.found(), Vec::<String>::new(), "{point}");
+    }
+    for (call, first) in [("pwrite64", 9), ("fsync", 1), ("fdatasync", 1), ("rename", 1)] {
+        for number in (first..first + 60).step_by(7) {
+            let mut world = World::new();
+            world.run(&["migrate"]);
+            world.place.write_yaml(&yaml(NEXT_KEY));
+            let mut command = world.place.program("strace");
+            let inject = format!("inject={call}:error=EIO:when={number}");
+            command.args([
+                "-f",
+                "--seccomp-bpf",
+                "-o",
+                "/dev/null",
+                "-e",
+                &format!("trace={call}"),
+                "-e",
+                &inject,
+            ]);
+            let said = said(command.args([process::BINARY, "apply"]));
+            world.outputs.push((inject, [said.stdout, said.stderr].concat().into_bytes()));
+            assert_eq!(world.found(), Vec::<String>::new());
+        }
+    }
+}
+
+#[test]
+fn what_is_created_is_private_whatever_the_umask() {
+    let place = Place::new(&yaml(KEY));
+    let script = format!(
+        "umask 0; set -e; exe={}; $exe migrate; sed -i s/timeout_seconds:\\ 45/timeout_seconds:\\ 46/ config/default.yaml
+         $exe plan -o saved.plan || true; $exe apply; $exe export plain.yaml; $exe export secret.yaml --with-secrets",
+        process::BINARY
+    );
+    let run = said(place.program("sh").args(["-c", &script]));
+    assert_eq!(run.code(), Some(0), "{run:#?}");
+    let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
+    for file in place.files().into_iter().filter(|file| *file != place.yaml()) {
+        assert_eq!(mode(&file), 0o600, "{}", file.display());
+    }
+    for folder in place.folders().into_iter().filter(|folder| !folder.ends_with("config")) {
+        assert_eq!(mode(&folder), 0o700, "{}", folder.display());
+    }
+}
+
+/// Asks the running process for a page.
+fn get(address: &str, path: &str) -> Vec<u8> {
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("sent");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("answered");
+    answer
+}
+
+#[test]
+fn the_running_process_leaves_no_core_and_shows_no_key() {
+    let mut world = World::new();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound").to_string();
+    drop(listener);
+    let arguments = ["run", "-vv", "--log-format", "json", "--listen-health", &address];
+    let mut child = world
+        .place
+        .command(&arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let mut log = BufReader::new(child.stderr.take().expect("piped"));
+    let mut logged = String::new();
+    // The report of the first pass.
+    while !logged.contains("\"outcome\":\"applied\"") {
+        assert_ne!(log.read_line(&mut logged).expect("a line"), 0, "it ended: {logged}");
+    }
+    let limits = fs::read_to_string(format!("/proc/{}/limits", child.id())).expect("it runs");
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("a limit");
+    assert_eq!(core.split_whitespace().collect::<Vec<_>>()[4..6], ["0", "0"], "{core}");
+    for path in ["/metrics", "/readyz", "/livez", "/"] {
+        let answer = get(&address, path);
+        world.outputs.push((path.to_owned(), answer));
+    }
+    world.place.write_yaml(&yaml(NEXT_KEY));
+    while !logged.contains("\"revision\":2") {
+        assert_ne!(log.read_line(&mut logged).expect("a line"), 0, "it ended: {logged}");
+    }
+    let answer = get(&address, "/metrics");
+    world.outputs.push(("/metrics".to_owned(), answer));
+    let process = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(process, rustix::process::Signal::TERM).expect("told to end");
+    log.read_to_string(&mut logged).expect("readable");
+    let output = child.wait_with_output().expect("ended");
+    assert_eq!(output.status.code(), Some(0), "{logged}");
+    world.outputs.push(("stdout of run".into(), output.stdout));
+    world.outputs.push(("the log of run".into(), logged.into_bytes()));
+    assert_eq!(world.found(), Vec::<String>::new());
+}
