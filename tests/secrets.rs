@@ -3,8 +3,8 @@
 
 #![expect(clippy::disallowed_methods, reason = "it runs processes and reads what they left")]
 
-#[path = "support/needles.rs"]
-mod needles;
+#[path = "support/planted.rs"]
+mod planted;
 #[path = "support/process.rs"]
 mod process;
 
@@ -18,82 +18,8 @@ use std::process::Stdio;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use oxide_operator::store::crash::POINTS;
+use planted::{KEY, NEXT_KEY, STEM, World, yaml};
 use process::{Place, SAMPLE, said};
-
-/// With characters that YAML, JSON, URLs and shells write differently.
-const KEY: &str = "sk-canary-one,\"two\"/+={three}: %ü-4711";
-const NEXT_KEY: &str = "sk-canary-next,\"two\"/+={three}: %ü-4712";
-/// What both begin with: a part of a key is a leak, too.
-const STEM: &str = "sk-canary";
-
-/// A place whose every output is kept.
-struct World {
-    place: Place,
-    outputs: Vec<(String, Vec<u8>)>,
-}
-
-impl World {
-    fn new() -> Self {
-        Self { place: Place::new(&yaml(KEY)), outputs: Vec::new() }
-    }
-
-    fn run(&mut self, arguments: &[&str]) {
-        self.run_with(arguments, &[]);
-    }
-
-    fn run_with(&mut self, arguments: &[&str], environment: &[(&str, &str)]) {
-        let mut command = self.place.command(arguments);
-        let output = command.envs(environment.iter().copied()).output().expect("starts");
-        self.outputs.push((format!("stdout of {arguments:?}"), output.stdout));
-        self.outputs.push((format!("stderr of {arguments:?}"), output.stderr));
-    }
-
-    /// Every command that only reads, in every form.
-    fn look(&mut self, environment: &[(&str, &str)]) {
-        for command in ["plan", "verify", "config", "status"] {
-            for format in ["table", "json", "yaml", "markdown"] {
-                self.run_with(&[command, "-o", format, "-vv", "--color", "always"], environment);
-            }
-        }
-        for arguments in
-            [&["export", "-"][..], &["export", "-", "--minimal"], &["apply", "--dry-run", "-o", "json"]]
-        {
-            self.run_with(arguments, environment);
-        }
-    }
-
-    fn found(&self) -> Vec<String> {
-        let needles = needles::of(&[KEY, NEXT_KEY, STEM]);
-        let mut found = Vec::new();
-        let mut search = |place: &str, bytes: &[u8]| {
-            for (form, needle) in &needles {
-                if bytes.windows(needle.len()).any(|window| window == needle) {
-                    found.push(format!("{place}: {form}"));
-                }
-            }
-        };
-        for (name, bytes) in &self.outputs {
-            search(name, bytes);
-        }
-        for file in self.place.files() {
-            let name = file.strip_prefix(self.place.root()).expect("below").display().to_string();
-            if !may_hold_keys(&name) {
-                search(&name, &fs::read(&file).expect("readable"));
-            }
-        }
-        found
-    }
-}
-
-/// The source, its copies under the guide's name, finished or not, and exports that were asked for.
-fn may_hold_keys(name: &str) -> bool {
-    name.starts_with("config/") && name.contains(".yaml") || name == "with-secrets.yaml"
-}
-
-fn yaml(key: &str) -> String {
-    let quoted = format!("'{key}'");
-    SAMPLE.replace("sk-or-v1-not-a-real-key-0000", &quoted)
-}
 
 #[test]
 fn the_search_finds_every_form() {
@@ -101,7 +27,7 @@ fn the_search_finds_every_form() {
     let encoded = [STANDARD_NO_PAD.encode(&hidden), hidden.clone(), serde_json::json!(hidden).to_string()];
     for text in encoded {
         assert!(
-            needles::of(&[KEY])
+            planted::forms(&[KEY])
                 .iter()
                 .any(|(_, needle)| text.as_bytes().windows(needle.len()).any(|it| it == needle)),
             "{text}"
