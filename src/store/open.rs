@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::error::Doing as _;
 use super::{StoreError, crash, files};
@@ -98,7 +98,9 @@ pub(super) fn connect(path: &Path, access: Access) -> Result<Connection, StoreEr
         Err(_) if access == Access::Read => {
             open_as(path, OpenFlags::SQLITE_OPEN_READ_ONLY).or_else(|error| {
                 // On a read-only disk not even a -shm can be made. Without a log the file alone is everything.
-                if wal_bytes(path) == 0 { open_immutable(path) } else { Err(error) }
+                let unwritable = [Some(ErrorCode::ReadOnly), Some(ErrorCode::CannotOpen)];
+                let alone = unwritable.contains(&error.sqlite_error_code()) && wal_bytes(path) == 0;
+                if alone { open_immutable(path) } else { Err(error) }
             })
         }
         opened => opened,

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::error::Doing as _;
 use super::key::KeyRing;
-use super::{StoreError, backup, files};
+use super::{StoreError, backup, crash, files};
 
 /// What was done about a corrupt database.
 #[derive(Clone, Debug)]
@@ -22,50 +22,64 @@ pub struct Quarantined {
 /// Moves the database, its `-wal` and its `-shm` aside and restores the newest good backup.
 ///
 /// The caller has closed its connections. The files are moved, never opened.
+///
+/// # Guarantees
+/// With a good backup there is a database at every moment, the corrupt one until the restored one takes its place: a
+/// process that is killed in between leaves no gap that the next one would take for a store to be built anew.
 pub(super) fn quarantine(database: &Path, keys: &KeyRing, stamp: &str) -> Result<Quarantined, StoreError> {
     let folder = database.parent().unwrap_or(Path::new("."));
-    let kept_in = folder.join("quarantine").join(stamp);
-    files::create_folder(&kept_in)?;
-    for suffix in ["-wal", "-shm", ""] {
-        let file = with_suffix(database, suffix);
-        let target = kept_in.join(file.file_name().unwrap_or_default());
-        match std::fs::rename(&file, &target) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            moved => moved.doing("move the corrupt file aside to", &target)?,
-        }
-    }
-    files::sync_folder(&kept_in)?;
     let good =
         backup::list(database).into_iter().map(|backup| backup.path).find(|path| backup::is_good(path, keys));
-    if let Some(good) = &good {
-        restore(good, database)?;
-    }
-    files::sync_folder(folder)?;
+    let kept_in = folder.join("quarantine").join(stamp);
+    let done = replace(database, good.as_deref(), &kept_in);
+    files::remove_leftovers(folder);
+    done?;
     Ok(Quarantined { kept_in, restored: good })
 }
 
-/// Puts a copy of a backup where no database is.
-fn restore(backup: &Path, database: &Path) -> Result<(), StoreError> {
-    let temporary = with_suffix(database, &format!(".restore-{}", std::process::id()));
-    let _ = std::fs::remove_file(&temporary);
-    drop(files::create_private(&temporary)?);
+fn replace(database: &Path, good: Option<&Path>, kept_in: &Path) -> Result<(), StoreError> {
+    let restored = good.map(|good| copy_beside(good, database)).transpose()?;
+    crash::point("backup_unpacked");
+    files::create_folder(kept_in)?;
+    let kept = |file: &Path| kept_in.join(file.file_name().unwrap_or_default());
+    if restored.is_some() {
+        unless_missing(std::fs::hard_link(database, kept(database)))
+            .doing("keep the corrupt file", database)?;
+        crash::point("corrupt_kept");
+    }
+    for log in [with_suffix(database, "-wal"), with_suffix(database, "-shm")] {
+        unless_missing(std::fs::rename(&log, kept(&log))).doing("move the corrupt file aside", &log)?;
+    }
+    crash::point("log_moved");
+    match restored {
+        Some(restored) => std::fs::rename(restored, database).doing("restore to", database)?,
+        None => unless_missing(std::fs::rename(database, kept(database))).doing("move aside", database)?,
+    }
+    crash::point("corrupt_replaced");
+    files::sync_folder(kept_in)?;
+    files::sync_folder(database.parent().unwrap_or(Path::new(".")))
+}
+
+fn unless_missing(done: std::io::Result<()>) -> std::io::Result<()> {
+    done.or_else(|error| if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+}
+
+/// Makes a durable copy of a backup beside the database; returns where.
+fn copy_beside(backup: &Path, database: &Path) -> Result<PathBuf, StoreError> {
+    let copy = files::temporary(database);
+    let _ = std::fs::remove_file(&copy);
+    drop(files::create_private(&copy)?);
     let source = backup::open(backup)?;
-    let mut target = Connection::open_with_flags(&temporary, OpenFlags::SQLITE_OPEN_READ_WRITE)
-        .doing("restore into", &temporary)?;
+    let mut target =
+        Connection::open_with_flags(&copy, OpenFlags::SQLITE_OPEN_READ_WRITE).doing("restore into", &copy)?;
     let copied = SqliteBackup::new(&source, &mut target).and_then(|copy| copy.step(-1));
-    if copied.doing("restore into", &temporary)? != StepResult::Done {
+    if copied.doing("restore into", &copy)? != StepResult::Done {
         let why = "copying it back did not finish".to_owned();
         return Err(StoreError::Backup { path: backup.to_owned(), why });
     }
-    target.close().map_err(|(_, source)| source).doing("restore into", &temporary)?;
-    files::sync_file(&temporary)?;
-    // A link never replaces a database that the orchestrator has made meanwhile.
-    let placed = std::fs::hard_link(&temporary, database);
-    let _ = std::fs::remove_file(&temporary);
-    match placed {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        placed => placed.doing("restore to", database),
-    }
+    target.close().map_err(|(_, source)| source).doing("restore into", &copy)?;
+    files::sync_file(&copy)?;
+    Ok(copy)
 }
 
 pub(super) fn with_suffix(database: &Path, suffix: &str) -> PathBuf {
