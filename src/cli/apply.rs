@@ -61,8 +61,11 @@ pub(super) fn print_written(report: &SyncReport) {
     let Some(written) = &report.written else { return };
     let Some(revision) = written.revision else { return };
     let mut text = format!(
-        "Applied revision {revision}: {} created, {} changed, {} deleted; {} rows read back and verified.",
-        written.created, written.updated, written.deleted, written.verified
+        "Applied revision {revision}: {} created, {} changed, {} deleted; {} read back and verified.",
+        written.created,
+        written.updated,
+        written.deleted,
+        output::counted(written.verified, "row"),
     );
     if let Some(backup) = &written.backup {
         text.push_str(&format!("\nBackup: {backup}"));

@@ -40,13 +40,14 @@ pub(super) fn to_file(context: &Context, file: &Path, minimal: bool, with_secret
     let unreadable = unreadable(&live);
     if unreadable > 0 {
         output::note(format!(
-            "warning: {unreadable} values cannot be read and were left out; see the comments in the file"
+            "warning: {} cannot be read and left out; see the comments in the file",
+            output::counted(unreadable, "value")
         ));
     }
     if live.tokens > 0 && !with_secrets {
         output::note(format!(
-            "note: {} API keys are exported as tokens that only the encryption key opens; --with-secrets writes them in plain text",
-            live.tokens
+            "note: {} exported as a token that only the encryption key opens; --with-secrets writes plain text",
+            output::counted(live.tokens, "API key")
         ));
     }
     Ok(unreadable > 0)

@@ -8,6 +8,7 @@ use super::{Exit, export, output, plan, verify};
 use crate::guide::{MigrationOptions, MigrationResult, migrate};
 use crate::model::{Policy, Section};
 use crate::plan::findings_text;
+use crate::report::Outcome;
 use crate::source::SourceSpec;
 
 /// How many names are listed before the rest is counted.
@@ -74,12 +75,16 @@ fn print(result: &MigrationResult, args: &Migrate) {
             output::result(format!("✅ Created backup: {}", backup.display()));
         }
         let configuration = desired.configuration();
+        // What was refused was not migrated.
+        let migrated = if report.outcome == Outcome::Invalid { None } else { Some(configuration) };
         for (title, section) in [("services", Section::Services), ("routing rules", Section::RoutingRules)] {
-            if let Some(objects) = configuration.section(section) {
+            if let Some(objects) = migrated.and_then(|configuration| configuration.section(section)) {
                 output::result(format!("Migrating {title}...{}", names(objects.keys())));
             }
         }
-        output::result("Migrating execution settings... ✓");
+        if migrated.is_some() {
+            output::result("Migrating execution settings... ✓");
+        }
     }
     output::note(findings_text(&report.findings).trim_end());
     apply_note(result);
@@ -113,7 +118,8 @@ fn apply_note(result: &MigrationResult) {
     if result.report.plaintext_secrets > 0 {
         let count = result.report.plaintext_secrets;
         output::note(format!(
-            "note: {count} API keys stand in the YAML in plain text; `api_key: ${{NAME}}` or `apiKeyFrom` keeps them out of it"
+            "note: {} in plain text in the YAML; `api_key: ${{NAME}}` or `apiKeyFrom` keeps keys out of it",
+            output::counted(count, "API key")
         ));
     }
 }

@@ -53,6 +53,11 @@ pub(super) fn note(text: impl AsRef<str>) {
     }
 }
 
+/// Counts things in words: `1 API key`, `2 API keys`.
+pub(super) fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 /// Shows that something takes time, on a terminal only.
 pub(super) fn spinner(message: &'static str) -> ProgressBar {
     if !std::io::stderr().is_terminal() {

@@ -83,10 +83,12 @@ fn lines(
         (false, Some(StoredKeys { all: 0, .. })) => {
             "none yet; generated when the first API key is stored".to_owned()
         }
-        (false, Some(StoredKeys { all, .. })) => format!("NOT FOUND, and {all} stored API keys need it"),
+        (false, Some(StoredKeys { all, .. })) => {
+            format!("NOT FOUND, and needed for {}", output::counted(*all, "stored API key"))
+        }
         (true, Some(StoredKeys { all: 0, .. })) => format!("{}; no API key is stored yet", keys.origin()),
         (true, Some(StoredKeys { all, undecryptable: 0 })) => {
-            format!("{}; opens all {all} stored API keys", keys.origin())
+            format!("{}; opens {}", keys.origin(), output::counted(*all, "stored API key"))
         }
         (true, Some(StoredKeys { all, undecryptable })) => {
             format!("{}; DOES NOT OPEN {undecryptable} of {all} stored API keys", keys.origin())

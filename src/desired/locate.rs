@@ -208,6 +208,15 @@ fn continues_a_secret(text: &str, line_start: usize, line: &str) -> bool {
     false
 }
 
+/// Whether some key in a YAML text is named like a secret and has a value.
+pub(super) fn names_a_secret_somewhere(yaml: &str) -> bool {
+    yaml.lines().any(|line| {
+        let key = line.trim_start().trim_start_matches("- ").trim_start_matches('#');
+        key.split_once(':')
+            .is_some_and(|(name, value)| names_a_secret(name.trim()) && !value.trim().is_empty())
+    })
+}
+
 fn names_a_secret(name: &str) -> bool {
     let name = name.trim_matches(['"', '\'', ':', ' ', '{', '-']).to_lowercase();
     SECRET_WORDS.iter().any(|word| name.contains(word)) || strsim::osa_distance(&name, "api_key") <= 3

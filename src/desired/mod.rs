@@ -191,6 +191,11 @@ impl Gathered {
                 Finding::error("this section stands in two places").suggest("keep one of them")
             } else if let Some(suggestion) = carried::near_miss(&section.name) {
                 Finding::warning("unknown section: it is kept, and has no effect").suggest(suggestion)
+            } else if locate::names_a_secret_somewhere(&section.yaml) {
+                Finding::warning(
+                    "this section is kept word for word, and something in it is named like a secret",
+                )
+                .suggest("keep secrets out of sections other than services: they are not encrypted here")
             } else {
                 self.carried.0.push(section);
                 continue;

@@ -29,6 +29,8 @@ pub(super) struct Agent {
     compared: Option<StoreFingerprint>,
     data_version: Option<i64>,
     last_summary: String,
+    /// Whether the source was another file, so that other folders may matter now.
+    arm_after_pass: bool,
 }
 
 /// The source as it was last read, and the last one that was good.
@@ -65,6 +67,7 @@ impl Agent {
             compared: None,
             data_version: None,
             last_summary: String::new(),
+            arm_after_pass: false,
             options,
         })
     }
@@ -107,11 +110,12 @@ impl Agent {
 
     /// Looks at whatever is due, and runs a pass when something moved.
     fn look(&mut self, due: Due) {
-        if due.poll {
+        let blind = due.poll && !(self.watcher.sees_source() && self.watcher.sees_database());
+        if blind {
             self.watcher.arm();
         }
         let mut pass = due.full || due.retry;
-        if due.source || due.full || due.poll {
+        if due.source || due.full || blind || (due.poll && self.source.fault.is_some()) {
             pass |= self.read_source(due.full);
         }
         if (due.store || due.poll || due.full) && !pass {
@@ -138,7 +142,7 @@ impl Agent {
                     // A full comparison reads secrets anew, too.
                     self.source.known = None;
                     self.source.current = Some(snapshot);
-                    self.watcher.arm();
+                    self.arm_after_pass = true;
                 }
                 !same || was_away
             }
@@ -189,6 +193,9 @@ impl Agent {
         self.metrics.record(&report, self.store.exists());
         self.published.publish(Arc::clone(&report));
         self.log(&report);
+        if std::mem::take(&mut self.arm_after_pass) {
+            self.watcher.arm();
+        }
         self.data_version = self.store.exists().then(|| self.store.data_version().ok()).flatten();
         // A commit between the pass and the line above would otherwise be taken for seen.
         if self.store.exists() && report.failure.is_none() && self.store.fingerprint().ok() != self.compared {
@@ -310,7 +317,7 @@ impl Agent {
 }
 
 /// Between two looks at the database's commit counter when nothing was heard: catches an event that never came.
-const SAFETY_POLL_EVERY: Duration = Duration::from_secs(30);
+const SAFETY_POLL_EVERY: Duration = Duration::from_mins(1);
 
 /// A number from -1 to 1 that differs between agents and moments.
 fn spread() -> f64 {

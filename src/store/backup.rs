@@ -46,6 +46,14 @@ pub struct SourceCopy<'a> {
     pub holds_plain_secrets: bool,
 }
 
+/// What is copied, and what the copy must hold.
+pub(super) struct Original<'a> {
+    pub(super) reader: &'a Connection,
+    pub(super) database: &'a Path,
+    pub(super) present: &'a Present,
+    pub(super) rows: StoreFingerprint,
+}
+
 /// A backup that was checked.
 #[derive(Clone, Debug)]
 pub struct Backup {
@@ -68,26 +76,24 @@ pub fn folder_of(database: &Path) -> PathBuf {
     database.parent().unwrap_or(Path::new(".")).join(FOLDER)
 }
 
-/// Copies the database through `reader`, checks the copy against `expected`, makes it durable, and puts the
+/// Copies the database, checks the copy against the rows that were read, makes it durable, and puts the
 /// source beside it.
 ///
 /// # Errors
-/// [`StoreError::Stale`] when the database moved since `expected` was read; anything else means there is no
+/// [`StoreError::Stale`] when the database moved since then; anything else means there is no
 /// backup, and the caller must not write.
 pub(super) fn create(
-    reader: &Connection,
-    database: &Path,
-    expected: StoreFingerprint,
+    original: &Original<'_>,
     source: &SourceCopy<'_>,
     keys: &KeyRing,
     stamp: &str,
 ) -> Result<Backup, StoreError> {
-    let folder = folder_of(database);
+    let folder = folder_of(original.database);
     files::create_folder(&folder)?;
     let path = free_name(&folder, stamp);
     let temporary = files::temporary(&path);
-    let created = copy(reader, database, &temporary)
-        .and_then(|()| check(&temporary, database, expected))
+    let created = copy(original.reader, original.database, &temporary)
+        .and_then(|()| check(&temporary, original))
         .and_then(|()| keep(&temporary, &path, source, keys));
     if created.is_err() {
         files::remove_leftovers(&folder);
@@ -124,19 +130,16 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     super::open::open_immutable(path).doing("open the backup", path)
 }
 
-fn check(temporary: &Path, database: &Path, expected: StoreFingerprint) -> Result<(), StoreError> {
+fn check(temporary: &Path, original: &Original<'_>) -> Result<(), StoreError> {
     let copy = open(temporary)?;
     let sound: String =
         copy.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).doing("check the backup", temporary)?;
     if sound != "ok" {
-        return Err(StoreError::Backup { path: database.to_owned(), why: sound });
+        return Err(StoreError::Backup { path: original.database.to_owned(), why: sound });
     }
     // An empty file passes every integrity check: the rows must be those the plan was made on.
-    if Present::read(&copy)
-        .and_then(|present| read::fingerprint(&copy, &present))
-        .doing("check the backup", temporary)?
-        != expected
-    {
+    let rows = read::fingerprint(&copy, original.present).doing("check the backup", temporary)?;
+    if rows != original.rows {
         return Err(StoreError::Stale);
     }
     crash::point("backup_checked");

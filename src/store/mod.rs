@@ -190,8 +190,10 @@ impl Store {
         if self.reader.is_none() {
             self.reader = Some(open::connect_reader(&self.path)?);
         }
+        let present = self.present()?;
         let Some(reader) = &self.reader else { return Ok(None) };
-        backup::create(reader, &self.path, expected, &source, &self.keys, &stamp(now)).map(Some)
+        let original = backup::Original { reader, database: &self.path, present: &present, rows: expected };
+        backup::create(&original, &source, &self.keys, &stamp(now)).map(Some)
     }
 
     /// Encrypts what a plan will write, before any lock is taken.
