@@ -17,7 +17,7 @@ const LOOK: Duration = Duration::from_micros(50);
 /// Between two edits.
 const GAP: Duration = Duration::from_millis(20);
 
-const EDITS: usize = 300;
+const FOREIGN: usize = 300;
 
 struct Agent {
     folder: tempfile::TempDir,
@@ -84,9 +84,9 @@ impl Drop for Agent {
 
 /// An edit to the row committed and verified, beside a C program that reads the file, commits one row and reads it
 /// back.
-pub(crate) fn edits(bin: &Path) {
+pub(crate) fn edits(bin: &Path, edits: usize) {
     println!(
-        "\n| edit of the YAML, 6 services | p50 ms | p99 ms | lost | ratio to floor p50, p99 |\n|---|---|---|---|---|"
+        "\n| {edits} edits of the YAML, 6 services | p50 ms | p99 ms | lost | ratio to floor p50, p99 |\n|---|---|---|---|---|"
     );
     let before = floor();
     for kind in ["rename", "in place"] {
@@ -100,7 +100,7 @@ pub(crate) fn edits(bin: &Path) {
                 .expect("there")
         };
         let (mut times, mut lost) = (Vec::new(), 0);
-        for count in 100..100 + EDITS {
+        for count in 100..100 + edits {
             std::thread::sleep(GAP);
             let text =
                 inputs::yaml(6).replace("max_parallel_workers: 4", &format!("max_parallel_workers: {count}"));
@@ -168,7 +168,7 @@ pub(crate) fn foreign_commits(bin: &Path) {
             .expect("commits");
     };
     let (mut times, mut lost) = (Vec::new(), 0);
-    for round in 0..EDITS {
+    for round in 0..FOREIGN {
         std::thread::sleep(GAP);
         let drifts = round % 2 == 0;
         edit(if drifts { 99 } else { 3 });
@@ -179,7 +179,7 @@ pub(crate) fn foreign_commits(bin: &Path) {
     }
     let (p50, p99) = percentiles(&mut times);
     println!(
-        "\nforeign commit to drift gauge moved: p50 {p50:.2} ms, p99 {p99:.2} ms, lost {lost} of {EDITS} (target p99 5 ms, none lost)"
+        "\nforeign commit to drift gauge moved: p50 {p50:.2} ms, p99 {p99:.2} ms, lost {lost} of {FOREIGN} (target p99 5 ms, none lost)"
     );
 }
 

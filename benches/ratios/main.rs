@@ -1,6 +1,6 @@
 //! What the program costs, beside the floor of the same work measured in the same run. `README.md` explains.
 //!
-//! `cargo bench --bench ratios -- [commands|live|idle|startup|size|all] [--sizes 6,1000] [--runs N]`
+//! `cargo bench --bench ratios -- [commands|unchanged|startup|live|idle|all] [--sizes 6,1000] [--runs N] [--edits N]`
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark touches the world")]
 #![expect(clippy::print_stdout, reason = "a benchmark prints")]
@@ -8,6 +8,7 @@
 mod inputs;
 mod live;
 mod process;
+mod unchanged;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -41,11 +42,15 @@ fn main() {
             commands(&bin, size, runs);
         }
     }
+    if wants("unchanged") {
+        unchanged::pass();
+    }
     if wants("startup") {
         live::startup(&bin);
     }
     if wants("live") {
-        live::edits(&bin);
+        let edits = option("--edits").and_then(|edits| edits.parse().ok()).unwrap_or(300);
+        live::edits(&bin, edits);
         live::foreign_commits(&bin);
     }
     if wants("idle") {
