@@ -139,25 +139,25 @@ fn with_workers(count: i64) -> String {
 const DRIFT: &str = "oxide_operator_drift_fields{class=\"drift\",section=\"services\"}";
 
 #[test]
-fn every_kind_of_edit_of_a_file_is_applied_and_the_last_one_wins() {
+fn a_thousand_edits_of_each_kind_are_applied_and_the_last_one_of_a_burst_wins() {
     let mut agent = Agent::on_a_file();
     let temporary = agent.folder.path().join(".default.yaml.swp");
-    for count in 5..25 {
+    for count in 5..1_005 {
         std::fs::write(&temporary, with_workers(count)).expect("written");
         std::fs::rename(&temporary, agent.yaml()).expect("renamed over");
         agent.wait_for_outcome("applied");
         assert_eq!(agent.workers(), count, "an editor's rename");
     }
-    for count in 30..40 {
+    for count in 2_000..3_000 {
         std::fs::write(agent.yaml(), with_workers(count)).expect("written in place");
         agent.wait_for_outcome("applied");
         assert_eq!(agent.workers(), count, "a write in place");
     }
-    for count in 100..200 {
+    for count in 4_000..4_100 {
         std::fs::write(&temporary, with_workers(count)).expect("written");
         std::fs::rename(&temporary, agent.yaml()).expect("renamed over");
     }
-    while agent.workers() != 199 {
+    while agent.workers() != 4_099 {
         agent.wait_for_outcome("applied");
     }
 }
@@ -199,7 +199,7 @@ fn a_config_map_that_kubelet_swaps_is_followed() {
         let mut agent = Agent::start(fresh, source, &[]);
         agent.wait_for_outcome("applied");
         let mount = agent.folder.path().join("mount");
-        for version in 1..=50_i64 {
+        for version in 1..=500_i64 {
             let data = format!("..v{version}");
             std::fs::create_dir(mount.join(&data)).expect("created");
             std::fs::write(mount.join(&data).join("default.yaml"), with_workers(100 + version))
@@ -209,7 +209,7 @@ fn a_config_map_that_kubelet_swaps_is_followed() {
             std::fs::remove_dir_all(mount.join(format!("..v{}", version - 1)))
                 .expect("the old one is removed");
         }
-        while agent.workers() != 150 {
+        while agent.workers() != 600 {
             agent.wait_for_outcome("applied");
         }
     }
