@@ -53,6 +53,9 @@ pub const LADDER: &[Duration] = &[
 /// How often the database is looked at when its folder cannot be watched.
 pub const POLL_STORE_EVERY: Duration = Duration::from_millis(100);
 
+/// Between two looks at the database's commit counter when nothing was heard: catches an event that never came.
+pub const SAFETY_POLL_EVERY: Duration = Duration::from_mins(1);
+
 /// How often the source is looked at when its folder cannot be watched, or is not there.
 pub const POLL_SOURCE_EVERY: Duration = Duration::from_secs(1);
 

@@ -23,7 +23,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::desired::{self, DesiredConfig, ResolveSecrets};
-use crate::model::{Finding, Policy, Section, SourceDigest, SourceSnapshot, StoreFingerprint, StoreSnapshot};
+use crate::model::{
+    Finding, Policy, SecretReference, Section, SourceDigest, SourceSnapshot, StoreFingerprint, StoreSnapshot,
+};
 use crate::plan::{self, Plan, Step};
 use crate::report::{Failure, Objects, Outcome, SyncReport, Written};
 use crate::store::{KeyRing, Record, Retention, SourceCopy, Store, StoreError, files};
@@ -53,6 +55,26 @@ pub struct Pass<'a> {
     pub source_copy: Option<PathBuf>,
 }
 
+impl<'a> Pass<'a> {
+    /// A pass that says what would be done.
+    pub fn plan(policy: &'a Policy) -> Self {
+        Self { mode: Mode::Plan, ..Self::apply(policy, "", "") }
+    }
+
+    /// A pass that does it.
+    pub fn apply(policy: &'a Policy, actor: &'a str, reason: &'a str) -> Self {
+        Self {
+            mode: Mode::Apply,
+            policy,
+            actor,
+            reason,
+            expected: None,
+            retention: Retention::default(),
+            source_copy: None,
+        }
+    }
+}
+
 /// Whether a pass writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -69,8 +91,8 @@ pub struct Input<'a> {
     pub source: &'a SourceSnapshot,
     /// What the same bytes read as in an earlier pass, to spare reading them again.
     pub known: Option<Arc<DesiredConfig>>,
-    /// Finds the secrets that the source refers to.
-    pub secrets: &'a (dyn Fn(Arc<KeyRing>) -> Box<dyn ResolveSecrets + Sync> + Sync),
+    /// Finds the secrets that the source refers to, but for tokens, which the store's keys open.
+    pub secrets: &'a (dyn ResolveSecrets + Sync),
 }
 
 /// What a pass found, and what it read the source as.
@@ -219,10 +241,7 @@ fn read_both(
         return Ok((Arc::clone(known), store.read()?));
     }
     let keys = Arc::clone(store.keys());
-    let read_source = || {
-        let secrets = (input.secrets)(Arc::clone(&keys));
-        desired::read(input.source, &*secrets, keys.fingerprinter())
-    };
+    let read_source = || read_source(input.source, input.secrets, &keys);
     let size: usize = input.source.documents.iter().map(|document| document.bytes.len()).sum();
     let (desired, live) = if size < PARALLEL_BYTES {
         (read_source(), store.read())
@@ -235,6 +254,24 @@ fn read_both(
     let desired = Arc::new(desired.map_err(Stop::Invalid)?);
     passed.desired = Some(Arc::clone(&desired));
     Ok((desired, live?))
+}
+
+/// Reads a source: tokens in it are opened with `keys`, every other secret is found by `secrets`.
+///
+/// # Errors
+/// Returns every finding.
+pub fn read_source(
+    source: &SourceSnapshot,
+    secrets: &(dyn ResolveSecrets + Sync),
+    keys: &KeyRing,
+) -> Result<DesiredConfig, Vec<Finding>> {
+    let with_tokens = |reference: &SecretReference| match reference {
+        SecretReference::Token(token) => {
+            keys.open_token(token).ok_or_else(|| "no key at hand decrypts this token".to_owned())
+        }
+        elsewhere => secrets.resolve(elsewhere),
+    };
+    desired::read(source, &with_tokens, keys.fingerprinter())
 }
 
 /// Smaller sources are read after the store: a thread costs more than it saves.

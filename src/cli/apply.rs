@@ -8,7 +8,7 @@ use super::plan::{SavedPlan, print_text, print_value};
 use super::{Exit, output};
 use crate::model::Policy;
 use crate::report::{Outcome, SyncReport};
-use crate::store::{Access, Retention};
+use crate::store::Access;
 use crate::sync::{Mode, Pass};
 
 pub(super) fn run(context: &mut Context, args: &Apply) -> Result<Exit> {
@@ -24,15 +24,7 @@ pub(super) fn run(context: &mut Context, args: &Apply) -> Result<Exit> {
     let mode = if args.dry_run { Mode::Plan } else { Mode::Apply };
     let mut store = context.store(if args.dry_run { Access::Read } else { Access::Write })?;
     let actor = actor();
-    let pass = Pass {
-        mode,
-        policy: &policy,
-        actor: &actor,
-        reason: &args.reason,
-        expected,
-        retention: Retention::default(),
-        source_copy: None,
-    };
+    let pass = Pass { mode, expected, ..Pass::apply(&policy, &actor, &args.reason) };
     let spinner = output::spinner("applying");
     let passed = context.pass(&mut store, &pass);
     spinner.finish_and_clear();

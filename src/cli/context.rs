@@ -1,19 +1,17 @@
 //! What every command needs: the source, the store, the keys, from flags and environment.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use zeroize::Zeroizing;
 
 use super::args::Common;
-use crate::desired::ResolveSecrets;
 use crate::model::{Policy, SourceSnapshot};
 use crate::report::SyncReport;
 use crate::settings;
 use crate::source::{self, Secrets, SourceError, SourceSpec};
-use crate::store::{Access, KEY_VARIABLE, KeyRing, KeySources, Retention, Store};
-use crate::sync::{Input, Mode, Pass, Passed, sync_once};
+use crate::store::{Access, KEY_VARIABLE, KeySources, Store};
+use crate::sync::{Input, Pass, Passed, sync_once};
 
 /// The source, the store and the keys of one invocation.
 #[derive(Debug)]
@@ -47,38 +45,26 @@ impl Context {
     /// One pass over the source and the store.
     pub(super) fn pass(&self, store: &mut Store, what: &Pass<'_>) -> Result<Passed> {
         let source = self.read_source().map_err(with_hint)?;
-        let make = secrets(self.source.folder().to_owned());
-        Ok(sync_once(&Input { source: &source, known: None, secrets: &make }, store, what))
+        Ok(self.pass_over(&source, store, what))
+    }
+
+    /// One pass over a source that was read already.
+    pub(super) fn pass_over(&self, source: &SourceSnapshot, store: &mut Store, what: &Pass<'_>) -> Passed {
+        let secrets = Secrets::new(self.source.folder());
+        sync_once(&Input { source, known: None, secrets: &secrets }, store, what)
     }
 
     /// What would be written; nothing is.
     pub(super) fn dry_pass(&self, policy: &Policy) -> Result<Passed> {
         let mut store = self.store(Access::Read)?;
-        let pass = Pass {
-            mode: Mode::Plan,
-            policy,
-            actor: "",
-            reason: "",
-            expected: None,
-            retention: Retention::default(),
-            source_copy: None,
-        };
-        self.pass(&mut store, &pass)
-    }
-}
-
-/// Finds the secrets that a source in `folder` refers to, tokens with the store's keys.
-fn secrets(folder: PathBuf) -> impl Fn(Arc<KeyRing>) -> Box<dyn ResolveSecrets + Sync> {
-    move |keys| {
-        let open = move |token: &str| keys.open_token(token);
-        Box::new(Secrets::new(&folder, Box::new(open)))
+        self.pass(&mut store, &Pass::plan(policy))
     }
 }
 
 /// Adds what to do next to an error.
 pub(super) fn with_hint(error: SourceError) -> anyhow::Error {
     let hint = error.hint();
-    anyhow::Error::new(error).context(hint_marker(hint))
+    anyhow::Error::new(error).context(Hint(hint.to_owned()))
 }
 
 /// A hint travels as the outermost context and is printed last.
@@ -89,10 +75,6 @@ impl std::fmt::Display for Hint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
     }
-}
-
-fn hint_marker(hint: &str) -> Hint {
-    Hint(hint.to_owned())
 }
 
 /// Who is recorded in the history: the user's name, or the program's.

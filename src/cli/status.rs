@@ -10,11 +10,12 @@ use crate::model::{Policy, Section};
 use crate::plan::Class;
 use crate::report::{Outcome, SyncReport};
 use crate::store::{Access, backups};
+use crate::sync::Pass;
 
 pub(super) fn run(context: &Context, format: Format) -> Result<Exit> {
     let mut store = context.store(Access::Read)?;
     let report = match context.read_source() {
-        Ok(_) => context.dry_pass(&Policy::default())?.report,
+        Ok(source) => context.pass_over(&source, &mut store, &Pass::plan(&Policy::default())).report,
         Err(error) => {
             let mut report =
                 SyncReport::new(context.source.to_string(), context.db.display().to_string(), 0.0);

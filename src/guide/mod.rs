@@ -33,13 +33,13 @@ use std::time::SystemTime;
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::desired::{self, DesiredConfig, ResolveSecrets};
+use crate::desired::DesiredConfig;
 use crate::model::{Carried, Configuration, Finding, Policy, Section, SourceSnapshot, StoreSnapshot, Value};
 use crate::plan;
 use crate::report::{Outcome, SyncReport};
 use crate::source::{self, Secrets, SourceError, SourceSpec};
-use crate::store::{Access, KEY_VARIABLE, KeyRing, KeySources, KeyText, Retention, Store, StoreError};
-use crate::sync::{Input, Mode, Pass, sync_once};
+use crate::store::{Access, KEY_VARIABLE, KeyRing, KeySources, KeyText, Store, StoreError};
+use crate::sync::{Input, Pass, read_source, sync_once};
 
 /// Why the guide's functions failed.
 #[derive(Debug, Error)]
@@ -123,18 +123,10 @@ pub fn migrate(
     let now = local_time();
     let mut store = Store::at(options.db, Access::Write, options.keys)?;
     let pass = Pass {
-        mode: Mode::Apply,
-        policy: options.policy,
-        actor: options.actor,
-        reason: "migrate",
-        expected: None,
-        retention: Retention::default(),
         source_copy: options.backup.then(|| backup_path(options.source.path(), &now)),
+        ..Pass::apply(options.policy, options.actor, "migrate")
     };
-    let folder = options.source.folder().to_owned();
-    let secrets = move |keys: Arc<KeyRing>| -> Box<dyn ResolveSecrets + Sync> {
-        Box::new(Secrets::new(&folder, Box::new(move |token: &str| keys.open_token(token))))
-    };
+    let secrets = Secrets::new(options.source.folder());
     let passed = sync_once(&Input { source: snapshot, known: None, secrets: &secrets }, &mut store, &pass);
     let (report, desired) = (passed.report, passed.desired);
     let configuration = desired.as_ref().map(|desired| desired.configuration());
@@ -281,10 +273,8 @@ fn from_database(db: &Path, keys: &KeySources) -> Result<Result<StoreSnapshot, F
 
 fn from_yaml(source: &SourceSpec, keys: &KeySources, db: &Path) -> Result<DesiredConfig, GuideError> {
     let snapshot = source::read(source)?;
-    let ring = Arc::new(KeyRing::find(keys, db.parent().unwrap_or(Path::new(".")))?);
-    let opener = Arc::clone(&ring);
-    let secrets = Secrets::new(source.folder(), Box::new(move |token: &str| opener.open_token(token)));
-    desired::read(&snapshot, &secrets, ring.fingerprinter()).map_err(GuideError::Invalid)
+    let keys = KeyRing::find(keys, db.parent().unwrap_or(Path::new(".")))?;
+    read_source(&snapshot, &Secrets::new(source.folder()), &keys).map_err(GuideError::Invalid)
 }
 
 fn key_sources() -> KeySources {

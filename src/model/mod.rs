@@ -22,4 +22,4 @@ pub use snapshot::{
     Base, BaseObject, Carried, CarriedSection, Held, MissingSchema, SourceDigest, SourceDocument,
     SourceSnapshot, StoreFingerprint, StoreSnapshot,
 };
-pub use value::{Shown, Value, canonical_json, parse_canonical};
+pub use value::{Shown, Value, canonical_json, parse_canonical, push_json_string};

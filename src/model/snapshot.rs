@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::{Configuration, FieldId, Object, Section, parse_canonical};
 
 /// The source as it was read: bytes, names, nothing parsed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceSnapshot {
     /// The source as the user named it: `file:PATH`, `dir:PATH`.
     pub origin: String,
@@ -26,7 +26,7 @@ impl SourceSnapshot {
 }
 
 /// One file of a source.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceDocument {
     /// The file as the user would name it.
     pub name: String,
@@ -35,19 +35,6 @@ pub struct SourceDocument {
 }
 
 impl SourceSnapshot {
-    /// Whether two snapshots hold the same documents.
-    pub fn same_bytes(&self, other: &Self) -> bool {
-        let parts = |snapshot: &Self| {
-            snapshot
-                .documents
-                .iter()
-                .map(|document| (document.name.clone(), document.bytes.len()))
-                .collect::<Vec<_>>()
-        };
-        parts(self) == parts(other)
-            && self.documents.iter().zip(&other.documents).all(|(one, two)| one.bytes == two.bytes)
-    }
-
     /// Returns the digest of all documents: the same bytes under the same names, the same digest.
     pub fn digest(&self) -> SourceDigest {
         let mut hasher = Sha256::new();

@@ -149,7 +149,8 @@ fn push_value(text: &mut String, value: &Value, kind: Kind) {
     }
 }
 
-fn push_json_string(text: &mut String, value: &str) {
+/// Appends a text as a JSON string.
+pub fn push_json_string(text: &mut String, value: &str) {
     if value.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
         text.push('"');
         text.push_str(value);

@@ -1,20 +1,19 @@
 //! The owner of the store: waits for a wake, decides whether a pass is needed, runs it, publishes what it found.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use super::schedule::{Due, Schedule};
 use super::watch::Watcher;
 use super::{Published, RunError, RunOptions, Wake};
-use crate::desired::{DesiredConfig, ResolveSecrets};
+use crate::desired::DesiredConfig;
 use crate::metrics::Metrics;
 use crate::model::{SourceSnapshot, StoreFingerprint};
 use crate::report::{Failure, Outcome, SyncReport};
 use crate::settings;
 use crate::source::{self, Secrets, SourceError};
-use crate::store::{Access, KeyRing, Retention, Store};
+use crate::store::{Access, Store};
 use crate::sync::{Input, Mode, Pass, Passed, sync_once};
 
 pub(super) struct Agent {
@@ -36,11 +35,11 @@ pub(super) struct Agent {
 /// The source as it was last read, and the last one that was good.
 #[derive(Default)]
 struct Source {
-    current: Option<SourceSnapshot>,
+    current: Option<Arc<SourceSnapshot>>,
     /// What `current` reads as, once it was read.
     known: Option<Arc<DesiredConfig>>,
     /// The last valid source: drift is still watched against it while the present one cannot be used.
-    good: Option<(SourceSnapshot, Arc<DesiredConfig>)>,
+    good: Option<(Arc<SourceSnapshot>, Arc<DesiredConfig>)>,
     fault: Option<SourceError>,
 }
 
@@ -137,11 +136,11 @@ impl Agent {
         match source::read(&self.options.source) {
             Ok(snapshot) => {
                 let was_away = self.source.fault.take().is_some();
-                let same = self.source.current.as_ref().is_some_and(|current| current.same_bytes(&snapshot));
+                let same = self.source.current.as_ref().is_some_and(|current| **current == snapshot);
                 if !same || full {
                     // A full comparison reads secrets anew, too.
                     self.source.known = None;
-                    self.source.current = Some(snapshot);
+                    self.source.current = Some(Arc::new(snapshot));
                     self.arm_after_pass = true;
                 }
                 !same || was_away
@@ -208,15 +207,14 @@ impl Agent {
     /// One pass over the present source; over the last good one, writing nothing, when the present one is no use.
     fn pass_over_source(&mut self) -> SyncReport {
         if self.source.fault.is_none()
-            && let Some(current) = self.source.current.take()
+            && let Some(current) = self.source.current.clone()
         {
             let passed = self.sync(&current, self.source.known.clone(), Mode::Apply);
             self.source.known.clone_from(&passed.desired);
             let valid = passed.desired.as_ref().filter(|_| passed.report.outcome != Outcome::Invalid);
             if let Some(desired) = valid {
-                self.source.good = Some((current.clone(), Arc::clone(desired)));
+                self.source.good = Some((current, Arc::clone(desired)));
             }
-            self.source.current = Some(current);
             if passed.report.plan.is_some() || passed.report.outcome != Outcome::Invalid {
                 return passed.report;
             }
@@ -239,12 +237,11 @@ impl Agent {
 
     /// Keeps an eye on drift against the last good source.
     fn beside_last_good(&mut self, mut report: SyncReport) -> SyncReport {
-        if let Some((snapshot, desired)) = self.source.good.take() {
-            let passed = self.sync(&snapshot, Some(Arc::clone(&desired)), Mode::Plan);
+        if let Some((snapshot, desired)) = self.source.good.clone() {
+            let passed = self.sync(&snapshot, Some(desired), Mode::Plan);
             report.differences = passed.report.differences;
             report.objects = passed.report.objects;
             report.fingerprint = passed.report.fingerprint;
-            self.source.good = Some((snapshot, desired));
         } else {
             report.fingerprint = self.store.fingerprint().ok();
         }
@@ -252,19 +249,8 @@ impl Agent {
     }
 
     fn sync(&mut self, snapshot: &SourceSnapshot, known: Option<Arc<DesiredConfig>>, mode: Mode) -> Passed {
-        let folder: PathBuf = self.options.source.folder().to_owned();
-        let secrets = move |keys: Arc<KeyRing>| -> Box<dyn ResolveSecrets + Sync> {
-            Box::new(Secrets::new(&folder, Box::new(move |token: &str| keys.open_token(token))))
-        };
-        let pass = Pass {
-            mode,
-            policy: &self.options.policy,
-            actor: &self.options.actor,
-            reason: "reconcile",
-            expected: None,
-            retention: Retention::default(),
-            source_copy: None,
-        };
+        let secrets = Secrets::new(self.options.source.folder());
+        let pass = Pass { mode, ..Pass::apply(&self.options.policy, &self.options.actor, "reconcile") };
         sync_once(&Input { source: snapshot, known, secrets: &secrets }, &mut self.store, &pass)
     }
 
@@ -277,7 +263,7 @@ impl Agent {
         if !self.watcher.sees_database() {
             self.schedule.poll_after(now, settings::POLL_STORE_EVERY);
         }
-        self.schedule.poll_after(now, SAFETY_POLL_EVERY);
+        self.schedule.poll_after(now, settings::SAFETY_POLL_EVERY);
     }
 
     /// Says what changed; a pass that found what the last one found is not worth a line.
@@ -315,9 +301,6 @@ impl Agent {
         }
     }
 }
-
-/// Between two looks at the database's commit counter when nothing was heard: catches an event that never came.
-const SAFETY_POLL_EVERY: Duration = Duration::from_mins(1);
 
 /// A number from -1 to 1 that differs between agents and moments.
 fn spread() -> f64 {

@@ -1,4 +1,4 @@
-//! The secrets that a source refers to: environment, files, tokens.
+//! The secrets that a source refers to: environment and files.
 
 use std::path::{Path, PathBuf};
 
@@ -8,19 +8,16 @@ use crate::model::{SecretReference, SecretText};
 /// A secret file larger than this is not one, in bytes.
 const MAX_SECRET_BYTES: u64 = 64 << 10;
 
-/// Decrypts a token with the keys at hand.
-type OpenToken = dyn Fn(&str) -> Option<SecretText> + Send + Sync;
-
-/// Finds secrets where the source says they are.
+/// Finds secrets in the environment and in files. Tokens are the store's to open: see `sync::read_source`.
+#[derive(Clone, Debug)]
 pub struct Secrets {
     folder: PathBuf,
-    open_token: Box<OpenToken>,
 }
 
 impl Secrets {
-    /// Relative files are looked for in `folder`; tokens are opened by `open_token`.
-    pub fn new(folder: &Path, open_token: Box<OpenToken>) -> Self {
-        Self { folder: folder.to_owned(), open_token }
+    /// Relative files are looked for in `folder`.
+    pub fn new(folder: &Path) -> Self {
+        Self { folder: folder.to_owned() }
     }
 }
 
@@ -35,9 +32,7 @@ impl ResolveSecrets for Secrets {
                 }
             },
             SecretReference::File(file) => read_file(&self.folder.join(file)),
-            SecretReference::Token(token) => {
-                (self.open_token)(token).ok_or_else(|| "no key at hand decrypts this token".to_owned())
-            }
+            SecretReference::Token(_) => Err("a token is opened with the store's keys".to_owned()),
         }
     }
 }

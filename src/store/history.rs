@@ -10,7 +10,7 @@ use serde_json::json;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::read::Layout;
-use crate::model::{Carried, Kind, Section, SourceDigest};
+use crate::model::{Carried, Kind, Section, SourceDigest, push_json_string};
 use crate::plan::{Plan, Step};
 
 /// How many objects one part holds.
@@ -71,7 +71,7 @@ impl<'c> SnapshotWriter<'c> {
             self.open.push(',');
         }
         if layout.section != Section::Execution {
-            push_string(&mut self.open, id);
+            push_json_string(&mut self.open, id);
             self.open.push(':');
         }
         self.objects += 1;
@@ -119,7 +119,7 @@ impl<'c> SnapshotWriter<'c> {
             if text.len() > 1 {
                 text.push(',');
             }
-            push_string(&mut text, section.name());
+            push_json_string(&mut text, section.name());
             text.push(':');
             match section {
                 Section::Execution if !objects.is_empty() => text.push_str(objects),
@@ -157,7 +157,7 @@ fn push_object(text: &mut String, layout: &Layout, row: &Row<'_>) -> rusqlite::R
         }
         first = false;
         // A token under the name of the key would read as a plain key.
-        push_string(text, if spec.kind == Kind::Secret { spec.column } else { spec.name });
+        push_json_string(text, if spec.kind == Kind::Secret { spec.column } else { spec.name });
         text.push(':');
         match raw {
             ValueRef::Integer(number) if spec.kind == Kind::Flag => {
@@ -167,7 +167,7 @@ fn push_object(text: &mut String, layout: &Layout, row: &Row<'_>) -> rusqlite::R
             ValueRef::Text(raw) if spec.kind.is_list() && is_json(raw) => {
                 text.push_str(&String::from_utf8_lossy(raw))
             }
-            ValueRef::Text(raw) => push_string(text, &String::from_utf8_lossy(raw)),
+            ValueRef::Text(raw) => push_json_string(text, &String::from_utf8_lossy(raw)),
             ValueRef::Real(number) => text.push_str(&json!(number).to_string()),
             _ => text.push_str("null"),
         }
@@ -176,19 +176,9 @@ fn push_object(text: &mut String, layout: &Layout, row: &Row<'_>) -> rusqlite::R
     Ok(())
 }
 
-/// Whether a list's text is JSON as it stands. Nearly all are what `json.dumps` wrote: plain words in quotes.
+/// Whether a list's text is JSON as it stands.
 fn is_json(raw: &[u8]) -> bool {
     raw == b"[]" || serde_json::from_slice::<serde::de::IgnoredAny>(raw).is_ok()
-}
-
-fn push_string(text: &mut String, value: &str) {
-    if value.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
-        text.push('"');
-        text.push_str(value);
-        text.push('"');
-    } else {
-        text.push_str(&json!(value).to_string());
-    }
 }
 
 /// Writes a revision; returns its number.

@@ -49,6 +49,7 @@ impl fmt::Debug for KeySources {
 }
 
 /// The keys at hand: one for writing and reading, others for reading only.
+#[derive(Clone)]
 pub struct KeyRing {
     present: Option<Key>,
     retired: Vec<Fernet>,
@@ -56,6 +57,7 @@ pub struct KeyRing {
     file: PathBuf,
 }
 
+#[derive(Clone)]
 struct Key {
     fernet: Fernet,
     origin: String,

@@ -118,9 +118,7 @@ impl Store {
         if snapshot.tokens > 0 {
             return Err(StoreError::NoKey { path: self.keys.file().to_owned() });
         }
-        let sources = KeySources::default();
-        let mut keys =
-            KeyRing::find(&KeySources { file: Some(self.keys.file().to_owned()), ..sources }, &self.path)?;
+        let mut keys = KeyRing::clone(&self.keys);
         keys.ensure()?;
         self.keys = Arc::new(keys);
         Ok(())
@@ -251,15 +249,14 @@ impl Store {
         now: SystemTime,
     ) -> Result<Applied, StoreError> {
         let path = self.path.clone();
+        let planned_on_nothing = self.fresh && plan.store == StoreFingerprint::default();
+        let seconds = seconds(now);
         let before = self.present()?;
         let conn = self.connection()?;
         let rows = read::fingerprint(conn, &before).doing("read", &path)?;
-        let seconds = seconds(now);
-        let planned_on_nothing = self.fresh && plan.store == StoreFingerprint::default();
         if !planned_on_nothing && rows != plan.store {
             return Err(StoreError::Stale);
         }
-        let conn = self.connection()?;
         apply::write_schema(conn, &before, plan, seconds).doing("write", &path)?;
         let present = self.present()?;
         let Some(conn) = &self.conn else { return Err(StoreError::Moved { path }) };

@@ -10,13 +10,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use oxide_operator::desired::ResolveSecrets;
 use oxide_operator::export::{ExportOptions, ExportedSecrets, to_yaml};
 use oxide_operator::model::{Policy, SourceSnapshot, StoreSnapshot};
 use oxide_operator::plan::Plan;
 use oxide_operator::report::{Outcome, SyncReport};
 use oxide_operator::source::Secrets;
-use oxide_operator::store::{Access, KeyRing, KeySources, KeyText, Retention, Store};
+use oxide_operator::store::{Access, KeySources, KeyText, Store};
 use oxide_operator::sync::{Input, Mode, Pass, sync_once};
 use rusqlite::Connection;
 
@@ -119,20 +118,9 @@ impl World {
     pub(crate) fn pass(&self, mode: Mode, policy: &Policy) -> SyncReport {
         let access = if mode == Mode::Plan { Access::Read } else { Access::Write };
         let source = SourceSnapshot::of("file:default.yaml", "default.yaml", self.source_text());
-        let folder = self.path().to_owned();
-        let secrets = move |keys: Arc<KeyRing>| -> Box<dyn ResolveSecrets + Sync> {
-            Box::new(Secrets::new(&folder, Box::new(move |token: &str| keys.open_token(token))))
-        };
+        let secrets = Secrets::new(self.path());
         let input = Input { source: &source, known: None, secrets: &secrets };
-        let pass = Pass {
-            mode,
-            policy,
-            actor: "test",
-            reason: "test",
-            expected: None,
-            retention: Retention::default(),
-            source_copy: None,
-        };
+        let pass = Pass { mode, ..Pass::apply(policy, "test", "test") };
         sync_once(&input, &mut self.store(access), &pass).report
     }
 
