@@ -226,6 +226,8 @@ impl Store {
 
     /// Gives up what was written since [`begin`](Self::begin).
     pub fn rollback(&mut self) {
+        // The schema's version goes back, too, and somebody else's change may reach the same number again.
+        self.present = None;
         if let Some(conn) = &self.conn
             && !conn.is_autocommit()
             && conn.execute_batch("ROLLBACK").is_err()
