@@ -18,6 +18,9 @@
 
 #![expect(clippy::disallowed_methods, reason = "a pass waits for a busy store and measures itself")]
 
+mod edit;
+mod write;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -27,8 +30,10 @@ use crate::model::{
     Finding, Policy, SecretReference, Section, SourceDigest, SourceSnapshot, StoreFingerprint, StoreSnapshot,
 };
 use crate::plan::{self, Plan, Step};
-use crate::report::{Failure, Objects, Outcome, SyncReport, Written};
+use crate::report::{Failure, Objects, Outcome, SyncReport};
 use crate::store::{KeyRing, Record, Retention, SourceCopy, Store, StoreError, files};
+pub use edit::{Edit, EditError, Edited, edit};
+use write::Order;
 
 /// How often a pass starts over because the rows moved between planning and writing.
 const MAX_ATTEMPTS: u32 = 8;
@@ -189,29 +194,18 @@ fn attempt_pass(
         passed.desired = None; // its fingerprints were made without the key
         return Err(StoreError::Stale.into());
     }
-    let sealed = store.seal(&plan)?;
-    let copy = SourceCopy { snapshot: input.source, holds_plain_secrets: desired.plaintext_secrets() > 0 };
     copy_source(input, pass, &plan, &mut passed.report)?;
-    let backup = if plan.changes_store() { store.back_up(plan.store, copy, now)? } else { None }; // no backup, no write
-    let record = record(input, pass, &desired);
-    let mut write = || {
-        if !lock_early {
-            store.begin()?;
-        }
-        let applied = store.apply(&plan, &sealed, &record, backup.as_ref(), now)?; // verified before it returns
-        let verified = store.commit(&applied)?;
-        Ok((applied, verified))
+    let order = Order {
+        plan: &plan,
+        record: &record(input, pass, &desired),
+        source: SourceCopy { snapshot: input.source, holds_plain_secrets: desired.plaintext_secrets() > 0 },
+        retention: pass.retention,
+        locked: lock_early,
+        now,
     };
-    let (applied, verified) = write().inspect_err(|error: &StoreError| {
-        if let (Some(backup), true) = (&backup, error.wrote_nothing()) {
-            backup.discard();
-        }
-    })?;
-    passed.report.fingerprint = applied.rows;
-    passed.report.applied(written(&plan, verified, applied.revision, backup.as_ref()));
-    if plan.changes_store() {
-        store.retain_backups(pass.retention, now);
-    }
+    let (written, rows) = write::write(store, &order)?; // sealed, backed up, written, verified, committed
+    passed.report.fingerprint = rows;
+    passed.report.applied(written);
     Ok(())
 }
 
@@ -330,24 +324,6 @@ fn record(input: &Input<'_>, pass: &Pass<'_>, desired: &DesiredConfig) -> Record
         source: input.source.origin.clone(),
         source_digest: desired.digest().clone(),
         carried: desired.carried().clone(),
-    }
-}
-
-fn written(
-    plan: &Plan,
-    verified: usize,
-    revision: Option<i64>,
-    backup: Option<&crate::store::Backup>,
-) -> Written {
-    let count = |op: &str| plan.steps.iter().filter(|step| step.op() == op).count();
-    Written {
-        created: count("create"),
-        updated: count("update"),
-        deleted: count("delete"),
-        verified,
-        revision,
-        backup: backup.map(|backup| backup.path.display().to_string()),
-        backup_bytes: backup.map(|backup| backup.bytes),
     }
 }
 

@@ -115,14 +115,15 @@ fn in_shell(place: &Place, line: &str) -> (String, Option<i32>) {
 }
 
 /// Patterns of digits (`d`) that differ from run to run, and what stands for them.
-const TIMES: [(&str, &str); 3] = [
+const TIMES: [(&str, &str); 4] = [
+    ("dddd-dd-dd dd:dd:dd", "YYYY-MM-DD HH:MM:SS"),
     ("dddd-dd-ddTdd:dd:dd.dddddd", "YYYY-MM-DDTHH:MM:SS.ffffff"),
     ("ddddddddTdddddddddZ", "YYYYMMDDTHHMMSSmmmZ"),
     ("dddddddd_dddddd", "YYYYMMDD_HHMMSS"),
 ];
 
 /// Numbers after these names differ from run to run or from one SQLite to the next.
-const NUMBERS: [&str; 4] = ["startedAt", "durationSeconds", "backup_bytes", "bytes"];
+const NUMBERS: [&str; 5] = ["startedAt", "recordedAt", "durationSeconds", "backup_bytes", "bytes"];
 
 fn normalised(text: &str, root: &Path) -> String {
     let mut text = text.replace(root.to_str().expect("text"), "~");

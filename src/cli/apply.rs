@@ -7,7 +7,7 @@ use super::context::{Context, actor, ensure_not_failed};
 use super::plan::{SavedPlan, print_text, print_value};
 use super::{Exit, output};
 use crate::model::Policy;
-use crate::report::{Outcome, SyncReport};
+use crate::report::{Outcome, SyncReport, Written};
 use crate::store::Access;
 use crate::sync::{Mode, Pass};
 
@@ -51,9 +51,16 @@ pub(super) fn print_written(report: &SyncReport) {
         output::note(format!("warning: the database was corrupt; {quarantined}"));
     }
     let Some(written) = &report.written else { return };
-    let Some(revision) = written.revision else { return };
+    if written.revision.is_some() {
+        output::result(written_text(written));
+    }
+}
+
+/// Returns what was written, and where the backup is.
+pub(super) fn written_text(written: &Written) -> String {
+    let revision = written.revision.map(|revision| format!(" revision {revision}")).unwrap_or_default();
     let mut text = format!(
-        "Applied revision {revision}: {} created, {} changed, {} deleted; {} read back and verified.",
+        "Applied{revision}: {} created, {} changed, {} deleted; {} read back and verified.",
         written.created,
         written.updated,
         written.deleted,
@@ -62,5 +69,5 @@ pub(super) fn print_written(report: &SyncReport) {
     if let Some(backup) = &written.backup {
         text.push_str(&format!("\nBackup: {backup}"));
     }
-    output::result(text);
+    text
 }

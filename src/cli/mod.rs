@@ -6,11 +6,16 @@ mod apply;
 pub mod args;
 mod config;
 mod context;
+mod edit;
 mod exit;
 mod export;
+mod get;
+mod history;
 mod migrate;
 mod output;
 mod plan;
+mod restore;
+mod rollback;
 mod run;
 mod status;
 mod verify;
@@ -63,6 +68,15 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Export(args) => export::run(&context, args),
         Command::Config(format) => config::run(&context, *format),
         Command::Status(format) => status::run(&context, *format),
+        Command::Diff(args) => history::diff(&context, args),
+        Command::Get(args) => get::run(&context, args),
+        Command::Set(args) => edit::set(&context, args),
+        Command::Add(args) => edit::add(&context, args),
+        Command::Remove(args) => edit::remove(&context, args),
+        Command::History(args) => history::list(&context, args),
+        Command::Show(args) => history::show(&context, args),
+        Command::Restore(args) => restore::run(&context, args),
+        Command::Rollback(args) => rollback::run(&context, args),
     }
 }
 

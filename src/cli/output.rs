@@ -53,6 +53,30 @@ pub(super) fn note(text: impl AsRef<str>) {
     }
 }
 
+/// Prints rows under titles, columns aligned; the last one is as long as it is.
+pub(super) fn table(titles: &[&str], rows: impl Iterator<Item = Vec<String>>) {
+    let titles = titles.iter().map(|title| (*title).to_owned()).collect();
+    let rows: Vec<Vec<String>> = std::iter::once(titles).chain(rows).collect();
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| {
+            rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+        })
+        .collect();
+    let line = |row: &Vec<String>| {
+        let cells: String = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}  ")).collect();
+        cells.trim_end().to_owned() + "\n"
+    };
+    result(rows.iter().map(line).collect::<String>());
+}
+
+/// Returns a time as people read it, in their own time zone.
+pub(super) fn local_time(seconds: f64) -> String {
+    #[expect(clippy::cast_possible_truncation, reason = "seconds of a date fit")]
+    let time = jiff::Timestamp::from_second(seconds as i64).unwrap_or_default();
+    time.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
 /// Counts things in words: `1 API key`, `2 API keys`.
 pub(super) fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })

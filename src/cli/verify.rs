@@ -29,7 +29,7 @@ pub(super) fn run(context: &Context, format: Format) -> Result<Exit> {
 
 /// Whether the database is what the YAML says, and nothing else. Stricter than in sync: an object or a value
 /// that only the database has is a difference here.
-fn is_equal(plan: &Plan) -> bool {
+pub(super) fn is_equal(plan: &Plan) -> bool {
     plan.is_in_sync() && plan.left_alone.is_empty()
 }
 

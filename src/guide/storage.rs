@@ -5,14 +5,11 @@ use serde_json::{Value as Json, json};
 use super::GuideError;
 use crate::desired;
 use crate::model::{
-    Configuration, FieldDefault, Finding, Object, SecretReference, SecretText, Section, SourceDigest,
-    SourceSnapshot, StoreSnapshot, Value,
+    Configuration, FieldDefault, Finding, Object, SecretReference, SecretText, Section, StoreSnapshot, Value,
 };
-use crate::plan::{Change, Class, Plan, Step, check};
-use crate::store::{Record, SourceCopy, Store, StoreError};
-
-/// How often an edit starts over when the other side commits at the same moment.
-const ATTEMPTS: usize = 5;
+use crate::plan::{Class, Refusal, Step, update};
+use crate::store::{Retention, Store};
+use crate::sync::{self, Edit, EditError, Mode};
 
 /// The guide's methods. Objects go in and come out as JSON, as they stand in the YAML; API keys come out masked.
 ///
@@ -153,7 +150,7 @@ impl Store {
         self.edit(&format!("set {}.{id}", section.name()), |live| match (live.live.get(section, id), how) {
             (Some(_), Put::Add) => {
                 let finding = Finding::error("is there already").at_path(format!("{}.{id}", section.name()));
-                Err(GuideError::Invalid(vec![finding.suggest("update it instead")]))
+                Err(vec![finding.suggest("update it instead")])
             }
             (Some(row), _) => Ok(update(section, id, &object, row).into_iter().collect()),
             (None, _) => Ok(vec![Step::Create {
@@ -176,50 +173,25 @@ impl Store {
         Ok(true)
     }
 
-    /// Backs up, writes, reads back, records: the same protocol as any pass, for steps of the caller's choice.
+    /// Writes steps of the caller's choice as a pass does: backed up, read back, recorded.
     fn edit(
         &mut self,
         reason: &str,
-        steps: impl Fn(&StoreSnapshot) -> Result<Vec<Step>, GuideError>,
+        steps: impl Fn(&StoreSnapshot) -> Result<Vec<Step>, Vec<Finding>>,
     ) -> Result<(), GuideError> {
-        for attempt in 1.. {
-            let live = self.read()?;
-            let plan =
-                check(Plan { steps: steps(&live)?, store: live.fingerprint, ..Plan::default() }, &live);
-            if !plan.refused.is_empty() {
-                return Err(GuideError::Invalid(plan.refused));
-            }
-            if plan.steps.is_empty() {
-                return Ok(());
-            }
-            match self.write(&plan, &live, reason) {
-                Err(StoreError::Stale) if attempt < ATTEMPTS => self.rollback(),
-                Err(error) => {
-                    self.rollback();
-                    return Err(error.into());
-                }
-                Ok(()) => return Ok(()),
-            }
-        }
-        Ok(())
-    }
-
-    fn write(&mut self, plan: &Plan, live: &StoreSnapshot, reason: &str) -> Result<(), StoreError> {
-        let now = std::time::SystemTime::now();
-        let sealed = self.seal(plan)?;
-        let nothing = SourceSnapshot { origin: "library".into(), documents: Vec::new() };
-        let copy = SourceCopy { snapshot: &nothing, holds_plain_secrets: false };
-        let backup = self.back_up(plan.store, copy, now)?;
-        let record = Record {
-            actor: "library".into(),
-            reason: reason.into(),
-            source: nothing.origin.clone(),
-            source_digest: SourceDigest(String::new()),
-            carried: live.carried.clone(),
+        let how = Edit {
+            mode: Mode::Apply,
+            actor: "library",
+            reason,
+            origin: "library",
+            retention: Retention::default(),
         };
-        self.begin()?;
-        let applied = self.apply(plan, &sealed, &record, backup.as_ref(), now)?;
-        self.commit(&applied).map(|_| ())
+        match sync::edit(self, &how, |live, _| Ok(steps(live)?)) {
+            Ok(_) => Ok(()),
+            Err(EditError::Refused(Refusal::Invalid(findings))) => Err(GuideError::Invalid(findings)),
+            Err(EditError::Refused(Refusal::Guarded(finding))) => Err(GuideError::Invalid(vec![*finding])),
+            Err(EditError::Store(error)) => Err(error.into()),
+        }
     }
 }
 
@@ -228,18 +200,6 @@ enum Put {
     Add,
     Update,
     AddOrUpdate,
-}
-
-fn update(section: Section, id: &str, wanted: &Object, row: &Object) -> Option<Step> {
-    let changes: Vec<Change> = wanted
-        .iter()
-        .filter_map(|(field, new)| {
-            let old = row.get(field).unwrap_or(&Value::Unset);
-            let differs = !new.same(old, section.spec(field).kind);
-            differs.then(|| Change { field, old: old.clone(), new: new.clone(), class: Class::Pending })
-        })
-        .collect();
-    (!changes.is_empty()).then(|| Step::Update { section, id: id.into(), changes })
 }
 
 fn as_json(section: Section, id: &str, object: &Object) -> Json {

@@ -15,7 +15,7 @@ mod value;
 pub use configuration::{Configuration, Object, Objects};
 pub use field::{FieldDefault, FieldId, FieldSpec, Kind, Section};
 pub use finding::{Finding, Location, Severity};
-pub use path::ConfigPath;
+pub use path::{ConfigPath, Selection};
 pub use policy::{OnConflict, OnDrift, Policy, Prune};
 pub use secret::{Fingerprint, Fingerprinter, Secret, SecretReference, SecretText};
 pub use snapshot::{

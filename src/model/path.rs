@@ -1,6 +1,7 @@
 //! Paths: `services.<id>.<field>`, `routing_rules.<task>.<field>`, `execution.<field>`.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
@@ -49,6 +50,96 @@ impl fmt::Display for ConfigPath {
 impl Serialize for ConfigPath {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+/// What a user names on the command line: a section, an object of it, or a field.
+///
+/// ```
+/// use oxide_operator::model::{Section, Selection};
+///
+/// let one: Selection = "services.gpt-4.1.enabled".parse().expect("a path");
+/// assert_eq!((one.section, one.id.as_deref()), (Section::Services, Some("gpt-4.1")));
+/// assert!("services.\"a.enabled\"".parse::<Selection>().expect("a path").field.is_none());
+/// assert!("logging.level".parse::<Selection>().is_err());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Selection {
+    /// The section.
+    pub section: Section,
+    /// The object's id, or `None` for the whole section; execution has one object, with the empty id.
+    pub id: Option<Box<str>>,
+    /// The field, or `None` for the whole object.
+    pub field: Option<FieldId>,
+}
+
+impl Selection {
+    /// Whether this names the object, something in it, or its section.
+    pub fn covers_object(&self, section: Section, id: &str) -> bool {
+        self.section == section && self.id.as_deref().is_none_or(|own| own == id)
+    }
+}
+
+impl FromStr for Selection {
+    type Err = String;
+
+    /// Reads `services`, `services.ID`, `services.ID.FIELD`, and the same for `routing_rules` (or `rules`) and
+    /// `execution`. An id with dots needs quotes only where its last part is the name of a field.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (first, rest) = match text.split_once('.') {
+            Some((first, rest)) => (first, Some(rest)),
+            None => (text, None),
+        };
+        let section = match first {
+            "rules" => Some(Section::RoutingRules),
+            name => Section::named(name),
+        };
+        let section = section.ok_or_else(|| {
+            format!("`{first}` is not a section: a path begins with services, routing_rules or execution")
+        })?;
+        let id = match (section, rest) {
+            (Section::Execution, None) => {
+                return Ok(Self { section, id: Some("".into()), field: None });
+            }
+            (Section::Execution, Some(name)) => {
+                return Ok(Self { section, id: Some("".into()), field: Some(known_field(section, name)?) });
+            }
+            (_, None) => return Ok(Self { section, id: None, field: None }),
+            (_, Some(rest)) => rest,
+        };
+        let (id, field) = if let Some(quoted) = id.strip_prefix('"') {
+            let (id, rest) = quoted.split_once('"').ok_or("the quote is not closed")?;
+            let field = rest.strip_prefix('.').map(|name| known_field(section, name)).transpose()?;
+            (id, field)
+        } else {
+            match id.rsplit_once('.').map(|(id, name)| (id, section.field(name))) {
+                Some((id, Some(field))) => (id, Some(field)),
+                _ => (id, None),
+            }
+        };
+        if id.is_empty() {
+            return Err(format!("`{text}` names no {}", section.noun()));
+        }
+        Ok(Self { section, id: Some(id.into()), field })
+    }
+}
+
+fn known_field(section: Section, name: &str) -> Result<FieldId, String> {
+    section.field(name).ok_or_else(|| {
+        let names: Vec<&str> = section.fields().iter().map(|spec| spec.name).collect();
+        format!("`{name}` is not a field of {}: {}", section.noun(), names.join(", "))
+    })
+}
+
+impl fmt::Display for Selection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.id {
+            Some(id) => {
+                let path = ConfigPath { section: self.section, id: id.clone(), field: self.field };
+                path.fmt(f)
+            }
+            None => f.write_str(self.section.name()),
+        }
     }
 }
 

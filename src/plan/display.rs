@@ -75,6 +75,17 @@ impl Plan {
         text
     }
 
+    /// Returns the steps as lines, without what a pass would say of them: for edits and comparisons of revisions.
+    pub fn changes_text(&self, colour: Colour) -> String {
+        let mut lines = self.step_lines();
+        for line in &mut lines {
+            line.class = "";
+        }
+        let mut text = String::new();
+        push_lines(&mut text, &lines, colour);
+        text
+    }
+
     /// Returns one sentence.
     pub fn summary(&self) -> String {
         if self.is_in_sync() {
@@ -231,7 +242,7 @@ fn left_line(left: &LeftAlone) -> Line {
 
 fn describe(section: Section, object: &Object) -> String {
     let shown = |name: &str| {
-        let value = object.get(section.field(name)?)?;
+        let value = object.get(section.field(name)?).filter(|value| **value != Value::Unset)?;
         Some(format!("{name} {}", short(&value.shown())))
     };
     let parts: Vec<String> =

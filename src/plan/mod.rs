@@ -3,6 +3,7 @@
 //! A pure function of the declared configuration, the store's rows, the base and the policy. Execution
 //! (`store::apply`) decides nothing; what is not in a [`Plan`] does not happen.
 
+mod chosen;
 mod display;
 mod object;
 mod result;
@@ -16,6 +17,7 @@ use crate::model::{
     BaseObject, Carried, ConfigPath, FieldId, Finding, Object, Section, Shown, SourceDigest,
     StoreFingerprint, Value,
 };
+pub use chosen::{Refusal, removal, restore, rules_naming, towards, update};
 pub use display::{Colour, findings_text};
 pub use result::{check, faults};
 pub use three_way::plan;

@@ -18,8 +18,8 @@ use crate::model::{SourceSnapshot, StoreFingerprint};
 /// The folder beside the database that holds the backups.
 const FOLDER: &str = "backups";
 
-const PREFIX: &str = "config-";
-const SUFFIX: &str = ".db";
+pub(super) const PREFIX: &str = "config-";
+pub(super) const SUFFIX: &str = ".db";
 
 /// How many backups and for how long; the newest is always kept.
 #[derive(Clone, Copy, Debug)]

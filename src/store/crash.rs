@@ -23,10 +23,14 @@ pub const POINTS: &[&str] = &[
 /// The named points of setting a corrupt database aside, in order.
 pub const QUARANTINE_POINTS: &[&str] = &["backup_unpacked", "corrupt_kept", "log_moved", "corrupt_replaced"];
 
+/// The named points of setting the database aside for YAML only, in order.
+pub const RETIRE_POINTS: &[&str] = &["retire_locked", "retired"];
+
 /// Kills the process here when `OXIDE_OPERATOR_CRASH_AT` names this point. Compiled into debug builds only.
 #[cfg(debug_assertions)]
 pub(crate) fn point(name: &str) {
-    debug_assert!(POINTS.contains(&name) || QUARANTINE_POINTS.contains(&name), "{name} is not in the list");
+    let known = [POINTS, QUARANTINE_POINTS, RETIRE_POINTS].iter().any(|points| points.contains(&name));
+    debug_assert!(known, "{name} is not in the list");
     if std::env::var("OXIDE_OPERATOR_CRASH_AT").is_ok_and(|wanted| wanted == name) {
         let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
     }

@@ -72,6 +72,24 @@ pub enum StoreError {
         /// The database.
         path: PathBuf,
     },
+    /// Somebody else has the database open.
+    #[error("another process has {path} open", path = path.display())]
+    InUse {
+        /// The database.
+        path: PathBuf,
+    },
+    /// There is a database where a retired one is to come back.
+    #[error("{path} holds a configuration, and would be replaced", path = path.display())]
+    Occupied {
+        /// The database.
+        path: PathBuf,
+    },
+    /// No database was retired.
+    #[error("no retired database lies among the backups of {path}", path = path.display())]
+    NothingRetired {
+        /// The database.
+        path: PathBuf,
+    },
     /// Rows read back inside the transaction were not what the plan promised. Nothing was written.
     #[error("{} of the written rows read back differently; nothing was kept ({})", .0.len(), first(.0))]
     Verification(Vec<Mismatch>),
@@ -158,6 +176,9 @@ impl StoreError {
             Self::BadKey { .. } => "bad_key",
             Self::Stale => "stale",
             Self::Moved { .. } => "moved",
+            Self::InUse { .. } => "in_use",
+            Self::Occupied { .. } => "occupied",
+            Self::NothingRetired { .. } => "nothing_retired",
             Self::Verification(_) => "verification",
             Self::Backup { .. } => "backup",
         }
@@ -196,6 +217,9 @@ impl StoreError {
             "no_key" => {
                 "set OXIDE_ENCRYPTION_KEY, or put the key file back; without it the stored API keys are lost"
             }
+            "in_use" => "stop the orchestrator and `oxide-operator run`, then try again",
+            "occupied" => "set it aside first with `oxide-operator rollback`, or keep using it",
+            "nothing_retired" => "`oxide-operator backup list` shows what could be restored instead",
             "bad_key" => "a Fernet key is 32 bytes as 44 characters of urlsafe base64",
             _ => return None,
         })

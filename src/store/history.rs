@@ -16,8 +16,9 @@ use crate::plan::{Plan, Step};
 /// How many objects one part holds.
 const PART_OBJECTS: usize = 512;
 
-/// How many revisions are kept.
+/// How many revisions are kept, and for how long, in seconds: 180 days. The newest is always kept.
 const KEPT_REVISIONS: i64 = 30;
+const KEPT_FOR_SECONDS: f64 = 180.0 * 86_400.0;
 
 /// Who writes, why, and from what; recorded with the revision.
 #[derive(Clone, Debug)]
@@ -216,7 +217,7 @@ pub(super) fn write(
         journal(plan),
     ])?;
     let revision = conn.last_insert_rowid();
-    forget_old(conn, revision)?;
+    forget_old(conn, revision, now - KEPT_FOR_SECONDS)?;
     Ok(revision)
 }
 
@@ -249,19 +250,21 @@ fn journal(plan: &Plan) -> String {
     json!({"created": paths("create"), "updated": updated, "deleted": paths("delete")}).to_string()
 }
 
-/// Drops revisions beyond the limit, their rows in `config_history`, and parts that nothing lists any more.
+/// Drops revisions beyond the limits, their rows in `config_history`, and parts that nothing lists any more.
 /// Rows that the orchestrator wrote are never touched.
-fn forget_old(conn: &Connection, newest: i64) -> rusqlite::Result<()> {
+fn forget_old(conn: &Connection, newest: i64, oldest_time: f64) -> rusqlite::Result<()> {
     let oldest_kept = newest - KEPT_REVISIONS;
     let forgotten = conn
         .prepare_cached(
-            "DELETE FROM config_history WHERE id IN (SELECT history_id FROM operator_revision WHERE id <= ?1)",
+            "DELETE FROM config_history WHERE id IN (SELECT history_id FROM operator_revision
+             WHERE id <= ?1 OR (recorded_at < ?2 AND id < ?3))",
         )?
-        .execute([oldest_kept])?;
+        .execute(params![oldest_kept, oldest_time, newest])?;
     if forgotten == 0 {
         return Ok(());
     }
-    conn.prepare_cached("DELETE FROM operator_revision WHERE id <= ?1")?.execute([oldest_kept])?;
+    conn.prepare_cached("DELETE FROM operator_revision WHERE id <= ?1 OR (recorded_at < ?2 AND id < ?3)")?
+        .execute(params![oldest_kept, oldest_time, newest])?;
     conn.prepare_cached(
         "DELETE FROM operator_snapshot_part WHERE NOT EXISTS (
             SELECT 1 FROM config_history h JOIN operator_revision r ON r.history_id = h.id

@@ -7,8 +7,9 @@
 //! | `rows` | columns to values and back |
 //! | `read` | everything of one moment, and its fingerprint |
 //! | `apply`, `read_back` | a plan into rows, and the rows compared with the plan |
-//! | `history` | revisions |
+//! | `history`, `revision` | revisions written, and read back |
 //! | `backup`, `quarantine` | copies, and what to do when the original is broken |
+//! | `retire` | back to YAML only, and the way back |
 //! | `key` | the encryption key |
 
 #![expect(clippy::disallowed_methods, reason = "the store touches the world")]
@@ -25,6 +26,8 @@ mod open;
 mod quarantine;
 mod read;
 mod read_back;
+mod retire;
+mod revision;
 mod rows;
 mod schema;
 
@@ -43,6 +46,7 @@ pub use history::Record;
 pub use key::{KEY_FILE, KEY_VARIABLE, KeyRing, KeySources, KeyText};
 pub use open::Access;
 pub use quarantine::Quarantined;
+pub use revision::{RecordedState, Revision, RevisionId};
 use schema::Present;
 
 use crate::model::{StoreFingerprint, StoreSnapshot};

@@ -65,7 +65,7 @@ fn unless_missing(done: std::io::Result<()>) -> std::io::Result<()> {
 }
 
 /// Makes a durable copy of a backup beside the database; returns where.
-fn copy_beside(backup: &Path, database: &Path) -> Result<PathBuf, StoreError> {
+pub(super) fn copy_beside(backup: &Path, database: &Path) -> Result<PathBuf, StoreError> {
     let copy = files::temporary(database);
     let _ = std::fs::remove_file(&copy);
     drop(files::create_private(&copy)?);

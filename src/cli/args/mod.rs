@@ -1,5 +1,7 @@
 //! The command line as people type it.
 
+mod edit;
+mod history;
 mod policy;
 
 use std::net::SocketAddr;
@@ -7,6 +9,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use edit::{Add, AddObject, EditArgs, Get, Remove, RuleFields, ServiceFields, Set};
+pub use history::{Diff, History, Restore, Rollback, Show};
 pub use policy::PolicyArgs;
 
 use crate::settings;
@@ -82,8 +86,9 @@ pub enum Command {
     /// Bring the YAML into the database: the migration guide's tool, flag for flag
     Migrate(Migrate),
     /// Show what a pass would write, what it leaves alone, and why
-    #[command(visible_alias = "diff")]
     Plan(PlanArgs),
+    /// The same as `plan`; with revisions, what changed between them
+    Diff(Diff),
     /// Write the plan: backed up before, verified after, in one transaction
     Apply(Apply),
     /// Compare every value of every managed field; exit 0 when all are equal, else 1
@@ -94,6 +99,23 @@ pub enum Command {
     Config(Format),
     /// Source, store, differences, backups and key on one screen
     Status(Format),
+    /// Show services, rules, settings or one value of the database
+    Get(Get),
+    /// Change one value in the database
+    Set(Set),
+    /// Add a service or a routing rule to the database
+    #[command(subcommand)]
+    Add(Add),
+    /// Remove a service or a routing rule from the database
+    Remove(Remove),
+    /// Who changed what in the database, when and why
+    History(History),
+    /// Show one revision
+    Show(Show),
+    /// Bring the managed values back to what a revision recorded
+    Restore(Restore),
+    /// Back to YAML only: export, then set the database aside; and the way back
+    Rollback(Rollback),
 }
 
 /// The form of the output.

@@ -1,0 +1,109 @@
+//! Arguments of `history`, `show`, `diff` and `restore`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::edit::EditArgs;
+use super::{Format, PlanArgs};
+use crate::model::Selection;
+use crate::store::RevisionId;
+
+/// Arguments of `history`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  oxide-operator history                             who changed what, when and why; newest first
+  oxide-operator history --limit 5 -o json
+
+Revisions such as o12 are snapshots that the orchestrator made itself.")]
+pub struct History {
+    /// At most so many, the newest
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 30)]
+    pub limit: usize,
+    /// The form of the output.
+    #[command(flatten)]
+    pub format: Format,
+}
+
+/// Arguments of `show`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  oxide-operator show 7                              who, why, and each change
+  oxide-operator show 7 -o yaml                      and the whole configuration that it recorded, keys masked")]
+pub struct Show {
+    /// A revision, as `history` names it
+    #[arg(value_name = "REV")]
+    pub revision: RevisionId,
+    /// The form of the output.
+    #[command(flatten)]
+    pub format: Format,
+}
+
+/// Arguments of `diff`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  oxide-operator diff                                the same as `plan`
+  oxide-operator diff 7                              from revision 7 to the database as it is
+  oxide-operator diff 7 9                            from revision 7 to revision 9")]
+pub struct Diff {
+    /// The revision to compare from
+    #[arg(value_name = "REV")]
+    pub from: Option<RevisionId>,
+    /// The revision to compare with [default: the database as it is]
+    #[arg(value_name = "REV")]
+    pub to: Option<RevisionId>,
+    /// Arguments of `plan`, for a comparison of the source with the database.
+    #[command(flatten)]
+    pub plan: PlanArgs,
+}
+
+/// Arguments of `restore`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  oxide-operator restore 7 --dry-run                 what would be written
+  oxide-operator restore 7                           the managed values as revision 7 recorded them
+  oxide-operator restore 7 --only services.gemini    only that service
+
+The restore is a revision of its own: restoring the one before it undoes it. The YAML is not changed.")]
+pub struct Restore {
+    /// A revision, as `history` names it
+    #[arg(value_name = "REV")]
+    pub revision: RevisionId,
+    /// Restore only this section, object or field
+    #[arg(long, value_name = "PATH")]
+    pub only: Option<Selection>,
+    /// Confirm exactly this many deletions, beyond the limit of 20 %
+    #[arg(long, value_name = "N")]
+    pub confirm_prune: Option<usize>,
+    /// How the edit is made.
+    #[command(flatten)]
+    pub edit: EditArgs,
+}
+
+/// Arguments of `rollback`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  oxide-operator rollback --dry-run                  what would be exported and set aside
+  oxide-operator rollback --with-secrets             the export is complete: the orchestrator can start from it
+  oxide-operator rollback --undo                     the way back
+
+The database is kept among its backups. Stop the orchestrator first: a database in use is not set aside.")]
+pub struct Rollback {
+    /// The file to export to, 0600; it must not exist [default: current.yaml beside the source]
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Write API keys in plain text, so that the orchestrator can use the file by itself
+    #[arg(long)]
+    pub with_secrets: bool,
+    /// Put the database back that the last rollback set aside
+    #[arg(long, conflicts_with_all = ["file", "with_secrets"])]
+    pub undo: bool,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}

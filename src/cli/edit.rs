@@ -1,0 +1,310 @@
+//! `set`, `add`, `remove`: edits of the database, planned, backed up and verified like any pass.
+
+use std::io::{IsTerminal as _, Read as _};
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::{Map, Value as Json, json};
+use zeroize::Zeroizing;
+
+use super::args::{Add, EditArgs, OutputFormat, Remove, Set};
+use super::context::{Context, Hint, actor};
+use super::{Exit, output};
+use crate::desired::{ResolveSecrets as _, partial_object};
+use crate::model::{
+    ConfigPath, FieldId, Finding, Kind, Object, SecretReference, Section, Selection, StoreSnapshot,
+};
+use crate::plan::{Class, Refusal, Step, findings_text, removal, rules_naming, update};
+use crate::source::Secrets;
+use crate::store::{Access, Retention, Store};
+use crate::sync::{Edit, EditError, Edited, Mode, edit};
+
+/// A value's text. It may be an API key, so it is wiped.
+type Text = Zeroizing<String>;
+
+/// The largest value that is read from a file, in bytes.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+
+pub(super) fn set(context: &Context, args: &Set) -> Result<Exit> {
+    let Selection { section, id: Some(id), field: Some(field) } = &args.path else {
+        output::note(format!("error: {} names no single value", args.path));
+        output::note("  help: add the field, as in services.ID.enabled or execution.timeout_seconds");
+        return Ok(Exit::Usage);
+    };
+    let spec = section.spec(*field);
+    let is_secret = spec.kind == Kind::Secret;
+    let value: Text = match (&args.value, &args.file) {
+        (Some(value), _) if is_secret && value != "null" => {
+            output::note(
+                "error: an API key is not taken from the command line: other users could read it there",
+            );
+            output::note("  help: leave it out to be asked for it, or name a file with --file (- is stdin)");
+            return Ok(Exit::Usage);
+        }
+        (Some(value), _) => Zeroizing::new(value.clone()),
+        (None, Some(file)) => read_text(file)?,
+        (None, None) if is_secret => ask_for_key(id)?,
+        (None, None) => {
+            output::note(format!("error: no value for {}", args.path));
+            output::note("  help: put it behind the path; null unsets the field");
+            return Ok(Exit::Usage);
+        }
+    };
+    let text = fields_text(*section, &[(*field, value)]);
+    let reason = format!("set {}", args.path);
+    run(context, &args.edit, &reason, |live, store| {
+        let wanted = read_object(*section, id, &text, store, From::CommandLine)?;
+        match live.live.get(*section, id) {
+            Some(row) => Ok(update(*section, id, &wanted, row).into_iter().collect()),
+            None if *section == Section::Execution => Ok(vec![create(*section, id, wanted)]),
+            None => Err(vec![not_there(*section, id, live)].into()),
+        }
+    })
+}
+
+pub(super) fn add(context: &Context, add: &Add) -> Result<Exit> {
+    let (section, id, file, values, api_key_file, args) = match add {
+        Add::Service(args) => {
+            let fields = &args.fields;
+            let key = fields.api_key_file.as_deref();
+            (Section::Services, &args.id, &args.file, &fields.values, key, &args.edit)
+        }
+        Add::Rule(args) => {
+            (Section::RoutingRules, &args.id, &args.file, &args.fields.values, None, &args.edit)
+        }
+    };
+    let snippet = file.as_deref().map(read_text).transpose()?;
+    let mut given: Vec<(FieldId, Text)> =
+        values.iter().map(|(field, text)| (*field, Zeroizing::new(text.clone()))).collect();
+    if let (Some(path), Some(field)) = (api_key_file, section.field("api_key")) {
+        given.push((field, read_text(path)?));
+    }
+    if snippet.is_none() && given.is_empty() {
+        output::note(format!("error: nothing is said about {id}"));
+        output::note("  help: give its fields as flags, or a YAML snippet with -f FILE (- is stdin)");
+        return Ok(Exit::Usage);
+    }
+    let flags = fields_text(section, &given);
+    let path = ConfigPath::object(section, id);
+    run(context, args, &format!("add {path}"), |live, store| {
+        if live.live.get(section, id).is_some() {
+            let finding = Finding::error("is there already").at_path(path.to_string());
+            return Err(vec![finding.suggest("change it with `set`, or remove it first")].into());
+        }
+        let mut object = match &snippet {
+            Some(snippet) => read_object(section, id, snippet, store, From::Snippet)?,
+            None => Object::default(),
+        };
+        for (field, value) in read_object(section, id, &flags, store, From::CommandLine)?.iter() {
+            object.set(field, value.clone());
+        }
+        Ok(vec![create(section, id, object)])
+    })
+}
+
+pub(super) fn remove(context: &Context, args: &Remove) -> Result<Exit> {
+    let reason = format!("remove {}", args.what);
+    run(context, &args.edit, &reason, |live, _| {
+        let (section, id) = find(&args.what, live)?;
+        if section == Section::Services && !args.cascade {
+            let rules = rules_naming(&live.live, &id);
+            if !rules.is_empty() {
+                let message = format!("routing rules still name it: {}", rules.join(", "));
+                let finding = Finding::error(message).at_path(ConfigPath::object(section, &id).to_string());
+                let hint = "--cascade takes it out of them, too; look first with --dry-run";
+                return Err(vec![finding.suggest(hint)].into());
+            }
+        }
+        Ok(removal(&live.live, section, &id, args.cascade))
+    })
+}
+
+/// Makes an edit and shows it.
+pub(super) fn run(
+    context: &Context,
+    args: &EditArgs,
+    what: &str,
+    choose: impl FnMut(&StoreSnapshot, &Store) -> Result<Vec<Step>, Refusal>,
+) -> Result<Exit> {
+    let mut store = context.store(if args.dry_run { Access::Read } else { Access::Write })?;
+    if !store.exists() {
+        let message = format!("{} does not exist", store.path().display());
+        let hint = "`oxide-operator migrate` makes it from the YAML; another one is named with --db";
+        return Err(anyhow::anyhow!(message).context(Hint(hint.into())));
+    }
+    let actor = actor();
+    let how = Edit {
+        mode: if args.dry_run { Mode::Plan } else { Mode::Apply },
+        actor: &actor,
+        reason: args.reason.as_deref().unwrap_or(what),
+        origin: "command line",
+        retention: Retention::default(),
+    };
+    match edit(&mut store, &how, choose) {
+        Ok(edited) => {
+            show(&edited, args);
+            Ok(Exit::Ok)
+        }
+        Err(EditError::Refused(refusal)) => {
+            let (findings, exit) = match refusal {
+                Refusal::Invalid(findings) => (findings, Exit::Invalid),
+                Refusal::Guarded(finding) => (vec![*finding], Exit::Guarded),
+            };
+            output::note(findings_text(&findings) + "Nothing was written.");
+            Ok(exit)
+        }
+        Err(EditError::Store(error)) => Err(error.into()),
+    }
+}
+
+fn show(edited: &Edited, args: &EditArgs) {
+    if args.format.output != OutputFormat::Table {
+        let value = json!({"plan": edited.plan.to_json(), "written": edited.written});
+        return output::value(&value, args.format.output);
+    }
+    if edited.plan.steps.is_empty() {
+        return output::result("Nothing to change: it is so already.");
+    }
+    let mut text = edited.plan.changes_text(output::colour());
+    match &edited.written {
+        Some(written) => text.push_str(&super::apply::written_text(written)),
+        None => text.push_str("Nothing was written: this was a dry run."),
+    }
+    output::result(text);
+    if edited.written.is_some() {
+        output::note("The YAML is as it was: where it says otherwise, `oxide-operator plan` shows drift.");
+    }
+}
+
+fn create(section: Section, id: &str, object: Object) -> Step {
+    Step::Create { section, id: id.into(), object: object.into(), class: Class::Pending }
+}
+
+/// Finds an object by its path or by its id alone.
+pub(super) fn find(what: &str, live: &StoreSnapshot) -> Result<(Section, Box<str>), Vec<Finding>> {
+    let sections = [Section::Services, Section::RoutingRules];
+    let by_id: Vec<Section> =
+        sections.into_iter().filter(|section| live.live.get(*section, what).is_some()).collect();
+    match (by_id.as_slice(), what.parse::<Selection>()) {
+        ([section], _) => Ok((*section, what.into())),
+        ([_, _], _) => {
+            let finding = Finding::error("is the id of a service and of a routing rule").at_path(what);
+            Err(vec![finding.suggest(format!("say services.{what} or rules.{what}"))])
+        }
+        (_, Ok(Selection { section, id: Some(id), field: None })) if section != Section::Execution => {
+            if live.live.get(section, &id).is_some() {
+                Ok((section, id))
+            } else {
+                Err(vec![not_there(section, &id, live)])
+            }
+        }
+        (_, Ok(_)) => {
+            let finding = Finding::error("is not one service or routing rule").at_path(what);
+            Err(vec![finding.suggest("a single value is unset with `set PATH null`")])
+        }
+        (_, Err(_)) => Err(vec![not_there(Section::Services, what, live)]),
+    }
+}
+
+/// The finding for an object that is not there, with the one that was perhaps meant.
+pub(super) fn not_there(section: Section, id: &str, live: &StoreSnapshot) -> Finding {
+    let outer = id.rsplit_once('.').filter(|(object, _)| live.live.get(section, object).is_some());
+    if let Some((object, field)) = outer {
+        let names: Vec<&str> = section.fields().iter().map(|spec| spec.name).collect();
+        let finding = Finding::error(format!("`{field}` is not a field of a {}", section.noun()));
+        let finding = finding.at_path(ConfigPath::object(section, object).to_string());
+        return finding.suggest(format!("there are {}", names.join(", ")));
+    }
+    let ids = [Section::Services, Section::RoutingRules]
+        .into_iter()
+        .flat_map(|section| live.live.section(section).into_iter().flatten().map(|(id, _)| id));
+    let near = ids.map(|other| (strsim::osa_distance(id, other), other)).min();
+    let finding = Finding::error(format!("there is no {} `{id}` in the database", section.noun()));
+    match near {
+        Some((distance, other)) if distance <= 2 + id.len() / 4 => {
+            finding.suggest(format!("did you mean `{other}`?"))
+        }
+        _ => finding.suggest("`oxide-operator get services` and `get rules` list what there is"),
+    }
+}
+
+/// Where the text of an object came from: places in a text of our own making mean nothing to the user.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum From {
+    CommandLine,
+    Snippet,
+}
+
+fn read_object(
+    section: Section,
+    id: &str,
+    text: &str,
+    store: &Store,
+    from: From,
+) -> Result<Object, Vec<Finding>> {
+    let secrets = Secrets::new(Path::new("."));
+    let keys = store.keys();
+    let resolve = |reference: &SecretReference| match reference {
+        SecretReference::Token(token) => {
+            keys.open_token(token).ok_or_else(|| "no key at hand decrypts this token".to_owned())
+        }
+        elsewhere => secrets.resolve(elsewhere),
+    };
+    partial_object(section, id, text, &resolve, keys.fingerprinter()).map_err(|mut findings| {
+        if from == From::CommandLine {
+            for finding in &mut findings {
+                finding.location = None;
+            }
+        }
+        findings
+    })
+}
+
+/// Returns fields as a JSON text, each value as the kind of its field takes it.
+fn fields_text(section: Section, fields: &[(FieldId, Text)]) -> Text {
+    let mut entries = Map::new();
+    for (field, text) in fields {
+        let spec = section.spec(*field);
+        entries.insert(spec.name.to_owned(), value_of(spec.kind, text.trim_end_matches(['\n', '\r'])));
+    }
+    Zeroizing::new(Json::Object(entries).to_string())
+}
+
+fn value_of(kind: Kind, text: &str) -> Json {
+    match kind {
+        _ if text == "null" => Json::Null,
+        Kind::Flag | Kind::Integer => {
+            let read = serde_json::from_str(text).ok();
+            read.filter(|value: &Json| value.is_boolean() || value.is_number()).unwrap_or_else(|| text.into())
+        }
+        Kind::Set | Kind::List => {
+            let inner = text.trim().strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+            let items = inner.split(',').map(|item| item.trim().trim_matches(['"', '\'']));
+            items.filter(|item| !item.is_empty()).collect()
+        }
+        Kind::Text | Kind::Choice(_) | Kind::Secret => text.into(),
+    }
+}
+
+fn read_text(path: &Path) -> Result<Text> {
+    let mut text = Zeroizing::new(String::new());
+    if path == Path::new("-") {
+        std::io::stdin().take(MAX_FILE_BYTES).read_to_string(&mut text).context("read stdin")?;
+    } else {
+        let file = std::fs::File::open(path).with_context(|| format!("read {}", path.display()))?;
+        let read = file.take(MAX_FILE_BYTES).read_to_string(&mut text);
+        read.with_context(|| format!("read {}", path.display()))?;
+    }
+    Ok(text)
+}
+
+fn ask_for_key(id: &str) -> Result<Text> {
+    if !std::io::stdin().is_terminal() {
+        return read_text(Path::new("-"));
+    }
+    let key = rpassword::prompt_password(format!("API key for {id}: ")).context("ask for the key")?;
+    if key.is_empty() {
+        bail!("no API key was given; nothing was written");
+    }
+    Ok(Zeroizing::new(key))
+}

@@ -1,0 +1,106 @@
+//! `get`: services, rules, settings, or one value of the database.
+
+use anyhow::Result;
+use serde_json::Value as Json;
+
+use super::args::{Get, OutputFormat};
+use super::context::Context;
+use super::edit::{find, not_there};
+use super::{Exit, output};
+use crate::export::{ExportOptions, ExportedSecrets, to_yaml};
+use crate::model::{Carried, Configuration, Finding, Section, Selection, StoreSnapshot, Value};
+use crate::plan::findings_text;
+use crate::store::{Access, Store};
+
+pub(super) fn run(context: &Context, args: &Get) -> Result<Exit> {
+    let mut store = context.store(Access::Read)?;
+    if !store.exists() {
+        anyhow::bail!("{} does not exist: there is nothing to show", store.path().display());
+    }
+    let live = store.read()?;
+    let wanted = match resolve(&args.what, &live) {
+        Ok(wanted) => wanted,
+        Err(findings) => {
+            output::note(findings_text(&findings).trim_end());
+            return Ok(Exit::Error);
+        }
+    };
+    match args.format.output {
+        OutputFormat::Table => print(&wanted, &live),
+        format => output::value(&as_value(&wanted, &live, &mut store)?, format),
+    }
+    Ok(Exit::Ok)
+}
+
+fn resolve(what: &str, live: &StoreSnapshot) -> Result<Selection, Vec<Finding>> {
+    if let Ok(selection) = what.parse::<Selection>()
+        && let Selection { section, id: Some(id), .. } = &selection
+    {
+        return match live.live.get(*section, id) {
+            Some(_) => Ok(selection),
+            None => Err(vec![not_there(*section, id, live)]),
+        };
+    }
+    match what.parse::<Selection>() {
+        Ok(section) => Ok(section),
+        Err(_) => find(what, live).map(|(section, id)| Selection { section, id: Some(id), field: None }),
+    }
+}
+
+fn print(wanted: &Selection, live: &StoreSnapshot) {
+    let Selection { section, id, field } = wanted;
+    match (id, field) {
+        (None, _) => print_section(*section, live),
+        (Some(id), Some(field)) => {
+            let value = live.live.get(*section, id).and_then(|object| object.get(*field).cloned());
+            output::result(value.unwrap_or(Value::Unset).shown().to_string());
+        }
+        (Some(id), None) => {
+            let mut one = Configuration::default();
+            let object = live.live.get(*section, id).map(|object| (id.clone(), object.clone()));
+            *one.section_mut(*section) = Some(object.into_iter().collect());
+            let options = ExportOptions { minimal: false, secrets: ExportedSecrets::Masked };
+            output::result(to_yaml(&one, &Carried::default(), &options));
+        }
+    }
+}
+
+fn print_section(section: Section, live: &StoreSnapshot) {
+    let columns: &[(&str, &[&str])] = match section {
+        Section::Services => &[
+            ("TYPE", &["type"]),
+            ("ENABLED", &["enabled"]),
+            ("WHERE", &["executable", "base_url"]),
+            ("MODEL", &["default_model"]),
+            ("KEY", &["api_key"]),
+        ],
+        _ => &[("PRIMARY", &["primary"]), ("TIMEOUT", &["timeout_seconds"]), ("FALLBACK", &["fallback"])],
+    };
+    let title = if section == Section::Services { "ID" } else { "TASK" };
+    let titles: Vec<&str> = std::iter::once(title).chain(columns.iter().map(|(title, _)| *title)).collect();
+    let objects = live.live.section(section).into_iter().flatten();
+    let rows = objects.map(|(id, object)| {
+        let cells = columns.iter().map(|(_, names)| {
+            let values = names.iter().filter_map(|name| object.get(section.field(name)?));
+            let shown = values.filter(|value| **value != Value::Unset).map(|value| value.shown().to_string());
+            shown.collect::<Vec<_>>().first().cloned().unwrap_or_else(|| "-".into())
+        });
+        std::iter::once(id.to_string()).chain(cells).collect()
+    });
+    output::table(&titles, rows);
+}
+
+fn as_value(wanted: &Selection, live: &StoreSnapshot, store: &mut Store) -> Result<Json> {
+    let Selection { section, id, field } = wanted;
+    if let (Some(id), Some(field)) = (id, field) {
+        let value = live.live.get(*section, id).and_then(|object| object.get(*field).cloned());
+        return Ok(value.unwrap_or(Value::Unset).shown().0);
+    }
+    Ok(match (section, id) {
+        (Section::Services, Some(id)) => store.get_service(id)?.unwrap_or_default(),
+        (Section::RoutingRules, Some(id)) => store.get_routing_rule(id)?.unwrap_or_default(),
+        (Section::Execution, _) => store.get_execution_settings()?,
+        (Section::Services, None) => store.list_services()?.into(),
+        (Section::RoutingRules, None) => store.list_routing_rules()?.into(),
+    })
+}

@@ -1,0 +1,139 @@
+//! `history`, `show`, `diff`: who changed what, when and why.
+
+use anyhow::{Result, anyhow};
+use serde_json::{Value as Json, json};
+
+use super::args::{Diff, History, OutputFormat, Show};
+use super::context::{Context, Hint};
+use super::restore::recorded;
+use super::{Exit, output};
+use crate::export::{ExportOptions, ExportedSecrets, to_yaml};
+use crate::plan::{Plan, towards};
+use crate::store::{Access, Revision, RevisionId};
+
+pub(super) fn list(context: &Context, args: &History) -> Result<Exit> {
+    let mut revisions = context.store(Access::Read)?.revisions()?;
+    let all = revisions.len();
+    revisions.truncate(args.limit);
+    if args.format.output != OutputFormat::Table {
+        output::value(&revisions, args.format.output);
+        return Ok(Exit::Ok);
+    }
+    if revisions.is_empty() {
+        output::note("No history yet: it begins with the first write.");
+        return Ok(Exit::Ok);
+    }
+    let rows = revisions.iter().map(|it| {
+        let when = output::local_time(it.recorded_at);
+        vec![it.revision.to_string(), when, it.actor.clone(), what(&it.changes), it.reason.clone()]
+    });
+    output::table(&["REV", "WHEN", "WHO", "WHAT", "WHY"], rows);
+    if all > args.limit {
+        output::note(format!("… and {} older (--limit shows more)", all - args.limit));
+    }
+    Ok(Exit::Ok)
+}
+
+/// Counts what was done: `2 created, 1 changed`.
+fn what(changes: &Json) -> String {
+    let count = |name: &str| changes.get(name).and_then(Json::as_array).map_or(0, Vec::len);
+    let parts = [("created", "created"), ("updated", "changed"), ("deleted", "deleted")];
+    let parts = parts.map(|(name, word)| (count(name), word));
+    let said: Vec<String> =
+        parts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+    if said.is_empty() { "-".into() } else { said.join(", ") }
+}
+
+pub(super) fn show(context: &Context, args: &Show) -> Result<Exit> {
+    let mut store = context.store(Access::Read)?;
+    if let RevisionId::Orchestrator(row) = args.revision {
+        let snapshot = store.orchestrators_snapshot(row)?.ok_or_else(|| {
+            anyhow!("there is no {}", args.revision)
+                .context(Hint("`oxide-operator history` lists them".into()))
+        })?;
+        let format = match args.format.output {
+            OutputFormat::Table => OutputFormat::Yaml,
+            other => other,
+        };
+        output::value(&snapshot, format);
+        return Ok(Exit::Ok);
+    }
+    let state = recorded(&mut store, args.revision)?;
+    let options = ExportOptions { minimal: false, secrets: ExportedSecrets::Masked };
+    let yaml = to_yaml(&state.configuration, &state.carried, &options);
+    match args.format.output {
+        OutputFormat::Table => output::result(header(&state.revision) + &changes(&state.revision.changes)),
+        OutputFormat::Yaml => output::result(commented(&header(&state.revision)) + &yaml),
+        OutputFormat::Json => {
+            let mut value = serde_json::to_value(&state.revision)?;
+            if let Some(entries) = value.as_object_mut() {
+                entries.insert("configuration".into(), yaml.into());
+            }
+            output::value(&value, OutputFormat::Json);
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn header(revision: &Revision) -> String {
+    let digest = revision.source_digest.get(..12).map(|digest| format!(" ({digest})")).unwrap_or_default();
+    let backup = revision.backup.as_deref().unwrap_or("none: the database was empty");
+    format!(
+        "Revision {}\n  When    {}\n  Who     {}\n  Why     {}\n  From    {}{digest}\n  Backup  {backup}\n",
+        revision.revision,
+        output::local_time(revision.recorded_at),
+        revision.actor,
+        revision.reason,
+        revision.source,
+    )
+}
+
+fn commented(text: &str) -> String {
+    text.lines().map(|line| format!("# {line}\n")).collect()
+}
+
+/// Returns the journal of a revision, a line for each change.
+fn changes(journal: &Json) -> String {
+    let list = |name: &str| journal.get(name).and_then(Json::as_array).into_iter().flatten();
+    let mut text = String::from("\n");
+    let path = |json: &Json| json.as_str().unwrap_or_default().to_owned();
+    for created in list("created") {
+        text.push_str(&format!("  + {}\n", path(created)));
+    }
+    for change in list("updated") {
+        let side = |name: &str| match change.get(name) {
+            None | Some(Json::Null) => "unset".to_owned(),
+            Some(Json::String(value)) => value.clone(),
+            Some(other) => other.to_string(),
+        };
+        let at = change.get("path").map(path).unwrap_or_default();
+        text.push_str(&format!("  ~ {at}  {} -> {}\n", side("old"), side("new")));
+    }
+    for deleted in list("deleted") {
+        text.push_str(&format!("  - {}\n", path(deleted)));
+    }
+    text
+}
+
+pub(super) fn diff(context: &Context, args: &Diff) -> Result<Exit> {
+    let Some(from) = args.from else { return super::plan::run(context, &args.plan) };
+    let mut store = context.store(Access::Read)?;
+    let old = recorded(&mut store, from)?.configuration;
+    let (new, name) = match args.to {
+        Some(to) => (recorded(&mut store, to)?.configuration, format!("revision {to}")),
+        None => (store.read()?.live, "the database".to_owned()),
+    };
+    let plan = Plan { steps: towards(&new, &old, None), ..Plan::default() };
+    match args.plan.output.as_str() {
+        "json" => output::value(&json!({"from": from, "steps": plan.to_json()["steps"]}), OutputFormat::Json),
+        "yaml" => output::value(&json!({"from": from, "steps": plan.to_json()["steps"]}), OutputFormat::Yaml),
+        _ if plan.steps.is_empty() => {
+            output::result(format!("No difference from revision {from} to {name}."))
+        }
+        _ => {
+            let lines = plan.changes_text(output::colour());
+            output::result(format!("From revision {from} to {name}:\n{lines}"));
+        }
+    }
+    Ok(if plan.steps.is_empty() { Exit::Ok } else { Exit::Differences })
+}

@@ -1,0 +1,117 @@
+//! `rollback`: back to YAML only, in a way that loses nothing, and the way back.
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use anyhow::{Result, anyhow, bail};
+
+use super::args::Rollback;
+use super::context::{Context, Hint};
+use super::{Exit, export, output, verify};
+use crate::model::{Policy, SourceSnapshot, StoreSnapshot};
+use crate::plan::plan;
+use crate::source::{Secrets, SourceSpec, read};
+use crate::store::{Access, Store};
+use crate::sync::read_source;
+
+pub(super) fn run(context: &Context, args: &Rollback) -> Result<Exit> {
+    let mut store = context.store(if args.dry_run { Access::Read } else { Access::Write })?;
+    if args.undo {
+        return undo(&mut store, args.dry_run);
+    }
+    if !store.exists() {
+        bail!("{} does not exist: the orchestrator uses its YAML already", store.path().display());
+    }
+    let live = store.read()?;
+    if live.undecryptable > 0 {
+        let message =
+            format!("{} stored API keys cannot be read, so no export would be whole", live.undecryptable);
+        let hint = "name the key that opens them with --old-key-file; `oxide-operator doctor` says more";
+        return Err(anyhow!(message).context(Hint(hint.into())));
+    }
+    let yaml = context.source.path().to_owned();
+    let as_it_is =
+        context.read_source().ok().is_some_and(|source| says_the_same(context, &source, &live, &store));
+    let exported = if as_it_is { None } else { Some(export_file(context, args)?) };
+    if args.dry_run {
+        match &exported {
+            Some(file) => output::result(format!("Would export to {}.", file.display())),
+            None => output::result(format!("{} says the same already: nothing to export.", yaml.display())),
+        }
+        output::result(format!("Would set {} aside among its backups.", store.path().display()));
+        return Ok(Exit::Ok);
+    }
+    if let Some(file) = &exported {
+        export::to_file(context, file, false, args.with_secrets)?;
+        let source = read(&SourceSpec::File(file.clone()))?;
+        if !says_the_same(context, &source, &live, &store) {
+            let message = format!("{} is not equal to the database, so that stays in use", file.display());
+            let hint = "if the orchestrator wrote meanwhile, stop it and run this again with another FILE";
+            return Err(anyhow!(message).context(Hint(hint.into())));
+        }
+    }
+    let retired = store.retire(live.fingerprint, SystemTime::now()).inspect_err(|_| {
+        if let Some(file) = &exported {
+            let _ = std::fs::remove_file(file); // it would be in the way of the next try
+        }
+    })?;
+    print_done(&yaml, exported.as_deref(), &retired, live.tokens > 0 && !args.with_secrets);
+    Ok(Exit::Ok)
+}
+
+fn undo(store: &mut Store, dry_run: bool) -> Result<Exit> {
+    if dry_run {
+        output::result(format!("Would put the newest retired database back to {}.", store.path().display()));
+        return Ok(Exit::Ok);
+    }
+    let retired = store.bring_back(SystemTime::now())?;
+    output::result(format!("✅ {} is back, from {}", store.path().display(), retired.display()));
+    output::note("Restart the orchestrator, so that it reads the database again.");
+    Ok(Exit::Ok)
+}
+
+/// Returns the file to export to, which must not be there: nothing is overwritten on the way back.
+fn export_file(context: &Context, args: &Rollback) -> Result<PathBuf> {
+    let file = args.file.clone().unwrap_or_else(|| match context.source.path().parent() {
+        Some(folder) => folder.join("current.yaml"),
+        None => "current.yaml".into(),
+    });
+    if file.exists() {
+        let message = format!("{} exists, and is not overwritten", file.display());
+        return Err(anyhow!(message).context(Hint("name another file: oxide-operator rollback FILE".into())));
+    }
+    Ok(file)
+}
+
+/// Whether a YAML says what the database holds: every value of every object, and nothing else.
+fn says_the_same(context: &Context, source: &SourceSnapshot, live: &StoreSnapshot, store: &Store) -> bool {
+    let secrets = Secrets::new(context.source.folder());
+    read_source(source, &secrets, store.keys())
+        .is_ok_and(|desired| verify::is_equal(&plan(&desired, live, &Policy::default())))
+}
+
+fn print_done(yaml: &Path, exported: Option<&Path>, retired: &Path, tokens: bool) {
+    match exported {
+        Some(file) => {
+            output::result(format!("✅ Exported to: {} (compared with the database: equal)", file.display()))
+        }
+        None => output::result(format!("✅ {} says the same already: nothing to export", yaml.display())),
+    }
+    output::result(format!("✅ Database set aside: {}", retired.display()));
+    match exported {
+        Some(file) => output::result(format!(
+            "\nNext, before the orchestrator starts:\n  cp {} {}\nIt finds no database and reads the YAML. Do not start `oxide-operator run`: it would make the database again.",
+            file.display(),
+            yaml.display()
+        )),
+        None => output::result(
+            "\nNext: start the orchestrator. It finds no database and reads the YAML. Do not start `oxide-operator run`: it would make the database again.",
+        ),
+    }
+    if exported.is_some() && tokens {
+        output::note(
+            "warning: API keys stand in the export as tokens, which the orchestrator cannot read from a YAML; put them in, or go back with --undo and use --with-secrets",
+        );
+    }
+    output::result("The way back: oxide-operator rollback --undo");
+}

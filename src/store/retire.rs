@@ -1,0 +1,95 @@
+//! Back to YAML only: the database set aside as a backup, and put back.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::backup::{self, PREFIX, SUFFIX};
+use super::error::Doing as _;
+use super::{Store, StoreError, connection, crash, files, quarantine, read, stamp};
+use crate::model::{Section, StoreFingerprint};
+
+/// What the name of a retired database has before its ending.
+const RETIRED: &str = "-retired";
+
+impl Store {
+    /// Moves the database among its backups, so that the orchestrator finds none and reads its YAML.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] while anybody else has it open: what they wrote afterwards would be lost.
+    /// [`StoreError::Stale`] when its rows are no longer those of `expected`. The database is then where it was.
+    ///
+    /// # Guarantees
+    /// At every moment there is one whole copy, under the old name or the new one.
+    pub fn retire(&mut self, expected: StoreFingerprint, now: SystemTime) -> Result<PathBuf, StoreError> {
+        let path = self.path().to_owned();
+        let folder = backup::folder_of(&path);
+        files::create_folder(&folder)?;
+        let retired = folder.join(format!("{PREFIX}{}{RETIRED}{SUFFIX}", stamp(now)));
+        self.reader = None;
+        let moved = self.move_to(&retired, expected);
+        if moved.is_err() {
+            self.rollback();
+            if let Ok(conn) = self.connection() {
+                let _ = connection::ensure_wal(conn);
+            }
+        }
+        self.close();
+        moved.map(|()| retired)
+    }
+
+    fn move_to(&mut self, retired: &Path, expected: StoreFingerprint) -> Result<(), StoreError> {
+        let path = self.path().to_owned();
+        let present = self.present()?;
+        let conn = self.connection()?;
+        // SQLite leaves WAL mode only when nobody else has the database open, and writes the log back first.
+        let alone = conn.query_row("PRAGMA journal_mode=DELETE", [], |row| row.get::<_, String>(0));
+        match alone.doing("retire", &path) {
+            Ok(mode) if mode == "delete" => {}
+            Ok(_) => return Err(StoreError::InUse { path }),
+            Err(error) if error.reason() == "locked" => return Err(StoreError::InUse { path }),
+            Err(error) => return Err(error),
+        }
+        conn.execute_batch("BEGIN EXCLUSIVE").doing("retire", &path)?;
+        if read::fingerprint(conn, &present).doing("retire", &path)? != expected {
+            return Err(StoreError::Stale);
+        }
+        crash::point("retire_locked");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).doing("protect", &path)?;
+        std::fs::rename(&path, retired).doing("retire", &path)?;
+        crash::point("retired");
+        files::sync_folder(retired.parent().unwrap_or(Path::new(".")))?;
+        files::sync_folder(path.parent().unwrap_or(Path::new(".")))
+    }
+
+    /// Puts the newest retired database back, as a copy; returns which one.
+    ///
+    /// # Errors
+    /// [`StoreError::Occupied`] when there is a database with a configuration; one without is retired itself.
+    pub fn bring_back(&mut self, now: SystemTime) -> Result<PathBuf, StoreError> {
+        let path = self.path().to_owned();
+        let retired = retired(&path).ok_or_else(|| StoreError::NothingRetired { path: path.clone() })?;
+        if self.exists() {
+            let live = self.read()?;
+            let count = live.live.count(Section::Services) + live.live.count(Section::RoutingRules);
+            if count + live.remote_services.len() > 0 {
+                return Err(StoreError::Occupied { path });
+            }
+            self.retire(live.fingerprint, now)?;
+        }
+        let copy = quarantine::copy_beside(&retired, &path)?;
+        // A hard link, unlike a rename, never replaces a database that was made meanwhile.
+        let linked = std::fs::hard_link(&copy, &path).doing("bring back", &path);
+        let _ = std::fs::remove_file(&copy);
+        linked?;
+        files::sync_folder(path.parent().unwrap_or(Path::new(".")))?;
+        Ok(retired)
+    }
+}
+
+/// Returns the newest retired database.
+fn retired(database: &Path) -> Option<PathBuf> {
+    let ending = format!("{RETIRED}{SUFFIX}");
+    let backups = backup::list(database).into_iter().map(|backup| backup.path);
+    backups.into_iter().find(|path| path.to_string_lossy().ends_with(&ending))
+}

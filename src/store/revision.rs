@@ -1,0 +1,314 @@
+//! The history read back: who wrote what, when and why, and the state that a revision recorded.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OptionalExtension as _, Row};
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value as Json};
+
+use super::key::KeyRing;
+use super::rows::{TokenTally, decode};
+use super::schema::Present;
+use super::{Store, StoreError};
+use crate::model::{Carried, Configuration, FieldId, Kind, Object, Objects, Section};
+
+/// Names one entry of the history: `7` for a revision of ours, `o7` for a snapshot of the orchestrator's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RevisionId {
+    /// A revision that this program recorded.
+    Ours(i64),
+    /// A row that the orchestrator wrote into `config_history`.
+    Orchestrator(i64),
+}
+
+impl fmt::Display for RevisionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ours(number) => write!(f, "{number}"),
+            Self::Orchestrator(number) => write!(f, "o{number}"),
+        }
+    }
+}
+
+impl FromStr for RevisionId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (digits, of): (&str, fn(i64) -> Self) = match text.strip_prefix('o') {
+            Some(digits) => (digits, Self::Orchestrator),
+            None => (text, Self::Ours),
+        };
+        let number = digits.parse().ok().filter(|number| *number > 0);
+        number.map(of).ok_or_else(|| format!("`{text}` is not a revision: `history` lists them, as 7 or o7"))
+    }
+}
+
+impl Serialize for RevisionId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// One entry of the history. It holds no secret.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Revision {
+    /// Its name.
+    pub revision: RevisionId,
+    /// When, in seconds since the epoch.
+    pub recorded_at: f64,
+    /// Who.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+    /// From what: the source as its user named it, or the command.
+    pub source: String,
+    /// The source's digest; empty for an edit.
+    pub source_digest: String,
+    /// The backup that was taken before.
+    pub backup: Option<String>,
+    /// What was done, masked: paths created and deleted, fields changed with old and new.
+    pub changes: Json,
+}
+
+/// What a revision recorded.
+#[derive(Clone, Debug)]
+pub struct RecordedState {
+    /// Who, when, why.
+    pub revision: Revision,
+    /// The managed values after it; every field of every object is there. A section that the database had no table
+    /// for is `None`.
+    pub configuration: Configuration,
+    /// The carried sections of the source at that time.
+    pub carried: Carried,
+}
+
+impl Store {
+    /// Returns the history, newest first: our revisions, and the orchestrator's own snapshots.
+    pub fn revisions(&mut self) -> Result<Vec<Revision>, StoreError> {
+        self.read_history(|conn, present, _| list(conn, present)).map(Option::unwrap_or_default)
+    }
+
+    /// Returns the state that a revision of ours recorded; `None` when there is no such revision, or no longer.
+    pub fn recorded_state(&mut self, number: i64) -> Result<Option<RecordedState>, StoreError> {
+        self.read_history(|conn, present, keys| state(conn, present, keys, number)).map(Option::flatten)
+    }
+
+    /// Returns a snapshot of the orchestrator's own, with everything masked that is named like a secret.
+    pub fn orchestrators_snapshot(&mut self, row: i64) -> Result<Option<Json>, StoreError> {
+        let text: Option<String> = self
+            .read_history(|conn, _, _| {
+                let sql = "SELECT config_snapshot FROM config_history WHERE id = ?1";
+                conn.query_row(sql, [row], |row| row.get(0)).optional()
+            })?
+            .flatten();
+        Ok(text.map(|text| masked(serde_json::from_str(&text).unwrap_or_default(), false)))
+    }
+
+    fn read_history<T>(
+        &mut self,
+        read: impl Fn(&Connection, &Present, &KeyRing) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>, StoreError> {
+        if !self.is_open() && !self.exists() {
+            return Ok(None);
+        }
+        self.in_read_transaction(|conn, present, keys| {
+            present.has_table("config_history").then(|| read(conn, present, keys)).transpose()
+        })
+    }
+}
+
+const COLUMNS: &str =
+    "r.id, r.recorded_at, r.actor, r.reason, r.source, r.source_digest, r.backup, r.changes";
+
+fn list(conn: &Connection, present: &Present) -> rusqlite::Result<Vec<Revision>> {
+    let mut revisions: Vec<Revision> = Vec::new();
+    let with_ours = present.has_table("operator_revision");
+    if with_ours {
+        let sql = format!("SELECT {COLUMNS} FROM operator_revision r");
+        let mut query = conn.prepare(&sql)?;
+        revisions = query.query_map([], revision)?.collect::<rusqlite::Result<_>>()?;
+    }
+    let not_ours = if with_ours { "WHERE id NOT IN (SELECT history_id FROM operator_revision)" } else { "" };
+    let mut query =
+        conn.prepare(&format!("SELECT id, created_at, change_description FROM config_history {not_ours}"))?;
+    let others = query.query_map([], |row| {
+        Ok(Revision {
+            revision: RevisionId::Orchestrator(row.get(0)?),
+            recorded_at: row.get::<_, Option<f64>>(1)?.unwrap_or_default(),
+            actor: "orchestrator".into(),
+            reason: row.get::<_, Option<String>>(2)?.unwrap_or_default(),
+            source: "its own snapshot".into(),
+            source_digest: String::new(),
+            backup: None,
+            changes: Json::Null,
+        })
+    })?;
+    for other in others {
+        revisions.push(other?);
+    }
+    revisions.sort_by(|one, two| two.recorded_at.total_cmp(&one.recorded_at));
+    Ok(revisions)
+}
+
+fn revision(row: &Row<'_>) -> rusqlite::Result<Revision> {
+    let changes: String = row.get(7)?;
+    Ok(Revision {
+        revision: RevisionId::Ours(row.get(0)?),
+        recorded_at: row.get(1)?,
+        actor: row.get(2)?,
+        reason: row.get(3)?,
+        source: row.get(4)?,
+        source_digest: row.get(5)?,
+        backup: row.get(6)?,
+        changes: serde_json::from_str(&changes).unwrap_or_default(),
+    })
+}
+
+fn state(
+    conn: &Connection,
+    present: &Present,
+    keys: &KeyRing,
+    number: i64,
+) -> rusqlite::Result<Option<RecordedState>> {
+    if !present.has_table("operator_revision") {
+        return Ok(None);
+    }
+    let sql = format!(
+        "SELECT {COLUMNS}, r.carried, h.config_snapshot
+         FROM operator_revision r JOIN config_history h ON h.id = r.history_id WHERE r.id = ?1"
+    );
+    let found = conn.query_row(&sql, [number], |row| {
+        Ok((revision(row)?, row.get::<_, String>(8)?, row.get::<_, String>(9)?))
+    });
+    let Some((revision, carried, snapshot)) = found.optional()? else { return Ok(None) };
+    let snapshot: Json = serde_json::from_str(&snapshot).unwrap_or_default();
+    let mut configuration = Configuration::default();
+    let mut tally = TokenTally::default();
+    for section in Section::ALL {
+        let Some(entries) = entries(conn, &snapshot, section)? else { continue };
+        let objects: Objects = match section {
+            Section::Execution if entries.is_empty() => Objects::new(),
+            Section::Execution => Objects::from_iter([(
+                Configuration::EXECUTION_ID.into(),
+                Arc::new(object(section, &entries, keys, &mut tally)),
+            )]),
+            _ => entries
+                .iter()
+                .filter_map(|(id, entry)| {
+                    Some((
+                        id.as_str().into(),
+                        Arc::new(object(section, entry.as_object()?, keys, &mut tally)),
+                    ))
+                })
+                .collect(),
+        };
+        *configuration.section_mut(section) = Some(objects);
+    }
+    let carried = serde_json::from_str(&carried).unwrap_or_default();
+    Ok(Some(RecordedState { revision, configuration, carried }))
+}
+
+/// The objects of a section, whole in the snapshot or gathered from its parts. See `history`.
+fn entries(
+    conn: &Connection,
+    snapshot: &Json,
+    section: Section,
+) -> rusqlite::Result<Option<Map<String, Json>>> {
+    let Some(listed) = snapshot.get("operator_snapshot_parts") else {
+        return Ok(snapshot.get(section.name()).and_then(Json::as_object).cloned());
+    };
+    let Some(digests) = listed.get(section.name()).and_then(Json::as_array) else { return Ok(None) };
+    let mut gathered = Map::new();
+    let mut query = conn.prepare_cached("SELECT objects FROM operator_snapshot_part WHERE digest = ?1")?;
+    for digest in digests.iter().filter_map(Json::as_str) {
+        let part: String = query.query_row([digest], |row| row.get(0))?;
+        // The part of execution is its object; those of other sections are `"id":{…},…`.
+        let text = if section == Section::Execution { part } else { format!("{{{part}}}") };
+        if let Ok(Json::Object(objects)) = serde_json::from_str(&text) {
+            gathered.extend(objects);
+        }
+    }
+    Ok(Some(gathered))
+}
+
+/// Reads an object as a row with these columns reads; what is not there was NULL.
+fn object(section: Section, entry: &Map<String, Json>, keys: &KeyRing, tally: &mut TokenTally) -> Object {
+    let mut object = Object::default();
+    for field in section.field_ids() {
+        let spec = section.spec(field);
+        let name = if spec.kind == Kind::Secret { spec.column } else { spec.name };
+        let text;
+        let raw = match entry.get(name) {
+            None | Some(Json::Null) => ValueRef::Null,
+            Some(Json::Bool(flag)) => ValueRef::Integer(i64::from(*flag)),
+            Some(Json::Number(number)) => match number.as_i64() {
+                Some(number) => ValueRef::Integer(number),
+                None => ValueRef::Real(number.as_f64().unwrap_or_default()),
+            },
+            Some(Json::String(value)) => ValueRef::Text(value.as_bytes()),
+            Some(list) => {
+                text = list.to_string();
+                ValueRef::Text(text.as_bytes())
+            }
+        };
+        object.set(field, decoded(section, field, raw, keys, tally));
+    }
+    object
+}
+
+/// Decodes as a row is decoded, and keeps a secret's plain text, for it is to be written again.
+fn decoded(
+    section: Section,
+    field: FieldId,
+    raw: ValueRef<'_>,
+    keys: &KeyRing,
+    tally: &mut TokenTally,
+) -> crate::model::Value {
+    let mut value = decode(section.spec(field), raw, keys, tally);
+    if let crate::model::Value::Secret(secret) = &mut value {
+        secret.plain = secret.token.as_deref().and_then(|token| keys.open_token(token));
+    }
+    value
+}
+
+fn masked(json: Json, secret: bool) -> Json {
+    match json {
+        Json::Object(entries) => entries
+            .into_iter()
+            .map(|(name, value)| {
+                let lower = name.to_lowercase();
+                let secret = ["key", "token", "secret", "password"].iter().any(|word| lower.contains(word))
+                    && !lower.starts_with("max_");
+                (name, masked(value, secret))
+            })
+            .collect(),
+        Json::Array(items) => items.into_iter().map(|item| masked(item, secret)).collect(),
+        Json::String(text) if secret && !text.is_empty() => Json::from("••••"),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_named_like_a_secret_is_masked_at_any_depth() {
+        let json = serde_json::json!({"services": {"a": {"api_key": "sk", "max_context_tokens": 8, "token": ["x"]}}});
+        let shown = masked(json, false).to_string();
+        assert_eq!(shown, r#"{"services":{"a":{"api_key":"••••","max_context_tokens":8,"token":["••••"]}}}"#);
+    }
+
+    #[test]
+    fn revisions_are_named_by_number_or_as_the_orchestrators() {
+        assert_eq!("7".parse(), Ok(RevisionId::Ours(7)));
+        assert_eq!("o7".parse(), Ok(RevisionId::Orchestrator(7)));
+        for text in ["", "o", "-1", "0", "x"] {
+            assert!(text.parse::<RevisionId>().is_err(), "{text}");
+        }
+    }
+}

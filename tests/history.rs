@@ -1,0 +1,228 @@
+//! The laws of the history: whatever happened, each listed revision can be restored exactly, and restoring it again
+//! changes nothing. The values are compared through raw SQL, as another program would read them.
+
+#![expect(clippy::disallowed_methods, reason = "it reads the clock and files")]
+
+#[path = "support/process.rs"]
+mod process;
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use oxide_operator::model::{Section, Selection};
+use oxide_operator::plan::{Refusal, removal, restore};
+use oxide_operator::store::{Access, KeySources, Retention, RevisionId, Store};
+use oxide_operator::sync::{Edit, EditError, Edited, Mode, edit};
+use process::{Place, SAMPLE, setting};
+use proptest::prelude::*;
+use serde_json::json;
+
+/// One thing that happens to a store.
+#[derive(Clone, Debug)]
+enum Event {
+    SetService {
+        service: usize,
+        number: u8,
+    },
+    SetKey {
+        service: usize,
+        number: u8,
+    },
+    AddService(u8),
+    RemoveService(usize),
+    SetRule {
+        rule: usize,
+        service: usize,
+    },
+    RemoveRule(usize),
+    SetExecution(u8),
+    /// The orchestrator writes by itself, and records nothing.
+    Foreign {
+        service: usize,
+        enabled: bool,
+    },
+    Restore {
+        back: usize,
+        only: Option<usize>,
+    },
+    RollbackAndReturn,
+}
+
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let event = prop_oneof![
+        3 => (0..8_usize, any::<u8>()).prop_map(|(service, number)| Event::SetService { service, number }),
+        2 => (0..8_usize, any::<u8>()).prop_map(|(service, number)| Event::SetKey { service, number }),
+        2 => (0..6_u8).prop_map(Event::AddService),
+        2 => (0..8_usize).prop_map(Event::RemoveService),
+        2 => (0..12_usize, 0..8_usize).prop_map(|(rule, service)| Event::SetRule { rule, service }),
+        1 => (0..12_usize).prop_map(Event::RemoveRule),
+        1 => any::<u8>().prop_map(Event::SetExecution),
+        2 => (0..8_usize, any::<bool>()).prop_map(|(service, enabled)| Event::Foreign { service, enabled }),
+        3 => (0..8_usize, proptest::option::of(0..8_usize)).prop_map(|(back, only)| Event::Restore { back, only }),
+        1 => Just(Event::RollbackAndReturn),
+    ];
+    proptest::collection::vec(event, 1..14)
+}
+
+#[test]
+fn any_listed_revision_is_restored_exactly_whatever_happened() {
+    let cases = u32::try_from(setting("OXIDE_HISTORY_CASES", 40)).expect("a number");
+    let config = ProptestConfig { cases, max_shrink_iters: 200, ..ProptestConfig::default() };
+    let mut runner = proptest::test_runner::TestRunner::new(config);
+    runner.run(&events(), |events| check(&events)).unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[test]
+fn the_history_keeps_thirty_revisions_for_half_a_year_and_the_orchestrators_rows_for_ever() {
+    let place = Place::new(SAMPLE);
+    place.expect(0, &["migrate", "--no-backup"]);
+    let conn = place.connect().expect("opens");
+    let orchestrators = "INSERT INTO config_history (config_snapshot, change_description, created_at) VALUES ('{}', 'old', 1)";
+    conn.execute(orchestrators, []).expect("written");
+    let mut store = Store::at(&place.db(), Access::Write, &KeySources::default()).expect("a store");
+    for number in 0..35 {
+        store.update_execution_settings(&json!({"timeout_seconds": number})).expect("written");
+    }
+    assert_eq!(store.revisions().expect("a history").len(), 31);
+    let aged = "UPDATE operator_revision SET recorded_at = recorded_at - 181 * 86400 WHERE id <= 30";
+    assert_eq!(conn.execute(aged, []).expect("aged"), 24);
+    store.update_execution_settings(&json!({"timeout_seconds": 99})).expect("written");
+    let left: Vec<String> =
+        store.revisions().expect("a history").iter().map(|it| it.revision.to_string()).collect();
+    assert_eq!(left, ["37", "36", "35", "34", "33", "32", "31", "o2"]);
+    let snapshots: i64 =
+        conn.query_row("SELECT count(*) FROM config_history", [], |row| row.get(0)).expect("counted");
+    assert_eq!(snapshots, 8);
+}
+
+fn check(events: &[Event]) -> Result<(), TestCaseError> {
+    let place = Place::new(SAMPLE);
+    place.expect(0, &["migrate", "--no-backup"]);
+    let mut store = Store::at(&place.db(), Access::Write, &KeySources::default()).expect("a store");
+    // What each revision left behind, read by another program when it was made.
+    let mut recorded = BTreeMap::from([(1, values(&place))]);
+    for event in events {
+        happen(event, &place, &mut store);
+        let newest = newest(&mut store);
+        recorded.entry(newest).or_insert_with(|| values(&place));
+    }
+    let listed = store.revisions().expect("a history");
+    prop_assert_eq!(listed.len(), recorded.len());
+    for revision in listed {
+        let RevisionId::Ours(number) = revision.revision else { continue };
+        go_back(&mut store, number, None).expect("restored");
+        prop_assert_eq!(&values(&place), &recorded[&number], "revision {}", number);
+        let again = go_back(&mut store, number, None).expect("restored");
+        prop_assert!(again.plan.steps.is_empty() && again.written.is_none());
+    }
+    prop_assert_eq!(place.integrity(), "ok");
+    Ok(())
+}
+
+fn happen(event: &Event, place: &Place, store: &mut Store) {
+    let service = |store: &mut Store, index: usize| {
+        let services = store.list_services().expect("services");
+        services[index % services.len()]["id"].as_str().expect("an id").to_owned()
+    };
+    let rule = |store: &mut Store, index: usize| {
+        let rules = store.list_routing_rules().expect("rules");
+        (!rules.is_empty())
+            .then(|| rules[index % rules.len()]["task_type"].as_str().expect("an id").to_owned())
+    };
+    // What is refused, such as disabling the last service, is refused whole; the store then stays as it is.
+    match event {
+        Event::SetService { service: index, number } => {
+            let id = service(store, *index);
+            let updates = json!({"max_retries": number % 5, "models": ["b", format!("a{number}")], "enabled": number % 3 != 0});
+            let _ = store.update_service(&id, &updates);
+        }
+        Event::SetKey { service: index, number } => {
+            let id = service(store, *index);
+            let _ = store.update_service(&id, &json!({"api_key": format!("sk-{number}")}));
+        }
+        Event::AddService(number) => {
+            let service =
+                json!({"type": "http", "base_url": format!("http://{number}"), "api_key": "sk-new"});
+            let _ = store.add_service(&format!("new.{number}"), &service);
+        }
+        Event::RemoveService(index) => {
+            let id = service(store, *index);
+            let _ = edit(store, &how(), |live, _| Ok(removal(&live.live, Section::Services, &id, true)));
+        }
+        Event::SetRule { rule: index, service: other } => {
+            let (task, id) = (rule(store, *index), service(store, *other));
+            let _ = store
+                .add_routing_rule(&task.unwrap_or("new".into()), &json!({"primary": id, "fallback": []}));
+        }
+        Event::RemoveRule(index) => {
+            if let Some(task) = rule(store, *index) {
+                store.delete_routing_rule(&task).expect("deleted");
+            }
+        }
+        Event::SetExecution(number) => {
+            store.update_execution_settings(&json!({"timeout_seconds": number})).expect("written");
+        }
+        Event::Foreign { service: index, enabled } => {
+            let id = service(store, *index);
+            let conn = place.connect().expect("opens");
+            conn.execute("UPDATE services SET enabled = ?1, models = NULL WHERE id = ?2", (enabled, id))
+                .expect("written");
+        }
+        Event::Restore { back, only } => {
+            let number = (newest(store) - i64::try_from(*back).expect("small")).max(1);
+            let only = only.map(|index| format!("services.\"{}\"", service(store, index)));
+            let _ = go_back(store, number, only.as_deref());
+        }
+        Event::RollbackAndReturn => {
+            let live = store.read().expect("readable");
+            store.retire(live.fingerprint, SystemTime::now()).expect("nobody else has it open");
+            assert!(!place.db().exists());
+            store.bring_back(SystemTime::now()).expect("back");
+        }
+    }
+}
+
+fn how() -> Edit<'static> {
+    let retention = Retention::default();
+    Edit { mode: Mode::Apply, actor: "test", reason: "test", origin: "test", retention }
+}
+
+fn go_back(store: &mut Store, number: i64, only: Option<&str>) -> Result<Edited, EditError> {
+    let state = store.recorded_state(number).expect("readable").expect("still kept");
+    let only: Option<Selection> = only.map(|path| path.parse().expect("a path"));
+    edit(store, &how(), |live, _| {
+        let confirmed = restore(&state.configuration, &live.live, only.as_ref(), None).map_or_else(
+            |_| live.live.count(Section::Services) + live.live.count(Section::RoutingRules),
+            |_| 0,
+        );
+        // The guard is not what is tested here: every number is confirmed.
+        (0..=confirmed)
+            .find_map(|number| restore(&state.configuration, &live.live, only.as_ref(), Some(number)).ok())
+            .ok_or(Refusal::Invalid(Vec::new()))
+    })
+}
+
+fn newest(store: &mut Store) -> i64 {
+    let revisions = store.revisions().expect("a history");
+    let ours = revisions.iter().filter_map(|revision| match revision.revision {
+        RevisionId::Ours(number) => Some(number),
+        RevisionId::Orchestrator(_) => None,
+    });
+    ours.max().expect("the migration")
+}
+
+/// The managed values by raw SQL; NULL and `[]` mean the same in a list, and the order of a set means nothing.
+fn values(place: &Place) -> BTreeMap<String, String> {
+    let mut values = place.values();
+    let column = |path: &str| path.rsplit('.').next().unwrap_or_default().to_owned();
+    values.retain(|path, _| column(path) != "name");
+    for (path, value) in &mut values {
+        if let Ok(mut items) = serde_json::from_str::<Vec<String>>(value) {
+            if ["capabilities", "models"].contains(&column(path).as_str()) {
+                items.sort();
+            }
+            *value = if items.is_empty() { "NULL".into() } else { items.join(",") };
+        }
+    }
+    values
+}
