@@ -1,0 +1,26 @@
+"""Runs a command on a terminal, types a line when it asks, and prints everything the terminal showed."""
+
+import os
+import pty
+import sys
+
+typed, command = sys.argv[1], sys.argv[2:]
+shown = b""
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execvp(command[0], command)
+answered = False
+while True:
+    try:
+        data = os.read(terminal, 4096)
+    except OSError:
+        break
+    if not data:
+        break
+    shown += data
+    if not answered and b": " in shown:
+        os.write(terminal, typed.encode() + b"\n")
+        answered = True
+_, status = os.waitpid(pid, 0)
+sys.stdout.write(shown.decode())
+sys.exit(os.waitstatus_to_exitcode(status))
