@@ -73,6 +73,8 @@ const PURE_ALL_THE_SAME: &[(&str, &str)] = &[("desired/split.rs", "std::thread::
 /// `-wal` or its `-shm`: closing such a handle drops the locks that SQLite holds for the whole process.
 const STORE_FILES_WITH_FILE_CALLS: &[&str] = &[
     "store/backup.rs",
+    "store/backup_record.rs",
+    "store/drill.rs",
     "store/files.rs",
     "store/key.rs",
     "store/open.rs",

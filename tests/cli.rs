@@ -123,7 +123,7 @@ const TIMES: [(&str, &str); 4] = [
 ];
 
 /// Numbers after these names differ from run to run or from one SQLite to the next.
-const NUMBERS: [&str; 5] = ["startedAt", "recordedAt", "durationSeconds", "backup_bytes", "bytes"];
+const NUMBERS: [&str; 6] = ["startedAt", "recordedAt", "takenAt", "durationSeconds", "backup_bytes", "bytes"];
 
 fn normalised(text: &str, root: &Path) -> String {
     let mut text = text.replace(root.to_str().expect("text"), "~");

@@ -64,7 +64,10 @@ fn nothing_we_do_beside_the_write_lock_drops_it() {
     store.begin().expect("locks");
     assert!(!another_process_can_write(&folder.db()), "the lock is held");
     let copy = SourceCopy { snapshot: &nothing(), holds_plain_secrets: false };
-    store.back_up(rows, copy, SystemTime::now()).expect("backed up").expect("there is something to back up");
+    store
+        .back_up(rows, copy, "test", SystemTime::now())
+        .expect("backed up")
+        .expect("there is something to back up");
     store.checkpoint_when_large(0);
     assert!(oxide_operator::store::backups(&folder.db()).len() == 1);
     assert!(!another_process_can_write(&folder.db()), "a plain file call dropped the lock");
@@ -111,7 +114,8 @@ fn a_backup_finishes_and_is_whole_while_the_other_side_commits_without_pause() {
         for _ in 0..5 {
             let rows = store.read().expect("reads").fingerprint;
             let copy = SourceCopy { snapshot: &nothing(), holds_plain_secrets: false };
-            let backup = store.back_up(rows, copy, SystemTime::now()).expect("finishes").expect("made");
+            let backup =
+                store.back_up(rows, copy, "test", SystemTime::now()).expect("finishes").expect("made");
             assert!(backup.bytes > 4_000_000, "an empty or partial copy: {} bytes", backup.bytes);
         }
         stop.store(true, Ordering::Relaxed);
@@ -125,7 +129,7 @@ fn a_backup_of_other_rows_than_planned_is_refused() {
     let rows = store.read().expect("reads").fingerprint;
     folder.orchestrator().execute("UPDATE services SET enabled = 0 WHERE id = 'qwen'", []).expect("commits");
     let copy = SourceCopy { snapshot: &nothing(), holds_plain_secrets: false };
-    assert!(matches!(store.back_up(rows, copy, SystemTime::now()), Err(StoreError::Stale)));
+    assert!(matches!(store.back_up(rows, copy, "test", SystemTime::now()), Err(StoreError::Stale)));
     assert!(oxide_operator::store::backups(&folder.db()).is_empty(), "nothing half-made is listed");
 }
 

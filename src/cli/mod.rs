@@ -4,6 +4,7 @@
 
 mod apply;
 pub mod args;
+mod backup;
 mod config;
 mod context;
 mod edit;
@@ -76,6 +77,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::History(args) => history::list(&context, args),
         Command::Show(args) => history::show(&context, args),
         Command::Restore(args) => restore::run(&context, args),
+        Command::Backup(args) => backup::run(&context, args),
         Command::Rollback(args) => rollback::run(&context, args),
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use rusqlite::backup::{Backup as SqliteBackup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
+use super::backup_record::{self, BackupRecord, Found};
 use super::error::Doing as _;
 use super::key::KeyRing;
 use super::schema::Present;
@@ -28,12 +29,14 @@ pub struct Retention {
     pub count: usize,
     /// None older than this.
     pub age: Duration,
+    /// At most so much in all, in bytes.
+    pub bytes: u64,
 }
 
 impl Default for Retention {
-    /// Twenty, for 30 days.
+    /// Twenty, for 30 days, 2 GiB in all.
     fn default() -> Self {
-        Self { count: 20, age: Duration::from_hours(720) }
+        Self { count: 20, age: Duration::from_hours(720), bytes: 2 << 30 }
     }
 }
 
@@ -52,6 +55,8 @@ pub(super) struct Original<'a> {
     pub(super) database: &'a Path,
     pub(super) present: &'a Present,
     pub(super) rows: StoreFingerprint,
+    /// Why the backup is taken.
+    pub(super) why: &'a str,
 }
 
 /// A backup that was checked.
@@ -93,7 +98,8 @@ pub(super) fn create(
     let path = free_name(&folder, stamp);
     let temporary = files::temporary(&path);
     let created = copy(original.reader, original.database, &temporary)
-        .and_then(|()| check(&temporary, original))
+        .and_then(|()| check(&temporary, original, keys))
+        .and_then(|record| backup_record::append(&temporary, &record))
         .and_then(|()| keep(&temporary, &path, source, keys));
     if created.is_err() {
         files::remove_leftovers(&folder);
@@ -130,7 +136,8 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     super::open::open_immutable(path).doing("open the backup", path)
 }
 
-fn check(temporary: &Path, original: &Original<'_>) -> Result<(), StoreError> {
+/// Compares the copy with the rows that were read; returns what it holds.
+fn check(temporary: &Path, original: &Original<'_>, keys: &KeyRing) -> Result<BackupRecord, StoreError> {
     let copy = open(temporary)?;
     let sound: String =
         copy.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).doing("check the backup", temporary)?;
@@ -143,7 +150,41 @@ fn check(temporary: &Path, original: &Original<'_>) -> Result<(), StoreError> {
         return Err(StoreError::Stale);
     }
     crash::point("backup_checked");
-    Ok(())
+    let record = record(&copy, original, keys).doing("check the backup", temporary)?;
+    copy.close().map_err(|(_, source)| source).doing("close the backup", temporary)?;
+    Ok(record)
+}
+
+fn record(copy: &Connection, original: &Original<'_>, keys: &KeyRing) -> rusqlite::Result<BackupRecord> {
+    let present = original.present;
+    let count = |table: &str, filter: &str| -> rusqlite::Result<usize> {
+        if !present.has_table(table) {
+            return Ok(0);
+        }
+        let count: i64 =
+            copy.query_row(&format!("SELECT count(*) FROM {table} {filter}"), [], |row| row.get(0))?;
+        Ok(usize::try_from(count).unwrap_or_default())
+    };
+    let local = if present.has_column("services", "node_id") { "node_id IS NULL" } else { "1" };
+    let tokens = match present.has_column("services", "api_key_encrypted") {
+        true => count("services", &format!("WHERE {local} AND api_key_encrypted <> ''"))?,
+        false => 0,
+    };
+    let revision = match present.has_table("operator_revision") {
+        true => copy.query_row("SELECT max(id) FROM operator_revision", [], |row| row.get(0))?,
+        false => None,
+    };
+    Ok(BackupRecord {
+        revision,
+        why: original.why.to_owned(),
+        key_fingerprint: keys.present_fingerprint(),
+        rows: original.rows.to_string(),
+        services: count("services", &format!("WHERE {local}"))?,
+        rules: count("routing_rules", "")?,
+        tokens,
+        sqlite: rusqlite::version().to_owned(),
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+    })
 }
 
 /// Gives the checked copy its name, puts the source beside it, and makes all of it durable.
@@ -214,19 +255,30 @@ pub fn list(database: &Path) -> Vec<Backup> {
     backups
 }
 
-/// Deletes what `retention` no longer keeps, and what a killed process left half-made. Never the newest backup.
+/// Deletes what `retention` no longer keeps, and what a killed process left half-made. Never the newest backup, and
+/// never the newest one that is intact.
 pub(super) fn retain(database: &Path, retention: Retention, now: std::time::SystemTime) {
     let backups = list(database);
-    for (position, backup) in backups.iter().enumerate().skip(1) {
+    let mut bytes = 0;
+    let mut spared = None;
+    for (position, backup) in backups.iter().enumerate() {
+        bytes += backup.bytes;
         let modified = std::fs::metadata(&backup.path).and_then(|metadata| metadata.modified());
         let age = modified.ok().and_then(|modified| now.duration_since(modified).ok()).unwrap_or_default();
-        if position >= retention.count || age > retention.age {
+        let goes = position >= retention.count || age > retention.age || bytes > retention.bytes;
+        // Looked for only when something is to go: reading a backup takes as long as reading its bytes.
+        if position > 0 && goes && *spared.get_or_insert_with(|| newest_intact(&backups)) != Some(position) {
             remove_with_source(&backup.path);
         }
     }
     files::remove_leftovers(&folder_of(database));
     files::remove_leftovers(database.parent().unwrap_or(Path::new(".")));
     crash::point("retention_done");
+}
+
+/// The position of the newest backup whose bytes are those that were written.
+fn newest_intact(backups: &[Backup]) -> Option<usize> {
+    backups.iter().position(|backup| matches!(backup_record::read(&backup.path), Ok(Found::Intact(_))))
 }
 
 fn remove_with_source(backup: &Path) {
@@ -239,14 +291,4 @@ fn remove_with_source(backup: &Path) {
         }
     }
     let _ = std::fs::remove_file(backup);
-}
-
-/// Whether a backup can be restored: it opens, is intact, holds the orchestrator's tables, and its tokens open.
-pub(super) fn is_good(backup: &Path, keys: &KeyRing) -> bool {
-    let Ok(copy) = open(backup) else { return false };
-    let sound = copy.query_row("PRAGMA integrity_check(1)", [], |row| row.get::<_, String>(0));
-    sound.is_ok_and(|sound| sound == "ok")
-        && Present::read(&copy)
-            .and_then(|present| read::snapshot(&copy, &present, keys))
-            .is_ok_and(|snapshot| snapshot.missing.tables.is_empty() && snapshot.undecryptable == 0)
 }

@@ -117,6 +117,12 @@ impl KeyRing {
         &self.fingerprinter
     }
 
+    /// Returns a fingerprint of the present key, from which the key cannot be told: 16 hexadecimal digits.
+    pub fn present_fingerprint(&self) -> Option<String> {
+        let print = self.fingerprinter.fingerprint("oxide-operator encryption key");
+        self.has_key().then(|| print.to_hex()[..16].to_owned())
+    }
+
     /// Generates the key file, 0600, when there is no key. An existing file is never overwritten: if another
     /// process made one meanwhile, its key is taken.
     pub fn ensure(&mut self) -> Result<(), StoreError> {

@@ -8,7 +8,8 @@
 //! | `read` | everything of one moment, and its fingerprint |
 //! | `apply`, `read_back` | a plan into rows, and the rows compared with the plan |
 //! | `history`, `revision` | revisions written, and read back |
-//! | `backup`, `quarantine` | copies, and what to do when the original is broken |
+//! | `backup`, `backup_record`, `drill` | copies, what they say of themselves, and whether they could be restored |
+//! | `quarantine` | what to do when the original is broken |
 //! | `retire` | back to YAML only, and the way back |
 //! | `key` | the encryption key |
 
@@ -16,8 +17,10 @@
 
 mod apply;
 mod backup;
+mod backup_record;
 mod connection;
 pub mod crash;
+mod drill;
 mod error;
 pub(crate) mod files;
 mod history;
@@ -39,7 +42,9 @@ use rusqlite::Connection;
 
 pub use apply::Sealed;
 pub use backup::{Backup, Retention, SourceCopy, folder_of, list as backups};
+pub use backup_record::{BackupRecord, backup_record};
 use connection::{absent, ensure_wal};
+pub use drill::{BackupCheck, Verdict, check_backup, read_backup};
 use error::Doing as _;
 pub use error::StoreError;
 pub use history::Record;
@@ -184,6 +189,7 @@ impl Store {
         &mut self,
         expected: StoreFingerprint,
         source: SourceCopy<'_>,
+        why: &str,
         now: SystemTime,
     ) -> Result<Option<Backup>, StoreError> {
         if !self.exists() || self.is_fresh()? {
@@ -194,7 +200,8 @@ impl Store {
         }
         let present = self.present()?;
         let Some(reader) = &self.reader else { return Ok(None) };
-        let original = backup::Original { reader, database: &self.path, present: &present, rows: expected };
+        let original =
+            backup::Original { reader, database: &self.path, present: &present, rows: expected, why };
         backup::create(&original, &source, &self.keys, &stamp(now)).map(Some)
     }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::backup::{Backup as SqliteBackup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
+use super::drill::{self, Verdict};
 use super::error::Doing as _;
 use super::key::KeyRing;
 use super::{StoreError, backup, crash, files};
@@ -28,8 +29,10 @@ pub struct Quarantined {
 /// process that is killed in between leaves no gap that the next one would take for a store to be built anew.
 pub(super) fn quarantine(database: &Path, keys: &KeyRing, stamp: &str) -> Result<Quarantined, StoreError> {
     let folder = database.parent().unwrap_or(Path::new("."));
-    let good =
-        backup::list(database).into_iter().map(|backup| backup.path).find(|path| backup::is_good(path, keys));
+    let good = backup::list(database)
+        .into_iter()
+        .map(|backup| backup.path)
+        .find(|path| drill::check_backup(path, keys).verdict == Verdict::Good);
     let kept_in = folder.join("quarantine").join(stamp);
     let done = replace(database, good.as_deref(), &kept_in);
     files::remove_leftovers(folder);

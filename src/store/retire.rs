@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use super::backup::{self, PREFIX, SUFFIX};
 use super::error::Doing as _;
-use super::{Store, StoreError, connection, crash, files, quarantine, read, stamp};
+use super::{Store, StoreError, connection, crash, files, read, stamp};
 use crate::model::{Section, StoreFingerprint};
 
 /// What the name of a retired database has before its ending.
@@ -77,12 +77,7 @@ impl Store {
             }
             self.retire(live.fingerprint, now)?;
         }
-        let copy = quarantine::copy_beside(&retired, &path)?;
-        // A hard link, unlike a rename, never replaces a database that was made meanwhile.
-        let linked = std::fs::hard_link(&copy, &path).doing("bring back", &path);
-        let _ = std::fs::remove_file(&copy);
-        linked?;
-        files::sync_folder(path.parent().unwrap_or(Path::new(".")))?;
+        self.put_back(&retired)?;
         Ok(retired)
     }
 }

@@ -30,7 +30,8 @@ pub(super) fn write(
 ) -> Result<(Written, Option<StoreFingerprint>), StoreError> {
     let Order { plan, record, source, retention, locked, now } = *order;
     let sealed = store.seal(plan)?;
-    let backup = if plan.changes_store() { store.back_up(plan.store, source, now)? } else { None };
+    let backup =
+        if plan.changes_store() { store.back_up(plan.store, source, &record.reason, now)? } else { None };
     let mut commit = || {
         if !locked {
             store.begin()?;

@@ -1,5 +1,6 @@
 //! The command line as people type it.
 
+mod backup;
 mod edit;
 mod history;
 mod policy;
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use backup::Backup;
 pub use edit::{Add, AddObject, EditArgs, Get, Remove, RuleFields, ServiceFields, Set};
 pub use history::{Diff, History, Restore, Rollback, Show};
 pub use policy::PolicyArgs;
@@ -114,6 +116,9 @@ pub enum Command {
     Show(Show),
     /// Bring the managed values back to what a revision recorded
     Restore(Restore),
+    /// List, take, check and restore backups
+    #[command(subcommand)]
+    Backup(Backup),
     /// Back to YAML only: export, then set the database aside; and the way back
     Rollback(Rollback),
 }

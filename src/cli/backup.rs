@@ -1,0 +1,223 @@
+//! `backup`: list, take, check and restore backups.
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Result, anyhow, bail};
+use serde::Serialize;
+
+use super::args::{Backup as Args, EditArgs, Format, OutputFormat};
+use super::context::{Context, Hint};
+use super::{Exit, edit, output};
+use crate::model::{Selection, SourceSnapshot};
+use crate::plan::restore;
+use crate::store::{
+    Access, Backup, BackupCheck, BackupRecord, KeyRing, SourceCopy, Store, Verdict, backup_record, backups,
+    check_backup, folder_of, read_backup,
+};
+
+pub(super) fn run(context: &Context, args: &Args) -> Result<Exit> {
+    match args {
+        Args::List(format) => list(context, *format),
+        Args::Create { reason } => create(context, reason),
+        Args::Check { names, format } => check(context, names, *format),
+        Args::Restore { name, only, confirm_prune, edit } => {
+            restore_from(context, name, only.as_ref(), *confirm_prune, edit)
+        }
+    }
+}
+
+/// A backup as it is listed.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Listed {
+    name: String,
+    path: PathBuf,
+    taken_at: f64,
+    bytes: u64,
+    record: Option<BackupRecord>,
+}
+
+fn list(context: &Context, format: Format) -> Result<Exit> {
+    let store = context.store(Access::Read)?;
+    let listed: Vec<Listed> = backups(store.path()).into_iter().map(listed).collect();
+    if format.output != OutputFormat::Table {
+        output::value(&listed, format.output);
+        return Ok(Exit::Ok);
+    }
+    if listed.is_empty() {
+        output::note("No backups yet; one is taken before every write.");
+        return Ok(Exit::Ok);
+    }
+    let key = store.keys().present_fingerprint();
+    let rows = listed.iter().map(|backup| {
+        let record = backup.record.as_ref();
+        let of_record = |text: &dyn Fn(&BackupRecord) -> String| record.map_or_else(|| "-".into(), text);
+        vec![
+            backup.name.clone(),
+            output::local_time(backup.taken_at),
+            format!("{:.1} MB", backup.bytes as f64 / 1e6),
+            of_record(&|it| it.revision.map_or_else(|| "-".into(), |number| number.to_string())),
+            of_record(&|it| format!("{}/{}", it.services, it.rules)),
+            of_record(&|it| which_key(it, key.as_deref()).into()),
+            of_record(&|it| it.why.clone()),
+        ]
+    });
+    output::table(&["NAME", "TAKEN", "SIZE", "REV", "SERVICES/RULES", "KEY", "BEFORE"], rows);
+    Ok(Exit::Ok)
+}
+
+fn listed(backup: Backup) -> Listed {
+    let modified = std::fs::metadata(&backup.path).and_then(|metadata| metadata.modified()).ok();
+    let taken_at = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    Listed {
+        name: name_of(&backup.path),
+        record: backup_record(&backup.path),
+        taken_at: taken_at.as_secs_f64(),
+        bytes: backup.bytes,
+        path: backup.path,
+    }
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn which_key(record: &BackupRecord, present: Option<&str>) -> &'static str {
+    match &record.key_fingerprint {
+        _ if record.tokens == 0 => "not needed",
+        None => "unknown",
+        Some(key) if Some(key.as_str()) == present => "present",
+        Some(_) => "another",
+    }
+}
+
+fn create(context: &Context, reason: &str) -> Result<Exit> {
+    let mut store = context.store(Access::Read)?;
+    if !store.exists() {
+        bail!("{} does not exist: there is nothing to back up", store.path().display());
+    }
+    let source = context.read_source().ok();
+    let nothing = SourceSnapshot { origin: "none".into(), documents: Vec::new() };
+    let now = SystemTime::now();
+    for _ in 0..5 {
+        let live = store.read()?;
+        // Whether plain keys stand in the source is not known without reading it; so its copy is encrypted if it can be.
+        let copied = if store.keys().has_key() { source.as_ref() } else { None };
+        let copy = SourceCopy { snapshot: copied.unwrap_or(&nothing), holds_plain_secrets: true };
+        match store.back_up(live.fingerprint, copy, reason, now) {
+            Ok(Some(backup)) => {
+                output::result(format!("✅ Backup: {}", backup.path.display()));
+                return Ok(Exit::Ok);
+            }
+            Ok(None) => bail!("{} holds nothing yet: there is nothing to back up", store.path().display()),
+            Err(crate::store::StoreError::Stale) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    bail!("the database changed during each of five tries; try again when less is written")
+}
+
+fn check(context: &Context, names: &[String], format: Format) -> Result<Exit> {
+    let store = context.store(Access::Read)?;
+    let paths: Vec<PathBuf> = if names.is_empty() {
+        backups(store.path()).into_iter().map(|backup| backup.path).collect()
+    } else {
+        names.iter().map(|name| find(&store, name)).collect::<Result<_>>()?
+    };
+    let checks: Vec<BackupCheck> = paths.iter().map(|path| check_backup(path, store.keys())).collect();
+    let good = checks.iter().all(|check| check.verdict.is_good());
+    if format.output == OutputFormat::Table {
+        if checks.is_empty() {
+            output::note("No backups yet; one is taken before every write.");
+        }
+        let text: String = checks.iter().map(|check| line(check, store.keys())).collect();
+        output::result(text);
+    } else {
+        output::value(&checks, format.output);
+    }
+    Ok(if good { Exit::Ok } else { Exit::Error })
+}
+
+fn line(check: &BackupCheck, keys: &KeyRing) -> String {
+    let name = name_of(&check.path);
+    let unrecorded = if check.record.is_none() { "; it has no record to compare with" } else { "" };
+    match &check.verdict {
+        Verdict::Good => format!("✓ {name}  can be restored{unrecorded}\n"),
+        Verdict::GoodUnderRetiredKey => {
+            format!("✓ {name}  can be restored: a retired key that opens it is at hand{unrecorded}\n")
+        }
+        Verdict::NeedsKey(count) => format!(
+            "✗ {name}  cannot be restored: {} in it opens with no key at hand, not with {}\n  help: name the key of that time with --old-key-file\n",
+            output::counted(*count, "API key"),
+            keys.origin(),
+        ),
+        Verdict::Empty => format!("✗ {name}  holds no configuration\n"),
+        Verdict::Damaged(why) => {
+            format!(
+                "✗ {name}  is damaged: {why}\n  help: do not rely on it; `oxide-operator backup create` takes another\n"
+            )
+        }
+    }
+}
+
+/// Returns the backup that a name or path means.
+fn find(store: &Store, name: &str) -> Result<PathBuf> {
+    let plain = name.strip_suffix(".db").unwrap_or(name);
+    let listed = folder_of(store.path()).join(format!("{plain}.db"));
+    [PathBuf::from(name), listed].into_iter().find(|path| path.is_file()).ok_or_else(|| {
+        anyhow!("there is no backup {name}")
+            .context(Hint("`oxide-operator backup list` shows what there is".into()))
+    })
+}
+
+fn restore_from(
+    context: &Context,
+    name: &str,
+    only: Option<&Selection>,
+    confirmed: Option<usize>,
+    args: &EditArgs,
+) -> Result<Exit> {
+    let store = context.store(Access::Read)?;
+    let path = find(&store, name)?;
+    let check = check_backup(&path, store.keys());
+    let restorable =
+        check.verdict.is_good() || matches!(check.verdict, Verdict::NeedsKey(_)) && only.is_some();
+    if !restorable {
+        output::note(line(&check, store.keys()).trim_end());
+        output::note("Nothing was written.");
+        return Ok(Exit::Error);
+    }
+    if !store.exists() {
+        if check.verdict == Verdict::GoodUnderRetiredKey {
+            let hint = "make a database with `oxide-operator migrate`, then run this again: it encrypts the keys anew";
+            let message = "the orchestrator could not read a whole copy of a backup under a retired key";
+            return Err(anyhow!(message).context(Hint(hint.into())));
+        }
+        return put_back(&store, &path, only, args);
+    }
+    let backup = read_backup(&path, store.keys())?;
+    drop(store);
+    let name = name_of(&path);
+    let what = match only {
+        Some(only) => format!("restore {only} from {name}"),
+        None => format!("restore {name}"),
+    };
+    edit::run(context, args, &what, |live, _| restore(&backup.live, &live.live, only, confirmed))
+}
+
+/// Without a database the backup comes back whole, with its history.
+fn put_back(store: &Store, backup: &Path, only: Option<&Selection>, args: &EditArgs) -> Result<Exit> {
+    let database = store.path().display();
+    if let Some(only) = only {
+        bail!("{database} does not exist, so {only} alone cannot be restored into it");
+    }
+    if args.dry_run {
+        output::result(format!("Would put the whole of {} at {database}.", name_of(backup)));
+        return Ok(Exit::Ok);
+    }
+    store.put_back(backup)?;
+    output::result(format!("✅ {database} is back, from {}", name_of(backup)));
+    output::note("Restart the orchestrator, so that it reads the database again.");
+    Ok(Exit::Ok)
+}

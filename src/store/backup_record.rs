@@ -1,0 +1,99 @@
+//! What a backup says of itself: a record behind the last page of the copied database, under one checksum with it.
+//!
+//! ```text
+//! pages of the database | record, as JSON | oxide-operator-backup-1 LENGTH CHECKSUM
+//! ```
+//!
+//! SQLite takes the number of pages from the header and never looks behind the last one, so any SQLite opens a backup
+//! as it is, and a copy made through SQLite has no record. A byte that was changed anywhere is noticed, which SQLite's
+//! own checks cannot promise: they find broken structure, not broken content. Being in the same file, the record
+//! costs no sync of its own.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+
+use super::StoreError;
+use super::error::Doing as _;
+
+const MARK: &str = "oxide-operator-backup-1";
+/// The mark, a space, 8 digits, a space, 32 digits, a line end.
+const FOOTER_BYTES: usize = MARK.len() + 1 + 8 + 1 + 32 + 1;
+
+/// What a backup holds. It is no secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupRecord {
+    /// The newest revision in it; none for a database that was only ever the orchestrator's.
+    pub revision: Option<i64>,
+    /// Why it was taken.
+    pub why: String,
+    /// A fingerprint of the encryption key in use, from which the key cannot be told.
+    pub key_fingerprint: Option<String>,
+    /// The fingerprint of the managed rows.
+    pub rows: String,
+    /// Services of this machine.
+    pub services: usize,
+    /// Routing rules.
+    pub rules: usize,
+    /// Encrypted API keys.
+    pub tokens: usize,
+    /// The version of SQLite that copied it.
+    pub sqlite: String,
+    /// The version of this program.
+    pub program: String,
+}
+
+/// What stands behind the pages of a backup.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// A record, and every byte of the file is as it was written.
+    Intact(BackupRecord),
+    /// A record whose checksum is not that of the file.
+    Changed,
+    /// No record: a backup of an older version, or somebody else's copy.
+    Nothing,
+}
+
+/// Appends the record to a copy that nobody has open. The caller makes it durable.
+pub(super) fn append(path: &Path, record: &BackupRecord) -> Result<(), StoreError> {
+    let text = serde_json::to_string(record).unwrap_or_default();
+    let mut hasher = Xxh3::new();
+    hasher.update(&std::fs::read(path).doing("read the backup", path)?);
+    hasher.update(text.as_bytes());
+    let footer = format!("{MARK} {:08} {:032x}\n", text.len(), hasher.digest128());
+    debug_assert_eq!(footer.len(), FOOTER_BYTES);
+    let mut file = File::options().append(true).open(path).doing("open the backup", path)?;
+    file.write_all((text + &footer).as_bytes()).doing("write the backup", path)
+}
+
+/// Reads the record and compares the checksum.
+pub(super) fn read(path: &Path) -> Result<Found, StoreError> {
+    let bytes = std::fs::read(path).doing("read the backup", path)?;
+    Ok(find(&bytes).unwrap_or(Found::Nothing))
+}
+
+fn find(bytes: &[u8]) -> Option<Found> {
+    let (content, footer) = bytes.split_at(bytes.len().checked_sub(FOOTER_BYTES)?);
+    let footer = std::str::from_utf8(footer).ok()?.strip_prefix(MARK)?;
+    let (length, checksum) = footer.trim().split_once(' ')?;
+    let record = length.parse().ok().and_then(|length: usize| content.len().checked_sub(length));
+    let (Some(start), Ok(checksum)) = (record, u128::from_str_radix(checksum, 16)) else {
+        return Some(Found::Changed);
+    };
+    if xxh3_128(content) != checksum {
+        return Some(Found::Changed);
+    }
+    Some(serde_json::from_slice(&content[start..]).map_or(Found::Changed, Found::Intact))
+}
+
+/// Returns the record of a backup, when every byte of it is as it was written.
+pub fn backup_record(path: &Path) -> Option<BackupRecord> {
+    match read(path) {
+        Ok(Found::Intact(record)) => Some(record),
+        _ => None,
+    }
+}

@@ -1,0 +1,141 @@
+//! The restore drill: whether a backup could be restored, found out by doing all of it but the last step.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::backup_record::{self, BackupRecord, Found};
+use super::error::Doing as _;
+use super::schema::Present;
+use super::{KeyRing, Store, StoreError, backup, files, quarantine, read};
+use crate::model::{Configuration, Section, StoreSnapshot, Value};
+
+/// What the drill found.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupCheck {
+    /// The backup.
+    pub path: PathBuf,
+    /// Whether it can be restored.
+    pub verdict: Verdict,
+    /// What it says of itself; none when it has no record, or none that can be trusted.
+    pub record: Option<BackupRecord>,
+}
+
+/// Whether a backup can be restored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase", tag = "is", content = "why")]
+pub enum Verdict {
+    /// It can: intact, and every API key in it opens with the present key.
+    Good,
+    /// It can, because a retired key that opens it is at hand.
+    GoodUnderRetiredKey,
+    /// So many API keys in it open with no key at hand.
+    NeedsKey(usize),
+    /// It holds no configuration.
+    Empty,
+    /// It is not what was written.
+    Damaged(String),
+}
+
+impl Verdict {
+    /// Whether it can be restored with the keys at hand.
+    pub fn is_good(&self) -> bool {
+        matches!(self, Self::Good | Self::GoodUnderRetiredKey)
+    }
+}
+
+/// Opens a backup, checks every byte and every page, decrypts every API key, and compares with what it says of
+/// itself. Nothing is written.
+pub fn check_backup(path: &Path, keys: &KeyRing) -> BackupCheck {
+    let found = backup_record::read(path);
+    let record = match &found {
+        Ok(Found::Intact(record)) => Some(record.clone()),
+        _ => None,
+    };
+    let verdict = match found {
+        Err(error) => Verdict::Damaged(error.to_string()),
+        Ok(Found::Changed) => Verdict::Damaged("its bytes are not those that were written".into()),
+        Ok(_) => {
+            drill(path, keys, record.as_ref()).unwrap_or_else(|error| Verdict::Damaged(error.to_string()))
+        }
+    };
+    BackupCheck { path: path.to_owned(), verdict, record }
+}
+
+fn drill(path: &Path, keys: &KeyRing, record: Option<&BackupRecord>) -> Result<Verdict, StoreError> {
+    if std::fs::metadata(path).doing("look at the backup", path)?.len() == 0 {
+        return Ok(Verdict::Damaged("it is an empty file".into()));
+    }
+    let copy = backup::open(path)?;
+    let sound: String =
+        copy.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).doing("check the backup", path)?;
+    if sound != "ok" {
+        return Ok(Verdict::Damaged(sound));
+    }
+    drop(copy);
+    let snapshot = read_backup(path, keys)?;
+    let count = |section| snapshot.live.count(section);
+    let (services, rules) = (count(Section::Services), count(Section::RoutingRules));
+    Ok(if !snapshot.missing.tables.is_empty() || services + rules + snapshot.remote_services.len() == 0 {
+        Verdict::Empty
+    } else if record
+        .is_some_and(|it| (it.services, it.rules, it.tokens) != (services, rules, snapshot.tokens))
+    {
+        Verdict::Damaged("it does not hold what its record says".into())
+    } else if snapshot.undecryptable > 0 {
+        Verdict::NeedsKey(snapshot.undecryptable)
+    } else if snapshot.under_retired_key > 0 {
+        Verdict::GoodUnderRetiredKey
+    } else {
+        Verdict::Good
+    })
+}
+
+/// Reads what a backup holds, API keys ready to be written again.
+pub fn read_backup(path: &Path, keys: &KeyRing) -> Result<StoreSnapshot, StoreError> {
+    let copy = backup::open(path)?;
+    let mut snapshot = Present::read(&copy)
+        .and_then(|present| read::snapshot(&copy, &present, keys))
+        .doing("read the backup", path)?;
+    open_secrets(&mut snapshot.live, keys);
+    Ok(snapshot)
+}
+
+fn open_secrets(configuration: &mut Configuration, keys: &KeyRing) {
+    for section in Section::ALL {
+        for object in configuration.section_mut(section).iter_mut().flat_map(|objects| objects.values_mut()) {
+            let object = std::sync::Arc::make_mut(object);
+            let secrets: Vec<_> = object
+                .iter()
+                .filter_map(|(field, value)| match value {
+                    Value::Secret(secret) => Some((field, secret.clone())),
+                    _ => None,
+                })
+                .collect();
+            for (field, mut secret) in secrets {
+                secret.plain = secret.token.as_deref().and_then(|token| keys.open_token(token));
+                object.set(field, Value::Secret(secret));
+            }
+        }
+    }
+}
+
+impl Store {
+    /// Puts a whole copy of a backup where no database is.
+    ///
+    /// # Errors
+    /// There is a database: its rows are restored instead, in a transaction.
+    pub fn put_back(&self, backup: &Path) -> Result<(), StoreError> {
+        let path = self.path();
+        if let Some(folder) = path.parent() {
+            files::create_folder(folder)?;
+        }
+        let copy = quarantine::copy_beside(backup, path)?;
+        // A hard link, unlike a rename, never replaces a database that was made meanwhile.
+        let linked = std::fs::hard_link(&copy, path).doing("put the backup at", path);
+        let _ = std::fs::remove_file(&copy);
+        linked?;
+        files::sync_folder(path.parent().unwrap_or(Path::new(".")))
+    }
+}

@@ -1,0 +1,206 @@
+//! Backups: what they say of themselves, whether damage is noticed, how many are kept, and what restoring needs.
+
+#![expect(clippy::disallowed_methods, reason = "it damages files and runs processes")]
+
+#[path = "support/process.rs"]
+mod process;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use oxide_operator::store::{
+    Access, KeyRing, KeySources, Retention, Store, Verdict, backups, check_backup, read_backup,
+};
+use process::{Place, SAMPLE, setting};
+
+/// A store with a history and an unfinished log, and one backup of it.
+fn backed_up() -> (Place, PathBuf) {
+    let place = Place::new(SAMPLE);
+    place.expect(0, &["migrate", "--no-backup"]);
+    place.expect(0, &["set", "services.lmstudio.enabled", "false"]);
+    fs::remove_dir_all(place.oxide().join("backups")).expect("removed");
+    place.expect(0, &["backup", "create"]);
+    let backup = backups(&place.db()).remove(0).path;
+    (place, backup)
+}
+
+fn keys(place: &Place) -> KeyRing {
+    KeyRing::find(&KeySources::default(), &place.oxide()).expect("keys")
+}
+
+/// Everything that a restore would take from a backup, as text.
+fn content(backup: &Path, keys: &KeyRing) -> Option<String> {
+    let snapshot = read_backup(backup, keys).ok()?;
+    Some(format!("{:?}", snapshot.live) + &format!("{:?}", snapshot.carried))
+}
+
+#[test]
+fn one_changed_byte_anywhere_is_noticed_or_harmless() {
+    let (place, backup) = backed_up();
+    let keys = keys(&place);
+    let whole = fs::read(&backup).expect("readable");
+    let original = content(&backup, &keys).expect("a good backup");
+    let positions = usize::try_from(setting("OXIDE_FLIPS", 1_000)).expect("a number");
+    let seed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("now").subsec_nanos() as usize;
+    println!("seed {seed}");
+    let damaged = place.root().join("damaged.db");
+    let (mut noticed, mut harmless) = (0, 0);
+    for number in 0..positions {
+        // Half spread evenly, half anywhere; every position of the record among them.
+        let spread = number * whole.len() / positions;
+        let anywhere = (seed.wrapping_add(number)).wrapping_mul(2_654_435_761) % whole.len();
+        let position = match number {
+            number if number < 120 => whole.len() - 1 - number,
+            number if number % 2 == 0 => spread,
+            _ => anywhere,
+        };
+        let mut bytes = whole.clone();
+        bytes[position] ^= 1 << (number % 8);
+        fs::write(&damaged, &bytes).expect("written");
+        if check_backup(&damaged, &keys).verdict.is_good() {
+            harmless += 1;
+            assert_eq!(content(&damaged, &keys).as_ref(), Some(&original), "byte {position}");
+        } else {
+            noticed += 1;
+        }
+    }
+    println!("{noticed} noticed, {harmless} harmless");
+    assert!(noticed > positions * 9 / 10, "only {noticed} of {positions} were noticed");
+}
+
+#[test]
+fn what_is_not_a_backup_is_called_what_it_is() {
+    let (place, backup) = backed_up();
+    let keys = keys(&place);
+    let whole = fs::read(&backup).expect("readable");
+    let verdict = |bytes: &[u8]| {
+        let file = place.root().join("file.db");
+        fs::write(&file, bytes).expect("written");
+        check_backup(&file, &keys).verdict
+    };
+    assert_eq!(verdict(&whole), Verdict::Good);
+    for (bytes, what) in [
+        (&b""[..], "empty"),
+        (b"this is not a database at all, whatever its name says", "text"),
+        (&whole[..whole.len() / 2], "half"),
+        (&whole[..4096], "one page"),
+    ] {
+        assert!(matches!(verdict(bytes), Verdict::Damaged(_)), "{what}");
+    }
+    // Without its record a copy is still worth what SQLite and the keys say of it.
+    let pages = whole.len() / 4096 * 4096;
+    assert_eq!(verdict(&whole[..pages]), Verdict::Good);
+    assert_eq!(check_backup(&place.root().join("missing.db"), &keys).record, None);
+    let empty = place.root().join("empty.db");
+    rusqlite::Connection::open(&empty)
+        .and_then(|conn| conn.execute_batch(include_str!("support/orchestrator.sql")))
+        .expect("made");
+    assert_eq!(check_backup(&empty, &keys).verdict, Verdict::Empty);
+}
+
+#[test]
+fn any_sqlite_opens_a_backup_and_a_copy_made_through_sqlite_has_no_record() {
+    let (place, backup) = backed_up();
+    let opened = process::said(place.program("sqlite3").arg(&backup).arg("PRAGMA integrity_check"));
+    assert_eq!(opened.stdout.trim(), "ok", "{opened:#?}");
+    for ending in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(format!("{}{ending}", place.db().display()));
+    }
+    let name = backup.to_str().expect("text");
+    place.expect(0, &["backup", "restore", name]);
+    let bytes = fs::read(place.db()).expect("readable");
+    assert_eq!(bytes.len() % 4096, 0);
+    assert!(!String::from_utf8_lossy(&bytes[bytes.len() - 200..]).contains("oxide-operator-backup"));
+    place.expect(0, &["set", "services.lmstudio.enabled", "true"]);
+    assert_eq!(place.integrity(), "ok");
+}
+
+#[test]
+fn a_backup_and_what_lies_beside_it_are_for_its_owner_only() {
+    let (place, _) = backed_up();
+    let folder = place.oxide().join("backups");
+    let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
+    assert_eq!(mode(&folder), 0o700);
+    let files: Vec<PathBuf> =
+        fs::read_dir(folder).expect("readable").map(|entry| entry.expect("an entry").path()).collect();
+    assert_eq!(files.len(), 2, "the database and the source: {files:?}");
+    assert!(files.iter().all(|file| mode(file) == 0o600));
+    let planted = "not-a-real-key-0000";
+    assert!(
+        files.iter().all(|file| !String::from_utf8_lossy(&fs::read(file).expect("read")).contains(planted))
+    );
+}
+
+#[test]
+fn backups_go_by_number_age_and_size_but_never_the_newest_or_the_last_good_one() {
+    let (place, _) = backed_up();
+    for number in 0..5 {
+        place.expect(0, &["set", "execution.timeout_seconds", &(number + 200).to_string()]);
+    }
+    let store = Store::at(&place.db(), Access::Write, &KeySources::default()).expect("a store");
+    let all = backups(&place.db());
+    assert_eq!(all.len(), 6);
+    let now = SystemTime::now();
+    let many = Retention { count: 99, age: Duration::from_hours(1), bytes: u64::MAX };
+    store.retain_backups(many, now);
+    assert_eq!(backups(&place.db()).len(), 6);
+
+    store.retain_backups(Retention { count: 5, ..many }, now);
+    assert_eq!(backups(&place.db()).len(), 5, "by number");
+    let four = all[..4].iter().map(|backup| backup.bytes).sum();
+    store.retain_backups(Retention { bytes: four, ..many }, now);
+    assert_eq!(backups(&place.db()).len(), 4, "by size");
+
+    // The two newest are damaged: when all are too old, the newest stays, and the newest good one.
+    for backup in &all[..2] {
+        let mut bytes = fs::read(&backup.path).expect("read");
+        bytes[5_000] ^= 1;
+        fs::write(&backup.path, bytes).expect("written");
+    }
+    store.retain_backups(many, now + Duration::from_hours(2));
+    let kept: Vec<PathBuf> = backups(&place.db()).into_iter().map(|backup| backup.path).collect();
+    assert_eq!(kept, [all[0].path.clone(), all[2].path.clone()]);
+    let files = fs::read_dir(place.oxide().join("backups")).expect("readable").count();
+    assert_eq!(files, 2, "the copies of the source went with their backups");
+}
+
+#[test]
+fn a_backup_under_a_retired_key_is_restored_only_when_that_key_is_at_hand() {
+    let (place, backup) = backed_up();
+    let old = place.root().join("old.key");
+    fs::rename(place.key_file(), &old).expect("renamed");
+    for ending in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(format!("{}{ending}", place.db().display()));
+    }
+    place.expect(0, &["migrate", "--no-backup"]); // a new key, and a new database under it
+    place.expect(0, &["set", "services.openrouter.api_key", "null"]);
+    let before = place.dump();
+    let name = backup.to_str().expect("text");
+    let refused = place.expect(1, &["backup", "restore", name]);
+    assert!(refused.stderr.contains("--old-key-file"), "{refused:#?}");
+    assert_eq!(place.dump(), before);
+    place.expect(0, &["backup", "restore", name, "--old-key-file", old.to_str().expect("text")]);
+    // Decrypted with the new key file alone, as the orchestrator does.
+    assert_eq!(place.values()["services.openrouter.api_key_encrypted"], "sk-or-v1-not-a-real-key-0000");
+}
+
+#[test]
+fn restoring_a_backup_undoes_whatever_came_after_it_and_spares_what_is_not_ours() {
+    let (place, backup) = backed_up();
+    let before = place.values();
+    let conn = place.connect().expect("opens");
+    conn.execute_batch(
+        "UPDATE services SET base_url = 'http://edited' WHERE id = 'lmstudio';
+         DELETE FROM routing_rules WHERE task_type = 'debugging';
+         INSERT INTO services (id, type, node_id, created_at, updated_at) VALUES ('remote', 'http', 'n', 1, 1);
+         CREATE TABLE somebody_elses (x); INSERT INTO somebody_elses VALUES (42);",
+    )
+    .expect("written");
+    place.expect(0, &["backup", "restore", backup.to_str().expect("text")]);
+    assert_eq!(place.values(), before);
+    let count = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, i64>(0)).expect("counted");
+    assert_eq!(count("SELECT count(*) FROM services WHERE id = 'remote'"), 1);
+    assert_eq!(count("SELECT x FROM somebody_elses"), 42);
+}
