@@ -19,8 +19,12 @@ pub fn start_log(form: LogForm, verbosity: u8, colour: bool) {
         1 => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,
     };
-    let builder =
-        tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_target(false);
+    let builder = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        // It would be reported on stderr, too: a reader of the log that has gone away must not stop the agent.
+        .log_internal_errors(false);
     match form {
         LogForm::Text => builder.with_ansi(colour).init(),
         LogForm::Json => builder.json().flatten_event(true).init(),

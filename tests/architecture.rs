@@ -43,6 +43,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("anyhow", &["cli/", "main.rs"]),
     ("axum", &["run/", "cli/", "main.rs"]),
     ("clap", &["cli/", "main.rs"]),
+    ("clap_complete", &["cli/"]),
+    ("clap_mangen", &["cli/"]),
     ("fernet", &["store/"]),
     ("granit_parser", &["desired/yaml.rs", "desired/carried.rs", "export/"]),
     ("notify", &["source/", "run/"]),

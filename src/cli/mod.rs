@@ -5,6 +5,7 @@
 mod apply;
 pub mod args;
 mod backup;
+mod completions;
 mod config;
 mod context;
 mod edit;
@@ -12,6 +13,7 @@ mod exit;
 mod export;
 mod get;
 mod history;
+mod man;
 mod migrate;
 mod output;
 mod plan;
@@ -21,7 +23,7 @@ mod run;
 mod status;
 mod verify;
 
-use clap::Parser as _;
+use clap::FromArgMatches as _;
 use clap::error::ErrorKind;
 
 use args::{Cli, Command};
@@ -33,7 +35,8 @@ use crate::store::StoreError;
 /// Runs the command line of this process.
 pub fn main() -> Exit {
     crate::telemetry::harden();
-    let cli = match Cli::try_parse() {
+    let parsed = args::command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
@@ -69,6 +72,8 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Export(args) => export::run(&context, args),
         Command::Config(format) => config::run(&context, *format),
         Command::Status(format) => status::run(&context, *format),
+        Command::Completions(args) => Ok(completions::run(args)),
+        Command::Man(args) => man::run(args),
         Command::Diff(args) => history::diff(&context, args),
         Command::Get(args) => get::run(&context, args),
         Command::Set(args) => edit::set(&context, args),

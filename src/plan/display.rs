@@ -279,7 +279,11 @@ fn push_lines(text: &mut String, lines: &[Line], colour: Colour) {
             colour.paint(style, line.sign),
             line.path,
             line.change,
-            colour.paint(style, &format!("{:class_width$}", line.class)),
+            if class_width == 0 {
+                String::new()
+            } else {
+                colour.paint(style, &format!("{:class_width$}", line.class))
+            },
             line.reason,
         );
         text.push_str(row.trim_end());

@@ -166,14 +166,14 @@ fn record(copy: &Connection, original: &Original<'_>, keys: &KeyRing) -> rusqlit
         Ok(usize::try_from(count).unwrap_or_default())
     };
     let local = if present.has_column("services", "node_id") { "node_id IS NULL" } else { "1" };
-    let tokens = match present.has_column("services", "api_key_encrypted") {
-        true => count("services", &format!("WHERE {local} AND api_key_encrypted <> ''"))?,
-        false => 0,
-    };
-    let revision = match present.has_table("operator_revision") {
-        true => copy.query_row("SELECT max(id) FROM operator_revision", [], |row| row.get(0))?,
-        false => None,
-    };
+    let mut tokens = 0;
+    if present.has_column("services", "api_key_encrypted") {
+        tokens = count("services", &format!("WHERE {local} AND api_key_encrypted <> ''"))?;
+    }
+    let mut revision = None;
+    if present.has_table("operator_revision") {
+        revision = copy.query_row("SELECT max(id) FROM operator_revision", [], |row| row.get(0))?;
+    }
     Ok(BackupRecord {
         revision,
         why: original.why.to_owned(),

@@ -10,13 +10,13 @@ use crate::model::Selection;
 #[derive(Debug, Subcommand)]
 pub enum Backup {
     /// List the backups, newest first
-    #[command(after_help = "\
+    #[command(before_help = "\
 Examples:
-  oxide-operator backup list                         when, what is in each, and under which key
+  oxide-operator backup list  when, what is in each, and under which key
   oxide-operator backup list -o json")]
     List(Format),
     /// Take a backup now
-    #[command(after_help = "\
+    #[command(before_help = "\
 Examples:
   oxide-operator backup create --reason 'before the upgrade'
 
@@ -27,9 +27,9 @@ One is taken before every write anyway.")]
         reason: String,
     },
     /// Prove that backups can be restored: every byte, every page, every API key
-    #[command(after_help = "\
+    #[command(before_help = "\
 Examples:
-  oxide-operator backup check                        all of them; exit 1 when one would fail
+  oxide-operator backup check  all of them; exit 1 when one would fail
   oxide-operator backup check config-20260108T193943123Z")]
     Check {
         /// Names as `backup list` shows them, or paths [default: all]
@@ -40,7 +40,7 @@ Examples:
         format: Format,
     },
     /// Bring the managed values back to those of a backup; without a database, the whole of it
-    #[command(after_help = "\
+    #[command(before_help = "\
 Examples:
   oxide-operator backup restore config-20260108T193943123Z --dry-run
   oxide-operator backup restore config-20260108T193943123Z --only services.gemini

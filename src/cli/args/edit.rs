@@ -9,11 +9,11 @@ use crate::model::{FieldId, Kind, Section, Selection};
 
 /// Arguments of `get`.
 #[derive(Args, Debug)]
-#[command(after_help = "\
+#[command(before_help = "\
 Examples:
-  oxide-operator get services                        every service, a line each
-  oxide-operator get ollama_local                    one service or rule, whole; its API key masked
-  oxide-operator get execution.timeout_seconds       one value")]
+  oxide-operator get services                   every service, a line each
+  oxide-operator get ollama_local               one of them, whole
+  oxide-operator get execution.timeout_seconds  one value")]
 pub struct Get {
     /// services, rules, execution, an id, or a path such as services.ID.FIELD
     #[arg(value_name = "WHAT")]
@@ -39,13 +39,13 @@ pub struct EditArgs {
 
 /// Arguments of `set`.
 #[derive(Args, Debug)]
-#[command(after_help = "\
+#[command(before_help = "\
 Examples:
   oxide-operator set services.ollama_local.enabled false
   oxide-operator set rules.code_review.fallback 'qwen, gemini'
-  oxide-operator set services.lmstudio.default_model null          unset it
-  oxide-operator set services.openrouter.api_key                   asks for the key
-  oxide-operator set services.openrouter.api_key --file key.txt    reads it; - is stdin
+  oxide-operator set services.lmstudio.default_model null  unset it
+  oxide-operator set services.openrouter.api_key           asks for the key
+  oxide-operator set services.openrouter.api_key --file -  from stdin
 
 An API key is never taken from the command line, where other users and the shell's history would see it.")]
 pub struct Set {
@@ -67,16 +67,16 @@ pub struct Set {
 #[derive(Debug, Subcommand)]
 pub enum Add {
     /// Add a service
-    #[command(after_help = "\
+    #[command(before_help = "\
 Examples:
   oxide-operator add service local --type http --base-url http://localhost:8080
   oxide-operator add service cloud --type http --base-url https://example.com/v1 --api-key-file -
   printf 'type: cli\\nexecutable: gemini\\n' | oxide-operator add service gemini2 -f -")]
     Service(AddObject<ServiceFields>),
     /// Add a routing rule
-    #[command(after_help = "\
+    #[command(before_help = "\
 Examples:
-  oxide-operator add rule translation --primary gemini --fallback qwen,ollama_local
+  oxide-operator add rule translation --primary gemini --fallback qwen
   oxide-operator add rule translation -f rule.yaml")]
     Rule(AddObject<RuleFields>),
 }
@@ -116,10 +116,10 @@ pub struct RuleFields {
 
 /// Arguments of `remove`.
 #[derive(Args, Debug)]
-#[command(after_help = "\
+#[command(before_help = "\
 Examples:
   oxide-operator remove services.ollama_remote
-  oxide-operator remove ollama_remote --cascade      also takes it out of the rules that name it
+  oxide-operator remove ollama_remote --cascade  and from the rules
   oxide-operator remove rules.documentation --dry-run")]
 pub struct Remove {
     /// services.ID, rules.TASK, or the id alone

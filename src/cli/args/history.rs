@@ -11,9 +11,9 @@ use crate::store::RevisionId;
 
 /// Arguments of `history`.
 #[derive(Args, Debug)]
-#[command(after_help = "\
+#[command(before_help = "\
 Examples:
-  oxide-operator history                             who changed what, when and why; newest first
+  oxide-operator history  who changed what, when and why; newest first
   oxide-operator history --limit 5 -o json
 
 Revisions such as o12 are snapshots that the orchestrator made itself.")]
@@ -28,10 +28,10 @@ pub struct History {
 
 /// Arguments of `show`.
 #[derive(Args, Debug)]
-#[command(after_help = "\
+#[command(before_help = "\
 Examples:
-  oxide-operator show 7                              who, why, and each change
-  oxide-operator show 7 -o yaml                      and the whole configuration that it recorded, keys masked")]
+  oxide-operator show 7          who, why, and each change
+  oxide-operator show 7 -o yaml  and all that it recorded")]
 pub struct Show {
     /// A revision, as `history` names it
     #[arg(value_name = "REV")]
@@ -43,11 +43,11 @@ pub struct Show {
 
 /// Arguments of `diff`.
 #[derive(Args, Debug)]
-#[command(after_help = "\
+#[command(before_help = "\
 Examples:
-  oxide-operator diff                                the same as `plan`
-  oxide-operator diff 7                              from revision 7 to the database as it is
-  oxide-operator diff 7 9                            from revision 7 to revision 9")]
+  oxide-operator diff      the same as `plan`
+  oxide-operator diff 7    from revision 7 to the database as it is
+  oxide-operator diff 7 9  from revision 7 to revision 9")]
 pub struct Diff {
     /// The revision to compare from
     #[arg(value_name = "REV")]
@@ -62,11 +62,11 @@ pub struct Diff {
 
 /// Arguments of `restore`.
 #[derive(Args, Debug)]
-#[command(after_help = "\
+#[command(before_help = "\
 Examples:
-  oxide-operator restore 7 --dry-run                 what would be written
-  oxide-operator restore 7                           the managed values as revision 7 recorded them
-  oxide-operator restore 7 --only services.gemini    only that service
+  oxide-operator restore 7 --dry-run               what would be written
+  oxide-operator restore 7                         everything as in revision 7
+  oxide-operator restore 7 --only services.gemini  only that service
 
 The restore is a revision of its own: restoring the one before it undoes it. The YAML is not changed.")]
 pub struct Restore {
@@ -86,11 +86,11 @@ pub struct Restore {
 
 /// Arguments of `rollback`.
 #[derive(Args, Debug)]
-#[command(after_help = "\
+#[command(before_help = "\
 Examples:
-  oxide-operator rollback --dry-run                  what would be exported and set aside
-  oxide-operator rollback --with-secrets             the export is complete: the orchestrator can start from it
-  oxide-operator rollback --undo                     the way back
+  oxide-operator rollback --dry-run       what would be exported and set aside
+  oxide-operator rollback --with-secrets  a complete export
+  oxide-operator rollback --undo          the way back
 
 The database is kept among its backups. Stop the orchestrator first: a database in use is not set aside.")]
 pub struct Rollback {

@@ -8,7 +8,7 @@ mod policy;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 pub use backup::Backup;
 pub use edit::{Add, AddObject, EditArgs, Get, Remove, RuleFields, ServiceFields, Set};
@@ -18,15 +18,29 @@ pub use policy::PolicyArgs;
 use crate::settings;
 use crate::source::SourceSpec;
 
+/// Returns the command line, with the examples of each command above its options.
+pub fn command() -> clap::Command {
+    examples_first(Cli::command())
+}
+
+fn examples_first(command: clap::Command) -> clap::Command {
+    const TEMPLATE: &str = "\
+{about-with-newline}
+{before-help}{usage-heading} {usage}
+
+{all-args}{after-help}";
+    command.help_template(TEMPLATE).mut_subcommands(examples_first)
+}
+
 /// Keeps the Oxide configuration database equal to a declared YAML, and never loses an edit of either side.
 #[derive(Debug, Parser)]
 #[command(name = "oxide-operator", version, propagate_version = true, disable_help_subcommand = true)]
-#[command(after_help = "\
+#[command(before_help = "\
 Examples:
-  oxide-operator plan                                what would be written, and why
-  oxide-operator migrate                             the YAML into the database, as in the migration guide
-  oxide-operator run --source dir:/etc/oxide         watch both sides and reconcile
-
+  oxide-operator plan                         what would be written, and why
+  oxide-operator migrate                      the YAML into the database
+  oxide-operator run --source dir:/etc/oxide  watch both sides and reconcile")]
+#[command(after_help = "\
 Exit codes: 0 in sync or done, 1 error, 2 differences, 3 comparison incomplete, 4 stale plan,
 5 conflict held, 6 invalid, 7 guard refused, 64 usage. `migrate` and `verify` keep the guide's 0 and 1.")]
 pub struct Cli {
@@ -94,12 +108,17 @@ pub enum Command {
     /// Write the plan: backed up before, verified after, in one transaction
     Apply(Apply),
     /// Compare every value of every managed field; exit 0 when all are equal, else 1
+    #[command(
+        before_help = "Examples:\n  oxide-operator verify && echo equal\n  oxide-operator verify -o json"
+    )]
     Verify(Format),
     /// Write the whole configuration from the database to a YAML file
     Export(Export),
     /// Show the configuration that the orchestrator would load, and where from
+    #[command(before_help = "Examples:\n  oxide-operator config\n  oxide-operator config -o json")]
     Config(Format),
     /// Source, store, differences, backups and key on one screen
+    #[command(before_help = "Examples:\n  oxide-operator status\n  oxide-operator status -o json")]
     Status(Format),
     /// Show services, rules, settings or one value of the database
     Get(Get),
@@ -121,6 +140,10 @@ pub enum Command {
     Backup(Backup),
     /// Back to YAML only: export, then set the database aside; and the way back
     Rollback(Rollback),
+    /// Print the script that completes commands in a shell
+    Completions(Completions),
+    /// Print the manual page, or write all of them to a folder
+    Man(Man),
 }
 
 /// The form of the output.
@@ -145,11 +168,11 @@ pub enum OutputFormat {
 /// Arguments of `migrate`.
 #[derive(Args, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the guide")]
-#[command(after_help = "\
+#[command(before_help = "\
 Examples:
-  oxide-operator migrate                             config/default.yaml into ~/.oxide/config.db
-  oxide-operator migrate --verify                    compare them, value by value
-  oxide-operator migrate --export backup.yaml        the database back to YAML")]
+  oxide-operator migrate                       the YAML into the database
+  oxide-operator migrate --verify              compare them, value by value
+  oxide-operator migrate --export backup.yaml  the database back to YAML")]
 pub struct Migrate {
     /// The YAML file [default: that of --source]
     #[arg(long, value_name = "FILE")]
@@ -182,11 +205,11 @@ pub struct Migrate {
 
 /// Arguments of `plan`.
 #[derive(Args, Debug)]
-#[command(after_help = "\
+#[command(before_help = "\
 Examples:
-  oxide-operator plan                                for people
-  oxide-operator plan -o markdown                    for a comment on a pull request
-  oxide-operator plan -o change.plan                 save it; `apply change.plan` does exactly that or refuses")]
+  oxide-operator plan                 for people
+  oxide-operator plan -o markdown     for a comment on a pull request
+  oxide-operator plan -o change.plan  save it for `apply`")]
 pub struct PlanArgs {
     /// table, json, yaml or markdown; anything else is a file to save the plan to
     #[arg(short, long, default_value = "table", value_name = "FORMAT|FILE")]
@@ -198,6 +221,11 @@ pub struct PlanArgs {
 
 /// Arguments of `apply`.
 #[derive(Args, Debug)]
+#[command(before_help = "\
+Examples:
+  oxide-operator apply                    write what `plan` shows
+  oxide-operator apply change.plan        a saved plan, or nothing
+  oxide-operator apply --on-drift revert  undo edits of others")]
 pub struct Apply {
     /// A saved plan; refused when the source or the database moved since
     #[arg(value_name = "PLAN")]
@@ -218,6 +246,10 @@ pub struct Apply {
 
 /// Arguments of `export`.
 #[derive(Args, Debug)]
+#[command(before_help = "\
+Examples:
+  oxide-operator export whole.yaml   everything; API keys encrypted
+  oxide-operator export - --minimal  to stdout, without defaults")]
 pub struct Export {
     /// The file to write, 0600; - for stdout
     #[arg(value_name = "FILE")]
@@ -232,6 +264,11 @@ pub struct Export {
 
 /// Arguments of `run`.
 #[derive(Args, Debug)]
+#[command(before_help = "\
+Examples:
+  oxide-operator run                     with the defaults
+  oxide-operator run --source dir:/etc/oxide --on-drift revert
+  curl -s http://127.0.0.1:8461/metrics  while it runs")]
 pub struct Run {
     /// Where to serve /livez, /readyz and /metrics
     #[arg(long, env = "OXIDE_OPERATOR_LISTEN_HEALTH", value_name = "ADDRESS", default_value = settings::DEFAULT_HEALTH_ADDRESS)]
@@ -242,6 +279,31 @@ pub struct Run {
     /// The answers to differences.
     #[command(flatten)]
     pub policy: PolicyArgs,
+}
+
+/// Arguments of `completions`.
+#[derive(Args, Debug)]
+#[command(before_help = "\
+Examples:
+  oxide-operator completions bash > ~/.local/share/bash-completion/completions/oxide-operator
+  oxide-operator completions zsh > ~/.zfunc/_oxide-operator
+  oxide-operator completions fish > ~/.config/fish/completions/oxide-operator.fish")]
+pub struct Completions {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub shell: clap_complete::Shell,
+}
+
+/// Arguments of `man`.
+#[derive(Args, Debug)]
+#[command(before_help = "\
+Examples:
+  oxide-operator man | man -l -
+  oxide-operator man --dir ~/.local/share/man/man1")]
+pub struct Man {
+    /// Write a page for every command into this folder
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
 }
 
 /// The forms of the log.
