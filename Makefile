@@ -61,6 +61,10 @@ test: tools lint ## Everything that tests this project
 		END { printf "\n%d passed, %d failed, %d skipped\n", passed, failed, skipped }' "$$log"; \
 	exit $$status
 
+.PHONY: soak
+soak: tools ## Ten minutes under every load at once (make test: one)
+	SOAK_SECONDS=600 cargo test --locked --test soak -- --nocapture
+
 # `cargo deny check advisories` needs a database that is fetched from the network, so it is not part of this.
 .PHONY: lint
 lint: rust-components cargo-deny ## Format, clippy, documentation and dependencies, without tests

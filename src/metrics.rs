@@ -28,6 +28,8 @@ pub struct Metrics {
     extra_objects: IntGauge,
     unknown_objects: IntGauge,
     plaintext_secrets: IntGauge,
+    write_lock: Histogram,
+    watch_available: IntGaugeVec,
 }
 
 /// Every name begins with this.
@@ -81,6 +83,18 @@ impl Metrics {
             unknown_objects: make.int("unknown_objects", "Values that cannot be read or decrypted"),
             plaintext_secrets: make
                 .int("plaintext_secrets", "API keys that stand in the source in plain text"),
+            write_lock: make.add(Histogram::with_opts(
+                HistogramOpts::new("write_lock_seconds", "How long the database's write lock was held")
+                    .namespace(PREFIX)
+                    .buckets(vec![0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0]),
+            )),
+            watch_available: make.add(IntGaugeVec::new(
+                opts(
+                    "watch_available",
+                    "1 when file events are had, 0 when a side is looked at by the clock",
+                ),
+                &["side"],
+            )),
             registry,
         };
         metrics.begin();
@@ -144,6 +158,17 @@ impl Metrics {
             self.backup_last_success.set(finished);
             self.backup_size.set(i64::try_from(bytes).unwrap_or(i64::MAX));
         }
+    }
+
+    /// Records for how long the write lock was held, once.
+    pub fn lock_held(&self, held: std::time::Duration) {
+        self.write_lock.observe(held.as_secs_f64());
+    }
+
+    /// Records whether each side's file events are had.
+    pub fn watching(&self, source: bool, database: bool) {
+        self.watch_available.with_label_values(&["source"]).set(i64::from(source));
+        self.watch_available.with_label_values(&["database"]).set(i64::from(database));
     }
 
     /// Returns the text that Prometheus reads.

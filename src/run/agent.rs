@@ -189,6 +189,9 @@ impl Agent {
             _ => self.schedule.succeeded(),
         }
         self.compared = report.fingerprint;
+        for held in self.store.take_lock_times() {
+            self.metrics.lock_held(held);
+        }
         self.metrics.record(&report, self.store.exists());
         self.published.publish(Arc::clone(&report));
         self.log(&report);
@@ -257,6 +260,7 @@ impl Agent {
     /// Looks by the clock at what cannot be watched.
     fn arm_polling(&mut self) {
         let now = Instant::now();
+        self.metrics.watching(self.watcher.sees_source(), self.watcher.sees_database());
         if !self.watcher.sees_source() || self.source.fault.is_some() {
             self.schedule.poll_after(now, settings::POLL_SOURCE_EVERY);
         }

@@ -36,7 +36,7 @@ mod schema;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use rusqlite::Connection;
 
@@ -76,6 +76,10 @@ pub struct Store {
     present: Option<(i64, Arc<Present>)>,
     /// Whether this transaction fills a database that holds nothing yet.
     fresh: bool,
+    /// Since when we hold the write lock.
+    locked_at: Option<Instant>,
+    /// How long we held it, each time since somebody last asked.
+    lock_times: Vec<Duration>,
 }
 
 /// What a transaction wrote, not yet committed.
@@ -98,7 +102,17 @@ impl Store {
         let path = open::resolved(path);
         open::check_place(&path)?;
         let keys = Arc::new(KeyRing::find(keys, path.parent().unwrap_or(Path::new(".")))?);
-        Ok(Self { path, access, keys, conn: None, reader: None, present: None, fresh: false })
+        Ok(Self {
+            path,
+            access,
+            keys,
+            conn: None,
+            reader: None,
+            present: None,
+            fresh: false,
+            locked_at: None,
+            lock_times: Vec::new(),
+        })
     }
 
     /// The database, its folder resolved.
@@ -225,6 +239,7 @@ impl Store {
             ensure_wal(conn).doing("open", &path)?;
         }
         conn.execute_batch("BEGIN IMMEDIATE").doing("lock", &path)?;
+        self.locked_at = Some(Instant::now());
         crash::point("transaction_begun");
         if self.has_moved() {
             self.rollback();
@@ -246,6 +261,16 @@ impl Store {
             // A connection that cannot roll back is not to be trusted; closing it rolls back.
             self.close();
         }
+        self.note_unlocked();
+    }
+
+    fn note_unlocked(&mut self) {
+        self.lock_times.extend(self.locked_at.take().map(|since| since.elapsed()));
+    }
+
+    /// Returns how long the write lock was held, each time since this was last called.
+    pub fn take_lock_times(&mut self) -> Vec<Duration> {
+        std::mem::take(&mut self.lock_times)
     }
 
     /// Writes a plan into the open transaction, reads it back, and records the revision.
@@ -310,7 +335,9 @@ impl Store {
         let conn = self.connection()?;
         conn.execute_batch("COMMIT").doing("commit", &path)?;
         crash::point("committed");
+        self.note_unlocked();
         if fresh {
+            let conn = self.connection()?;
             // Filled before it is switched to WAL, a new database is written once instead of twice.
             ensure_wal(conn).doing("open", &path)?;
             files::sync_folder(path.parent().unwrap_or(Path::new(".")))?;

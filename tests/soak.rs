@@ -1,0 +1,240 @@
+//! A run that lasts: every load at once for `SOAK_SECONDS` (60; `make soak` takes 10 minutes), and each trouble by
+//! itself. Afterwards the last state of both sides is there, nothing was lost or invented, and nothing leaked.
+
+#![expect(clippy::disallowed_methods, reason = "tests touch the world")]
+
+#[path = "support/agent.rs"]
+mod agent;
+
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use agent::{Agent, PATIENCE, YAML, with_workers};
+use rusqlite::Connection;
+
+const DRIFT: &str = "oxide_operator_drift_fields{class=\"drift\",section=\"services\"}";
+const LOCKS: &str = "oxide_operator_write_lock_seconds_count";
+const SHORT_LOCKS: &str = "oxide_operator_write_lock_seconds_bucket{le=\"0.05\"}";
+
+/// Commits of the orchestrator's heartbeats, a second.
+const HEARTBEATS: u32 = 200;
+/// Swaps of the source a second, while it is swapped.
+const SWAPS: u32 = 50;
+
+fn seconds() -> u64 {
+    std::env::var("SOAK_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(60)
+}
+
+/// What the agent takes of the machine.
+#[derive(Clone, Copy, Debug)]
+struct Taken {
+    resident_kib: u64,
+    descriptors: usize,
+    wal_bytes: u64,
+}
+
+fn taken(agent: &Agent) -> Taken {
+    let process = format!("/proc/{}", agent.child.id());
+    let status = std::fs::read_to_string(format!("{process}/status")).expect("alive");
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
+    let resident_kib = resident.trim().trim_end_matches(" kB").parse().expect("a number");
+    let descriptors = std::fs::read_dir(format!("{process}/fd")).expect("alive").count();
+    let wal = std::fs::metadata(agent.folder.path().join("store/config.db-wal"));
+    Taken { resident_kib, descriptors, wal_bytes: wal.map_or(0, |wal| wal.len()) }
+}
+
+/// A folder as kubelet mounts a ConfigMap; each swap replaces all of it at once.
+fn swap(mount: &Path, version: i64) {
+    let data = format!("..v{version}");
+    std::fs::create_dir_all(mount.join(&data)).expect("created");
+    std::fs::write(mount.join(&data).join("default.yaml"), with_workers(100 + version)).expect("written");
+    symlink(&data, mount.join("..data_tmp")).expect("linked");
+    std::fs::rename(mount.join("..data_tmp"), mount.join("..data")).expect("swapped");
+    let _ = std::fs::remove_dir_all(mount.join(format!("..v{}", version - 1)));
+}
+
+fn on_a_config_map() -> Agent {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mount = folder.path().join("mount");
+    std::fs::create_dir(&mount).expect("created");
+    swap(&mount, 0);
+    symlink("..data/default.yaml", mount.join("default.yaml")).expect("linked");
+    let mut agent = Agent::start(folder, "file:mount/default.yaml", &[]);
+    agent.wait_for_outcome("applied");
+    agent
+}
+
+/// Writes as the orchestrator does when a node reports; returns how often it was acknowledged.
+fn heartbeats(conn: &Connection, stop: &AtomicBool) -> i64 {
+    let insert = "INSERT OR REPLACE INTO discovered_nodes
+        (node_id, hostname, ip_address, port, services, first_seen, last_seen, active_tasks)
+        VALUES ('n', 'h', '1.2.3.4', 1, '{}', 1, 1, ?1)";
+    let mut acknowledged = 0;
+    let began = Instant::now();
+    while !stop.load(Ordering::SeqCst) {
+        conn.execute(insert, [acknowledged + 1]).expect("a busy store is waited for");
+        acknowledged += 1;
+        let due = began + Duration::from_secs(1) / HEARTBEATS * u32::try_from(acknowledged).expect("few");
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+    }
+    acknowledged
+}
+
+#[test]
+fn after_a_long_run_under_every_load_nothing_is_lost_invented_or_leaked() {
+    let agent = on_a_config_map();
+    let (stop, quiet) = (AtomicBool::new(false), AtomicBool::new(true));
+    let (version, edits) = (AtomicI64::new(0), AtomicI64::new(0));
+    let mount = agent.folder.path().join("mount");
+    let (for_nodes, for_services) = (agent.orchestrator(), agent.orchestrator());
+    let length = Duration::from_secs(seconds());
+    let (mut samples, mut false_drift) = (Vec::new(), 0);
+    let beats = std::thread::scope(|scope| {
+        let nodes = scope.spawn({
+            let stop = &stop;
+            move || heartbeats(&for_nodes, stop)
+        });
+        scope.spawn(|| {
+            while !stop.load(Ordering::SeqCst) {
+                for _ in 0..SWAPS * 2 {
+                    swap(&mount, version.fetch_add(1, Ordering::SeqCst) + 1);
+                    std::thread::sleep(Duration::from_secs(1) / SWAPS);
+                }
+                std::thread::sleep(Duration::from_millis(500));
+            }
+        });
+        let (stopped, silent, edited) = (&stop, &quiet, &edits);
+        scope.spawn(move || {
+            while !stopped.load(Ordering::SeqCst) {
+                if !silent.load(Ordering::SeqCst) {
+                    for _ in 0..20 {
+                        let edit = edited.fetch_add(1, Ordering::SeqCst) + 1;
+                        let sql = "UPDATE services SET max_context_tokens = ?1, enabled = 1 - enabled WHERE id = 'lmstudio'";
+                        for_services.execute(sql, [edit]).expect("a busy store is waited for");
+                    }
+                }
+                std::thread::sleep(Duration::from_millis(300));
+            }
+        });
+        let began = Instant::now();
+        while began.elapsed() < length {
+            std::thread::sleep(Duration::from_millis(500));
+            samples.push(taken(&agent));
+            // In the first fifth only nodes and the source change: no drift is there to be found.
+            if began.elapsed() < length / 5 {
+                false_drift += agent.metric(DRIFT);
+            } else {
+                quiet.store(false, Ordering::SeqCst);
+            }
+            while agent.log.try_recv().is_ok() {}
+        }
+        stop.store(true, Ordering::SeqCst);
+        nodes.join().expect("no panic")
+    });
+
+    assert_eq!(false_drift, 0, "drift was reported while nobody edited anything of ours");
+    let last = 100 + version.load(Ordering::SeqCst);
+    wait_until("the last source is in the database", || agent.workers() == last);
+    let edits = edits.load(Ordering::SeqCst);
+    let conn = agent.orchestrator();
+    let one = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, i64>(0)).expect("there");
+    assert_eq!(
+        one("SELECT max_context_tokens FROM services WHERE id = 'lmstudio'"),
+        edits,
+        "an edit was lost"
+    );
+    assert_eq!(
+        one("SELECT active_tasks FROM discovered_nodes WHERE node_id = 'n'"),
+        beats,
+        "a heartbeat was lost"
+    );
+    let enabled = one("SELECT enabled FROM services WHERE id = 'lmstudio'");
+    agent.wait_for_metric(DRIFT, u64::from(enabled == 0));
+    assert_eq!(one("SELECT count(*) FROM pragma_integrity_check WHERE integrity_check <> 'ok'"), 0);
+
+    let (locks, short) = (agent.metric(LOCKS), agent.metric(SHORT_LOCKS));
+    let (early, late) = (samples[samples.len() / 3], samples[samples.len() - 1]);
+    let wal = samples.iter().map(|sample| sample.wal_bytes).max().unwrap_or(0);
+    println!(
+        "{beats} heartbeats, {edits} edits, {last} sources; {locks} locks, {} over 50 ms",
+        locks - short
+    );
+    println!("after a third {early:?}, at the end {late:?}, largest log {wal}");
+    assert!(locks > 10, "only {locks} writes");
+    assert!(
+        locks - short <= (locks / 1000).max(1),
+        "{} of {locks} locks were held over 50 ms",
+        locks - short
+    );
+    assert!(late.resident_kib < early.resident_kib * 5 / 4 + 4096, "{early:?} became {late:?}");
+    assert!(late.descriptors <= early.descriptors + 2, "{early:?} became {late:?}");
+    assert!(wal < 64 << 20, "the log grew to {wal} bytes");
+}
+
+#[test]
+fn a_store_that_is_locked_for_long_is_waited_for_and_then_written() {
+    let mut agent = Agent::on_a_file();
+    let conn = agent.orchestrator();
+    conn.execute_batch("BEGIN IMMEDIATE; UPDATE services SET updated_at = updated_at").expect("locked");
+    std::fs::write(agent.yaml(), with_workers(50)).expect("written");
+    let told = agent.wait_for_outcome("failed");
+    assert!(told["message"].as_str().is_some_and(|text| text.contains("locked")), "{told}");
+    conn.execute_batch("COMMIT").expect("unlocked");
+    agent.wait_for_outcome("applied");
+    assert_eq!(agent.workers(), 50);
+}
+
+#[test]
+fn a_folder_that_vanishes_and_returns_is_followed_again() {
+    let mut agent = Agent::on_a_file();
+    let (store, away) = (agent.folder.path().join("store"), agent.folder.path().join("away"));
+    std::fs::rename(&store, &away).expect("gone");
+    agent.wait_for("the loss", |line| line.to_string().contains("was replaced or deleted"));
+    // Whatever was made in its place gives way when it is back, as when a volume is mounted again.
+    let _ = std::fs::remove_dir_all(&store);
+    std::fs::rename(&away, &store).expect("back");
+    std::fs::write(agent.yaml(), with_workers(60)).expect("written");
+    wait_until("the new value is in the database", || {
+        let db = store.join("config.db");
+        Connection::open(db).is_ok_and(|conn| {
+            let query = "SELECT max_parallel_workers FROM execution_settings";
+            conn.query_row(query, [], |row| row.get::<_, i64>(0)).is_ok_and(|workers| workers == 60)
+        })
+    });
+}
+
+#[test]
+fn without_file_events_it_looks_by_the_clock_and_says_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("default.yaml"), YAML).expect("written");
+    // The limit of a user namespace of its own: nobody else on the machine notices.
+    let mut program = Command::new("unshare");
+    let limited = "echo 0 > /proc/sys/user/max_inotify_instances && exec \"$@\"";
+    program
+        .args(["--user", "--map-root-user", "sh", "-c", limited, "sh"])
+        .arg(env!("CARGO_BIN_EXE_oxide-operator"));
+    let mut agent = Agent::start_with(program, folder, "file:default.yaml", &[]);
+    agent.wait_for_outcome("applied");
+    agent.wait_for_metric("oxide_operator_watch_available{side=\"source\"}", 0);
+    assert_eq!(agent.metric("oxide_operator_watch_available{side=\"database\"}"), 0);
+    std::fs::write(agent.yaml(), with_workers(70)).expect("written");
+    let applied = agent.wait_for_outcome("applied");
+    assert_eq!(agent.workers(), 70, "{applied}");
+    agent
+        .orchestrator()
+        .execute("UPDATE services SET enabled = 0 WHERE id = 'lmstudio'", [])
+        .expect("edited");
+    agent.wait_for_metric(DRIFT, 1);
+}
+
+/// Waits for something of which there is no event.
+fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !done() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

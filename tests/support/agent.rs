@@ -1,0 +1,144 @@
+//! `run` as its users meet it: the real binary, its log a JSON object a line, its metrics over HTTP.
+
+#![allow(dead_code, reason = "each test crate uses its part")]
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use serde_json::Value as Json;
+
+pub(crate) const YAML: &str = include_str!("../../config/default.yaml");
+
+/// How long anything may take before the test fails.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) struct Agent {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) child: Child,
+    pub(crate) log: Receiver<Json>,
+    pub(crate) port: u16,
+}
+
+impl Agent {
+    /// Starts on a file, and waits until it has applied it.
+    pub(crate) fn on_a_file() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("default.yaml"), YAML).expect("written");
+        let mut agent = Self::start(folder, "file:default.yaml", &[]);
+        agent.wait_for_outcome("applied");
+        agent
+    }
+
+    pub(crate) fn start(folder: tempfile::TempDir, source: &str, more: &[&str]) -> Self {
+        Self::start_with(Command::new(env!("CARGO_BIN_EXE_oxide-operator")), folder, source, more)
+    }
+
+    /// Starts through another program, which runs the agent in place of itself.
+    pub(crate) fn start_with(
+        mut program: Command,
+        folder: tempfile::TempDir,
+        source: &str,
+        more: &[&str],
+    ) -> Self {
+        let port =
+            TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
+        let mut child = program
+            .current_dir(folder.path())
+            .env("HOME", folder.path())
+            .env_remove("OXIDE_ENCRYPTION_KEY")
+            .args(["run", "--source", source, "--db", "store/config.db", "--log-format", "json"])
+            .args(["--listen-health", &format!("127.0.0.1:{port}")])
+            .args(more)
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("starts");
+        let lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let (sender, log) = channel();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let _ = sender.send(serde_json::from_str(&line).unwrap_or(Json::String(line)));
+            }
+        });
+        Self { folder, child, log, port }
+    }
+
+    /// Waits for a line of the log that `wanted` accepts; fails with all lines seen since.
+    pub(crate) fn wait_for(&mut self, what: &str, wanted: impl Fn(&Json) -> bool) -> Json {
+        let deadline = Instant::now() + PATIENCE;
+        let mut seen = Vec::new();
+        while let Ok(line) = self.log.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            if wanted(&line) {
+                return line;
+            }
+            seen.push(line);
+        }
+        panic!("never saw {what}; the log said {seen:#?}");
+    }
+
+    pub(crate) fn wait_for_outcome(&mut self, outcome: &str) -> Json {
+        self.wait_for(outcome, |line| line["outcome"] == outcome)
+    }
+
+    pub(crate) fn yaml(&self) -> PathBuf {
+        self.folder.path().join("default.yaml")
+    }
+
+    /// A connection as the orchestrator has it.
+    pub(crate) fn orchestrator(&self) -> Connection {
+        let conn = Connection::open(self.folder.path().join("store/config.db")).expect("opens");
+        conn.busy_timeout(Duration::from_secs(5)).expect("set");
+        conn.execute_batch("PRAGMA foreign_keys=OFF").expect("configured");
+        conn
+    }
+
+    pub(crate) fn workers(&self) -> i64 {
+        let query = "SELECT max_parallel_workers FROM execution_settings";
+        self.orchestrator().query_row(query, [], |row| row.get(0)).expect("there")
+    }
+
+    pub(crate) fn get(&self, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("listens");
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("answered");
+        let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
+        (status, answer)
+    }
+
+    /// Returns a metric that is a whole number.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let (_, text) = self.get("/metrics");
+        let line =
+            text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name} in {text}"));
+        line.rsplit(' ').next().and_then(|value| value.parse().ok()).expect("a number")
+    }
+
+    /// Waits until a metric has a value: it moves with an event of which there is no line in the log.
+    pub(crate) fn wait_for_metric(&self, name: &str, value: u64) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.metric(name) != value {
+            assert!(Instant::now() < deadline, "{name} is {}, not {value}", self.metric(name));
+        }
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        assert!(status.expect("kill runs").success());
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub(crate) fn with_workers(count: i64) -> String {
+    YAML.replace("max_parallel_workers: 4", &format!("max_parallel_workers: {count}"))
+}
