@@ -10,9 +10,8 @@ mod agent;
 use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
-use agent::{Agent, PATIENCE, YAML, with_workers};
+use agent::{Agent, YAML, with_workers};
 use rusqlite::Connection;
 
 const DRIFT: &str = "oxide_operator_drift_fields{class=\"drift\",section=\"services\"}";

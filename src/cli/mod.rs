@@ -8,6 +8,7 @@ mod backup;
 mod completions;
 mod config;
 mod context;
+mod doctor;
 mod edit;
 mod exit;
 mod export;
@@ -72,6 +73,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Export(args) => export::run(&context, args),
         Command::Config(format) => config::run(&context, *format),
         Command::Status(format) => status::run(&context, *format),
+        Command::Doctor(format) => Ok(doctor::run(&context, *format)),
         Command::Completions(args) => Ok(completions::run(args)),
         Command::Man(args) => man::run(args),
         Command::Diff(args) => history::diff(&context, args),

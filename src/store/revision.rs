@@ -92,6 +92,31 @@ impl Store {
         self.read_history(|conn, present, _| list(conn, present)).map(Option::unwrap_or_default)
     }
 
+    /// Returns the number of the newest revision of ours.
+    pub fn newest_revision(&mut self) -> Result<Option<i64>, StoreError> {
+        let revisions = self.revisions()?;
+        let ours = revisions.iter().filter_map(|revision| match revision.revision {
+            RevisionId::Ours(number) => Some(number),
+            RevisionId::Orchestrator(_) => None,
+        });
+        Ok(ours.max())
+    }
+
+    /// Returns the latest time that anything in the store says it was written at, in seconds since the epoch.
+    pub fn newest_time(&mut self) -> Result<Option<f64>, StoreError> {
+        self.in_read_transaction(|conn, present, _| {
+            let tables =
+                Section::ALL.into_iter().map(Section::table).filter(|table| present.has_table(table));
+            let times: rusqlite::Result<Vec<Option<f64>>> = tables
+                .map(|table| {
+                    let sql = format!("SELECT max(updated_at) FROM {table}");
+                    conn.query_row(&sql, [], |row| row.get(0))
+                })
+                .collect();
+            Ok(times?.into_iter().flatten().reduce(f64::max))
+        })
+    }
+
     /// Returns the state that a revision of ours recorded; `None` when there is no such revision, or no longer.
     pub fn recorded_state(&mut self, number: i64) -> Result<Option<RecordedState>, StoreError> {
         self.read_history(|conn, present, keys| state(conn, present, keys, number)).map(Option::flatten)

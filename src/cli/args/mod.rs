@@ -120,6 +120,9 @@ pub enum Command {
     /// Source, store, differences, backups and key on one screen
     #[command(before_help = "Examples:\n  oxide-operator status\n  oxide-operator status -o json")]
     Status(Format),
+    /// Find what is wrong, say why it matters, and the command that mends it
+    #[command(before_help = "Examples:\n  oxide-operator doctor\n  oxide-operator doctor -o json")]
+    Doctor(Format),
     /// Show services, rules, settings or one value of the database
     Get(Get),
     /// Change one value in the database

@@ -1,0 +1,203 @@
+//! The checks, each by itself: one that fails stops no other.
+
+use std::path::Path;
+
+use super::machine::{self, quoted};
+use super::{Check, holder};
+use crate::cli::context::Context;
+use crate::guide::{Backend, load};
+use crate::model::Policy;
+use crate::plan::{Class, findings_text};
+use crate::report::{Outcome, SyncReport};
+use crate::store::{Access, Store, StoreError, backups, check_backup};
+use crate::sync::Pass;
+
+/// Runs every check.
+pub(super) fn all(context: &Context) -> Vec<Check> {
+    let mut store = match context.store(Access::Read) {
+        Ok(store) => store,
+        Err(error) => return vec![unusable(&error)],
+    };
+    let database = store.path().to_owned();
+    let mut checks = vec![Check::fine("place", format!("{} is on a local disk", database.display()))];
+    checks.extend(machine::permissions(&database, store.keys().file()));
+    checks.push(machine::leftovers(&database));
+    checks.extend(database.parent().filter(|folder| folder.is_dir()).map(machine::events));
+    if !store.exists() {
+        let why = "The orchestrator uses its YAML until there is one.";
+        let what = format!("{} does not exist", database.display());
+        checks.push(Check::warning("database", what, why).mend("oxide-operator migrate"));
+        checks.push(source(context));
+        return checks;
+    }
+    match store.read() {
+        Ok(live) => {
+            checks.push(Check::fine("database", "it can be read"));
+            checks.push(machine::key(store.keys(), live.tokens, live.undecryptable, &database));
+            checks.push(lock(context, &database));
+            checks.push(machine::clock(store.newest_time().ok().flatten()));
+            checks.push(backup(&mut store));
+            // Under a wrong key nothing can be compared, and that is said already.
+            if live.undecryptable == 0 || live.undecryptable < live.tokens {
+                checks.push(sides(context, &mut store));
+            }
+        }
+        Err(error) => {
+            checks.push(unreadable(&error, &database));
+            checks.push(source(context));
+        }
+    }
+    checks.push(orchestrator(context));
+    checks
+}
+
+/// The database may not be opened where it lies, or the key is none.
+fn unusable(error: &anyhow::Error) -> Check {
+    let hint = error.downcast_ref::<StoreError>().and_then(StoreError::hint).unwrap_or_default();
+    let reason = error.downcast_ref::<StoreError>().map_or("", StoreError::reason);
+    let check = if reason == "bad_key" { "key" } else { "place" };
+    Check::problem(check, error.to_string(), format!("Nothing else can be looked at: {hint}."))
+}
+
+fn unreadable(error: &StoreError, database: &Path) -> Check {
+    let what = error.to_string();
+    if error.is_corruption() {
+        let why = "SQLite cannot make sense of the file. `apply` keeps it under quarantine/ and restores the newest good backup.";
+        return Check::problem("database", what, why).mend("oxide-operator apply");
+    }
+    let hint = error.hint().unwrap_or("see the message");
+    let check = Check::problem("database", what, format!("It cannot be read: {hint}."));
+    match error.reason() {
+        "read_only" | "cannot_open" => check.mend(format!("chmod u+rw {}", quoted(database))),
+        _ => check,
+    }
+}
+
+fn source(context: &Context) -> Check {
+    match context.read_source() {
+        Ok(_) => Check::fine("source", context.source.to_string()),
+        Err(error) => Check::problem("source", error.to_string(), capital(error.hint())),
+    }
+}
+
+/// Compares both sides, as `verify` does.
+fn sides(context: &Context, store: &mut Store) -> Check {
+    let source = match context.read_source() {
+        Ok(source) => source,
+        Err(error) => return Check::problem("source", error.to_string(), capital(error.hint())),
+    };
+    let report = context.pass_over(&source, store, &Pass::plan(&Policy::default())).report;
+    match report.outcome {
+        Outcome::InSync => Check::fine("sides", "YAML and database say the same"),
+        Outcome::Invalid if report.plan.is_none() => {
+            let first = findings_text(&report.findings[..1.min(report.findings.len())]);
+            let what =
+                format!("{} is not valid: {}", context.source, first.lines().next().unwrap_or_default());
+            let why = "Nothing is written from it until it is; `oxide-operator plan` shows every finding with its line.";
+            Check::problem("source", what, why)
+        }
+        Outcome::Failed => Check::problem("sides", report.summary, "They could not be compared."),
+        _ => differ(&report),
+    }
+}
+
+fn differ(report: &SyncReport) -> Check {
+    let counts: Vec<String> = Class::ALL
+        .into_iter()
+        .filter(|class| report.total(*class) > 0)
+        .map(|class| format!("{} {}", report.total(class), class.name()))
+        .collect();
+    let what = format!("YAML and database differ: {}", counts.join(", "));
+    if report.total(Class::Pending) > 0 {
+        let why = "The YAML was changed and is not in the database yet.";
+        return Check::warning("sides", what, why).mend("oxide-operator apply");
+    }
+    let why = "Somebody edited the database. `oxide-operator plan` shows each difference and why it stays; this writes the YAML's values back.";
+    Check::warning("sides", what, why).mend("oxide-operator apply --on-drift revert --on-conflict source")
+}
+
+/// Tries to get the write lock; says who has it.
+fn lock(context: &Context, database: &Path) -> Check {
+    let tried = context.store(Access::Write).map_err(|error| error.to_string()).and_then(|mut store| {
+        let began = store.begin().map_err(|error| match error.reason() {
+            "locked" => String::new(),
+            _ => error.to_string(),
+        });
+        store.rollback();
+        began
+    });
+    let why = "Nobody can write meanwhile; the orchestrator says \"database is locked\" after 5 s. A healthy writer holds the lock for milliseconds.";
+    match (tried, holder::of(database)) {
+        (Ok(()), _) => Check::fine("lock", "nobody holds the database"),
+        (Err(text), None) if text.is_empty() => {
+            Check::problem("lock", "the database is locked by a process that cannot be seen from here", why)
+        }
+        (Err(text), Some(holder)) if text.is_empty() => {
+            let what = format!(
+                "{} (process {}, running for {} s) has held the database for longer than 3 s",
+                holder.program, holder.pid, holder.running_seconds
+            );
+            Check::problem("lock", what, why).mend(format!("kill {}", holder.pid))
+        }
+        (Err(text), _) => Check::problem("lock", text, "The database cannot be written."),
+    }
+}
+
+/// Whether the newest backup can be restored, and is of the newest state but one.
+fn backup(store: &mut Store) -> Check {
+    let Some(newest) = backups(store.path()).into_iter().next() else {
+        if store.revisions().is_ok_and(|revisions| revisions.len() < 2) {
+            return Check::fine("backup", "none yet; one is taken before every write");
+        }
+        let why = "One is taken before every write, so somebody removed them.";
+        return Check::warning("backup", "there is no backup", why).mend("oxide-operator backup create");
+    };
+    let check = check_backup(&newest.path, store.keys());
+    let name = newest.path.display();
+    if !check.verdict.is_good() {
+        let what = format!("the newest backup, {name}, cannot be restored");
+        let why = "`oxide-operator backup check` says why, and which of the others can.";
+        return Check::problem("backup", what, why).mend("oxide-operator backup create");
+    }
+    let newest_revision = store.newest_revision().ok().flatten().unwrap_or(0);
+    let held = check.record.and_then(|record| record.revision).unwrap_or(newest_revision);
+    if held + 1 < newest_revision {
+        let what = format!("the newest backup holds revision {held}, the database {newest_revision}");
+        let why = "One is taken before every write, so newer ones were removed.";
+        return Check::warning("backup", what, why).mend("oxide-operator backup create");
+    }
+    Check::fine("backup", format!("{name} can be restored"))
+}
+
+/// Which configuration the orchestrator would load.
+fn orchestrator(context: &Context) -> Check {
+    match load(&context.source, &context.db, &context.keys) {
+        Ok(loaded) => match loaded.backend {
+            Backend::Database => Check::fine("orchestrator", "it would load the database"),
+            Backend::Yaml(why) => {
+                let what = format!("it would fall back to its YAML: {why}");
+                Check::problem(
+                    "orchestrator",
+                    what,
+                    "Edits in the web UI have no effect until this is mended.",
+                )
+            }
+        },
+        Err(error) => {
+            let what = error.to_string().lines().next().unwrap_or_default().to_owned();
+            Check::problem(
+                "orchestrator",
+                format!("it would load neither: {what}"),
+                "It cannot start like this.",
+            )
+        }
+    }
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars
+        .next()
+        .map(|first| first.to_uppercase().collect::<String>() + chars.as_str() + ".")
+        .unwrap_or_default()
+}
