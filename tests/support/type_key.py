@@ -3,6 +3,8 @@
 import os
 import pty
 import sys
+import termios
+import time
 
 typed, command = sys.argv[1], sys.argv[2:]
 shown = b""
@@ -19,6 +21,9 @@ while True:
         break
     shown += data
     if not answered and b": " in shown:
+        # Nobody types in the instant between the question and the silence of the terminal.
+        while termios.tcgetattr(terminal)[3] & termios.ECHO:
+            time.sleep(0.001)
         os.write(terminal, typed.encode() + b"\n")
         answered = True
 _, status = os.waitpid(pid, 0)
