@@ -95,15 +95,22 @@ pub(super) fn create(
 ) -> Result<Backup, StoreError> {
     let folder = folder_of(original.database);
     files::create_folder(&folder)?;
-    let path = free_name(&folder, stamp);
+    let mut path = free_name(&folder, stamp);
     let temporary = files::temporary(&path);
+    let mut named = false;
     let created = copy(original.reader, original.database, &temporary)
         .and_then(|()| check(&temporary, original, keys))
         .and_then(|record| backup_record::append(&temporary, &record))
-        .and_then(|()| keep(&temporary, &path, source, keys));
+        .and_then(|()| {
+            path = name(&temporary, &folder, stamp)?;
+            named = true;
+            keep(&path, source, keys)
+        });
     if created.is_err() {
         files::remove_leftovers(&folder);
-        remove_with_source(&path);
+        if named {
+            remove_with_source(&path);
+        }
     }
     created?;
     let bytes = std::fs::metadata(&path).doing("look at the backup", &path)?.len();
@@ -192,9 +199,7 @@ fn record(copy: &Connection, original: &Original<'_>, keys: &KeyRing) -> rusqlit
 /// The name comes before the syncs, so that the file system writes its journal once: that is most of what a backup
 /// costs. A killed process leaves either no name or a whole copy; a power cut before the syncs can leave a name
 /// without content, before anything was written to the database, and restoring checks a backup first anyway.
-fn keep(temporary: &Path, path: &Path, source: &SourceCopy<'_>, keys: &KeyRing) -> Result<(), StoreError> {
-    std::fs::rename(temporary, path).doing("rename the backup", path)?;
-    crash::point("backup_renamed");
+fn keep(path: &Path, source: &SourceCopy<'_>, keys: &KeyRing) -> Result<(), StoreError> {
     let copies = copy_source(source, path, keys)?;
     crash::point("source_copied");
     files::sync_file(path)?;
@@ -229,6 +234,27 @@ fn copy_source(
         copies.push((file, copy));
     }
     Ok(copies)
+}
+
+/// Gives a copy a name that no other process has taken in the same millisecond: neither may delete the other's.
+fn name(temporary: &Path, folder: &Path, stamp: &str) -> Result<PathBuf, StoreError> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    loop {
+        let path = free_name(folder, stamp);
+        match renameat_with(CWD, temporary, CWD, &path, RenameFlags::NOREPLACE) {
+            Err(rustix::io::Errno::EXIST) => {}
+            // A file system that cannot do this, as some in user space.
+            Err(rustix::io::Errno::INVAL) => {
+                std::fs::rename(temporary, &path).doing("rename the backup", &path)?;
+                return Ok(path);
+            }
+            done => {
+                done.map_err(std::io::Error::from).doing("rename the backup", &path)?;
+                crash::point("backup_renamed");
+                return Ok(path);
+            }
+        }
+    }
 }
 
 fn free_name(folder: &Path, stamp: &str) -> PathBuf {
