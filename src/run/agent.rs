@@ -200,7 +200,7 @@ impl Agent {
         }
         self.data_version = self.store.exists().then(|| self.store.data_version().ok()).flatten();
         // A commit between the pass and the line above would otherwise be taken for seen.
-        if self.store.exists() && report.failure.is_none() && self.store.fingerprint().ok() != self.compared {
+        if self.compared.is_some() && self.store.exists() && self.store.fingerprint().ok() != self.compared {
             self.data_version = None;
             self.schedule.store_hint(Instant::now());
         }
