@@ -259,13 +259,20 @@ pub fn read_source(
     secrets: &(dyn ResolveSecrets + Sync),
     keys: &KeyRing,
 ) -> Result<DesiredConfig, Vec<Finding>> {
-    let with_tokens = |reference: &SecretReference| match reference {
+    desired::read(source, &with_tokens(secrets, keys), keys.fingerprinter())
+}
+
+/// Finds every secret that a source or a snippet refers to: tokens are opened with `keys`, the rest is found by `secrets`.
+pub fn with_tokens<'a>(
+    secrets: &'a (dyn ResolveSecrets + Sync),
+    keys: &'a KeyRing,
+) -> impl ResolveSecrets + Sync + 'a {
+    |reference: &SecretReference| match reference {
         SecretReference::Token(token) => {
             keys.open_token(token).ok_or_else(|| "no key at hand decrypts this token".to_owned())
         }
         elsewhere => secrets.resolve(elsewhere),
-    };
-    desired::read(source, &with_tokens, keys.fingerprinter())
+    }
 }
 
 /// Smaller sources are read after the store: a thread costs more than it saves.

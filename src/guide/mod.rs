@@ -256,15 +256,13 @@ fn from_database(db: &Path, keys: &KeySources) -> Result<Result<StoreSnapshot, F
         return Ok(Err(Fallback::Missing));
     }
     let snapshot = store.read()?;
-    let (services, rules) =
-        (snapshot.live.count(Section::Services), snapshot.live.count(Section::RoutingRules));
-    Ok(if services + snapshot.remote_services.len() + rules == 0 {
+    Ok(if !snapshot.has_configuration() {
         Err(Fallback::Empty)
     } else if snapshot.undecryptable > 0 {
         Err(Fallback::Undecryptable(snapshot.undecryptable))
     } else if let Some(fault) = plan::faults(&snapshot.live).into_iter().next() {
         Err(Fallback::Invalid(format!("{}: {}", fault.path.unwrap_or_default(), fault.message)))
-    } else if services == 0 {
+    } else if snapshot.live.count(Section::Services) == 0 {
         Err(Fallback::Invalid("it has rules and no service of this machine".into()))
     } else {
         Ok(snapshot)

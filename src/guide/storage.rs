@@ -7,7 +7,7 @@ use crate::desired;
 use crate::model::{
     Configuration, FieldDefault, Finding, Object, SecretReference, SecretText, Section, StoreSnapshot, Value,
 };
-use crate::plan::{Class, Refusal, Step, update};
+use crate::plan::{Class, Step, update};
 use crate::store::{Retention, Store};
 use crate::sync::{self, Edit, EditError, Mode};
 
@@ -46,9 +46,7 @@ use crate::sync::{self, Edit, EditError, Mode};
 impl Store {
     /// Whether the database has any configuration: services of any machine, or rules.
     pub fn has_config(&mut self) -> Result<bool, GuideError> {
-        let live = self.read()?;
-        let count = live.live.count(Section::Services) + live.live.count(Section::RoutingRules);
-        Ok(count + live.remote_services.len() > 0)
+        Ok(self.read()?.has_configuration())
     }
 
     /// Lists the services of this machine, in order.
@@ -188,8 +186,7 @@ impl Store {
         };
         match sync::edit(self, &how, |live, _| Ok(steps(live)?)) {
             Ok(_) => Ok(()),
-            Err(EditError::Refused(Refusal::Invalid(findings))) => Err(GuideError::Invalid(findings)),
-            Err(EditError::Refused(Refusal::Guarded(finding))) => Err(GuideError::Invalid(vec![*finding])),
+            Err(EditError::Refused(refusal)) => Err(GuideError::Invalid(refusal.findings().to_vec())),
             Err(EditError::Store(error)) => Err(error.into()),
         }
     }

@@ -107,6 +107,12 @@ impl StoreSnapshot {
             && self.execution_is_default()
     }
 
+    /// Whether there is a configuration, by the orchestrator's rule: services of any machine, or rules.
+    pub fn has_configuration(&self) -> bool {
+        let own = self.live.count(Section::Services) + self.live.count(Section::RoutingRules);
+        own + self.remote_services.len() > 0
+    }
+
     fn execution_is_default(&self) -> bool {
         let Some(row) = self.live.get(Section::Execution, Configuration::EXECUTION_ID) else { return true };
         row.iter().all(|(field, value)| value.is_default(Section::Execution.spec(field)))

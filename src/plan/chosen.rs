@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{Change, Class, Step};
-use crate::model::{ConfigPath, Configuration, Finding, Object, Section, Selection, Value};
+use crate::model::{ConfigPath, Configuration, FieldId, Finding, Object, Section, Selection, Value};
 
 /// Why chosen steps are not written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +13,22 @@ pub enum Refusal {
     Invalid(Vec<Finding>),
     /// More deletions than may be made without confirming their number.
     Guarded(Box<Finding>),
+}
+
+impl Refusal {
+    /// What is wrong.
+    pub fn findings(&self) -> &[Finding] {
+        match self {
+            Self::Invalid(findings) => findings,
+            Self::Guarded(finding) => std::slice::from_ref(finding),
+        }
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&super::findings_text(self.findings()))
+    }
 }
 
 impl From<Vec<Finding>> for Refusal {
@@ -48,7 +64,10 @@ pub fn towards(target: &Configuration, live: &Configuration, only: Option<&Selec
         let Some(wanted) = target.section(section) else { continue };
         for (id, object) in wanted.iter().filter(|(id, _)| selected(section, id)) {
             match live.get(section, id) {
-                Some(row) => steps.extend(update(section, id, &only_fields(object, only), row)),
+                Some(row) => steps.extend(match only.and_then(|only| only.field) {
+                    Some(field) => update(section, id, &single(object, field), row),
+                    None => update(section, id, object, row),
+                }),
                 // A single field of an object that is gone cannot come back without the rest of it.
                 None => steps.push(Step::Create {
                     section,
@@ -123,23 +142,28 @@ pub fn removal(live: &Configuration, section: Section, id: &str, cascade: bool) 
 /// Returns the rules that name a service.
 pub fn rules_naming<'a>(live: &'a Configuration, service: &str) -> Vec<&'a str> {
     let rules = live.section(Section::RoutingRules).into_iter().flatten();
-    rules
-        .filter(|(task, rule)| without_service(task, rule, service).is_some())
-        .map(|(task, _)| &**task)
-        .collect()
+    rules.filter(|(_, rule)| named(rule).contains(&service)).map(|(task, _)| &**task).collect()
+}
+
+/// Returns the services that a rule names, the primary first.
+fn named(rule: &Object) -> Vec<&str> {
+    let value = |name| rule.get(Section::RoutingRules.field(name)?);
+    let primary = match value("primary") {
+        Some(Value::Text(primary)) => Some(&**primary),
+        _ => None,
+    };
+    let fallback = match (primary, value("fallback")) {
+        (Some(_), Some(Value::List(fallback))) => &fallback[..],
+        _ => &[],
+    };
+    primary.into_iter().chain(fallback.iter().map(|service| &**service)).collect()
 }
 
 /// Takes a service out of a rule; none when the rule does not name it.
 fn without_service(task: &str, rule: &Object, service: &str) -> Option<Step> {
     let section = Section::RoutingRules;
     let (primary, fallback) = (section.field("primary")?, section.field("fallback")?);
-    let named: Vec<&str> = match (rule.get(primary), rule.get(fallback)) {
-        (Some(Value::Text(first)), Some(Value::List(rest))) => {
-            std::iter::once(&**first).chain(rest.iter().map(|item| &**item)).collect()
-        }
-        (Some(Value::Text(first)), _) => vec![first],
-        _ => return None,
-    };
+    let named = named(rule);
     if !named.contains(&service) {
         return None;
     }
@@ -156,19 +180,16 @@ fn without_service(task: &str, rule: &Object, service: &str) -> Option<Step> {
 fn guard(steps: &[Step], live: &Configuration, confirmed: Option<usize>) -> Option<Finding> {
     let wanted = steps.iter().filter(|step| matches!(step, Step::Delete { .. })).count();
     let all: usize = Section::ALL.into_iter().map(|section| live.count(section)).sum();
-    let allowed = super::three_way::deletions_allowed(all);
-    if wanted <= allowed || confirmed == Some(wanted) {
-        return None;
-    }
+    let allowed = super::three_way::deletion_limit(wanted, all, confirmed)?;
     let message = format!("{wanted} deletions are more than the {allowed} allowed at once");
     Some(Finding::error(message).suggest(format!("confirm with --confirm-prune {wanted}")))
 }
 
-fn only_fields(object: &Object, only: Option<&Selection>) -> Object {
-    let Some(wanted) = only.and_then(|only| only.field) else { return object.clone() };
-    let mut one = Object::default();
-    if let Some(value) = object.get(wanted) {
-        one.set(wanted, value.clone());
+/// One field of an object by itself.
+fn single(object: &Object, field: FieldId) -> Object {
+    let mut single = Object::default();
+    if let Some(value) = object.get(field) {
+        single.set(field, value.clone());
     }
-    one
+    single
 }

@@ -26,6 +26,7 @@ pub enum Colour {
 impl Colour {
     fn paint(self, style: Style, text: &str) -> String {
         match self {
+            _ if text.is_empty() => String::new(),
             Self::Off => text.to_owned(),
             Self::On => format!("{style}{text}{style:#}"),
         }
@@ -279,11 +280,7 @@ fn push_lines(text: &mut String, lines: &[Line], colour: Colour) {
             colour.paint(style, line.sign),
             line.path,
             line.change,
-            if class_width == 0 {
-                String::new()
-            } else {
-                colour.paint(style, &format!("{:class_width$}", line.class))
-            },
+            colour.paint(style, &format!("{:class_width$}", line.class)),
             line.reason,
         );
         text.push_str(row.trim_end());

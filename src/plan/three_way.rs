@@ -14,9 +14,11 @@ use crate::model::{
 /// The share of the owned objects that one pass may delete without confirmation, as a divisor: 20 %.
 const PRUNE_DIVISOR: usize = 5;
 
-/// Returns how many of so many objects may be deleted without confirmation: at least one, never all.
-pub(super) fn deletions_allowed(owned: usize) -> usize {
-    (owned / PRUNE_DIVISOR).max(1).min(owned.saturating_sub(1))
+/// Returns the limit that so many deletions of so many objects exceed, unless exactly their number was confirmed. One
+/// is always allowed, all never are.
+pub(super) fn deletion_limit(wanted: usize, owned: usize, confirmed: Option<usize>) -> Option<usize> {
+    let allowed = (owned / PRUNE_DIVISOR).max(1).min(owned.saturating_sub(1));
+    (wanted > allowed && confirmed != Some(wanted)).then_some(allowed)
 }
 
 /// Decides what one pass does.
@@ -179,8 +181,7 @@ impl<'a> Planner<'a> {
         let prunable = self.store.base.objects.iter().filter(|(section, _)| **section != Section::Execution);
         let owned =
             prunable.flat_map(|(_, records)| records.values()).filter(|record| record.is_owned()).count();
-        let allowed = deletions_allowed(owned);
-        if wanted > allowed && self.policy.confirm_prune != Some(wanted) {
+        if let Some(allowed) = deletion_limit(wanted, owned, self.policy.confirm_prune) {
             for (section, id) in deletions {
                 self.leave_object(section, id, Class::Pending, Reason::PruneGuard { wanted, allowed });
             }

@@ -7,7 +7,7 @@ use super::read::{CARRIED, GENERATION, Layout, MET};
 use super::rows::{Bound, encode};
 use super::schema::{self, Present};
 use super::{StoreError, crash};
-use crate::model::{FieldId, Object, Section, Value, canonical_json};
+use crate::model::{FieldId, Object, Secret, Section, Value, canonical_json};
 use crate::plan::{BaseUpdate, NewRecord, Plan, SchemaStep, Step};
 
 /// Between two services created in one pass, in seconds: the orchestrator lists services by `created_at`.
@@ -46,7 +46,7 @@ pub(super) fn seal(plan: &Plan, keys: &KeyRing) -> Result<Sealed, StoreError> {
     Ok(Sealed(tokens))
 }
 
-type ToSeal<'a> = ((usize, FieldId), &'a crate::model::SecretText);
+type ToSeal<'a> = ((usize, FieldId), &'a Secret);
 
 fn secrets_of(position: usize, step: &Step) -> impl Iterator<Item = ToSeal<'_>> {
     let (object, changes): (Option<&Object>, &[_]) = match step {
@@ -59,13 +59,22 @@ fn secrets_of(position: usize, step: &Step) -> impl Iterator<Item = ToSeal<'_>> 
         .flat_map(Object::iter)
         .chain(changes.iter().map(|change| (change.field, &change.new)));
     values.filter_map(move |(field, value)| match value {
-        Value::Secret(secret) => secret.plain.as_ref().map(|plain| ((position, field), plain)),
+        Value::Secret(secret) => Some(((position, field), &**secret)),
         _ => None,
     })
 }
 
 fn seal_all(secrets: &[ToSeal<'_>], keys: &KeyRing) -> Result<Vec<Token>, StoreError> {
-    secrets.iter().map(|(place, plain)| Ok((*place, keys.seal(plain)?))).collect()
+    secrets.iter().map(|(place, secret)| Ok((*place, seal_one(secret, keys)?))).collect()
+}
+
+/// Encrypts a declared secret, or one that was read from a store: that may be under a retired key.
+fn seal_one(secret: &Secret, keys: &KeyRing) -> Result<String, StoreError> {
+    if let Some(plain) = &secret.plain {
+        return keys.seal(plain);
+    }
+    let opened = secret.token.as_deref().and_then(|token| keys.open_token(token));
+    keys.seal(&opened.ok_or_else(|| StoreError::NoKey { path: keys.file().to_owned() })?)
 }
 
 /// Creates tables and columns.

@@ -13,7 +13,7 @@ use super::backup_record::{self, BackupRecord, Found};
 use super::error::Doing as _;
 use super::key::KeyRing;
 use super::schema::Present;
-use super::{StoreError, crash, files, read};
+use super::{StoreError, crash, files, read, revision};
 use crate::model::{SourceSnapshot, StoreFingerprint};
 
 /// The folder beside the database that holds the backups.
@@ -95,24 +95,16 @@ pub(super) fn create(
 ) -> Result<Backup, StoreError> {
     let folder = folder_of(original.database);
     files::create_folder(&folder)?;
-    let mut path = free_name(&folder, stamp);
-    let temporary = files::temporary(&path);
-    let mut named = false;
-    let created = copy(original.reader, original.database, &temporary)
+    let temporary = files::temporary(&numbered(&folder, stamp, 0));
+    let path = copy(original.reader, original.database, &temporary)
         .and_then(|()| check(&temporary, original, keys))
         .and_then(|record| backup_record::append(&temporary, &record))
-        .and_then(|()| {
-            path = name(&temporary, &folder, stamp)?;
-            named = true;
-            keep(&path, source, keys)
-        });
-    if created.is_err() {
+        .and_then(|()| name(&temporary, &folder, stamp))
+        .inspect_err(|_| files::remove_leftovers(&folder))?;
+    keep(&path, source, keys).inspect_err(|_| {
         files::remove_leftovers(&folder);
-        if named {
-            remove_with_source(&path);
-        }
-    }
-    created?;
+        remove_with_source(&path);
+    })?;
     let bytes = std::fs::metadata(&path).doing("look at the backup", &path)?.len();
     Ok(Backup { path, bytes })
 }
@@ -177,12 +169,8 @@ fn record(copy: &Connection, original: &Original<'_>, keys: &KeyRing) -> rusqlit
     if present.has_column("services", "api_key_encrypted") {
         tokens = count("services", &format!("WHERE {local} AND api_key_encrypted <> ''"))?;
     }
-    let mut revision = None;
-    if present.has_table("operator_revision") {
-        revision = copy.query_row("SELECT max(id) FROM operator_revision", [], |row| row.get(0))?;
-    }
     Ok(BackupRecord {
-        revision,
+        revision: revision::newest(copy, present)?,
         why: original.why.to_owned(),
         key_fingerprint: keys.present_fingerprint(),
         rows: original.rows.to_string(),
@@ -236,33 +224,40 @@ fn copy_source(
     Ok(copies)
 }
 
+/// How many backups may be named by the same millisecond.
+const SAME_MOMENT: u32 = 1_000;
+
 /// Gives a copy a name that no other process has taken in the same millisecond: neither may delete the other's.
 fn name(temporary: &Path, folder: &Path, stamp: &str) -> Result<PathBuf, StoreError> {
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
-    loop {
-        let path = free_name(folder, stamp);
-        match renameat_with(CWD, temporary, CWD, &path, RenameFlags::NOREPLACE) {
-            Err(rustix::io::Errno::EXIST) => {}
-            // A file system that cannot do this, as some in user space.
-            Err(rustix::io::Errno::INVAL) => {
-                std::fs::rename(temporary, &path).doing("rename the backup", &path)?;
-                return Ok(path);
-            }
-            done => {
-                done.map_err(std::io::Error::from).doing("rename the backup", &path)?;
+    let mut taken = Ok(());
+    for number in 0..SAME_MOMENT {
+        let path = numbered(folder, stamp, number);
+        taken = rename_to_free(temporary, &path);
+        match &taken {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            _ => {
+                taken.doing("rename the backup", &path)?;
                 crash::point("backup_renamed");
                 return Ok(path);
             }
         }
     }
+    taken.doing("rename the backup", temporary).map(|()| temporary.to_owned())
 }
 
-fn free_name(folder: &Path, stamp: &str) -> PathBuf {
-    let name = |number: u32| match number {
-        0 => folder.join(format!("{PREFIX}{stamp}{SUFFIX}")),
-        number => folder.join(format!("{PREFIX}{stamp}-{number}{SUFFIX}")),
-    };
-    (0..1000).map(name).find(|path| !path.exists()).unwrap_or_else(|| name(0))
+fn rename_to_free(from: &Path, to: &Path) -> std::io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // A file system that cannot do this, as some in user space.
+        Err(rustix::io::Errno::INVAL) if to.exists() => Err(std::io::ErrorKind::AlreadyExists.into()),
+        Err(rustix::io::Errno::INVAL) => std::fs::rename(from, to),
+        done => Ok(done?),
+    }
+}
+
+fn numbered(folder: &Path, stamp: &str, number: u32) -> PathBuf {
+    let number = if number == 0 { String::new() } else { format!("-{number}") };
+    folder.join(format!("{PREFIX}{stamp}{number}{SUFFIX}"))
 }
 
 /// Lists the backups of a database, newest first.

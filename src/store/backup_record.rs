@@ -10,18 +10,18 @@
 //! costs no sync of its own.
 
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+use xxhash_rust::xxh3::Xxh3;
 
 use super::StoreError;
 use super::error::Doing as _;
 
 const MARK: &str = "oxide-operator-backup-1";
 /// The mark, a space, 8 digits, a space, 32 digits, a line end.
-const FOOTER_BYTES: usize = MARK.len() + 1 + 8 + 1 + 32 + 1;
+const FOOTER_BYTES: u64 = MARK.len() as u64 + 1 + 8 + 1 + 32 + 1;
 
 /// What a backup holds. It is no secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,33 +61,50 @@ pub(super) enum Found {
 /// Appends the record to a copy that nobody has open. The caller makes it durable.
 pub(super) fn append(path: &Path, record: &BackupRecord) -> Result<(), StoreError> {
     let text = serde_json::to_string(record).unwrap_or_default();
-    let mut hasher = Xxh3::new();
-    hasher.update(&std::fs::read(path).doing("read the backup", path)?);
-    hasher.update(text.as_bytes());
-    let footer = format!("{MARK} {:08} {:032x}\n", text.len(), hasher.digest128());
-    debug_assert_eq!(footer.len(), FOOTER_BYTES);
-    let mut file = File::options().append(true).open(path).doing("open the backup", path)?;
-    file.write_all((text + &footer).as_bytes()).doing("write the backup", path)
+    let appended = File::options().read(true).append(true).open(path).and_then(|mut file| {
+        let mut hasher = Xxh3::new();
+        std::io::copy(&mut file, &mut hasher)?;
+        hasher.update(text.as_bytes());
+        let footer = format!("{MARK} {:08} {:032x}\n", text.len(), hasher.digest128());
+        debug_assert_eq!(footer.len() as u64, FOOTER_BYTES);
+        file.write_all((text + &footer).as_bytes())
+    });
+    appended.doing("write the backup", path)
 }
 
-/// Reads the record and compares the checksum.
+/// Reads the record and compares the checksum. Only the record is ever whole in memory.
 pub(super) fn read(path: &Path) -> Result<Found, StoreError> {
-    let bytes = std::fs::read(path).doing("read the backup", path)?;
-    Ok(find(&bytes).unwrap_or(Found::Nothing))
+    File::open(path).and_then(|mut file| find(&mut file)).doing("read the backup", path)
 }
 
-fn find(bytes: &[u8]) -> Option<Found> {
-    let (content, footer) = bytes.split_at(bytes.len().checked_sub(FOOTER_BYTES)?);
-    let footer = std::str::from_utf8(footer).ok()?.strip_prefix(MARK)?;
-    let (length, checksum) = footer.trim().split_once(' ')?;
-    let record = length.parse().ok().and_then(|length: usize| content.len().checked_sub(length));
-    let (Some(start), Ok(checksum)) = (record, u128::from_str_radix(checksum, 16)) else {
-        return Some(Found::Changed);
+fn find(file: &mut File) -> std::io::Result<Found> {
+    let Some(content) = file.metadata()?.len().checked_sub(FOOTER_BYTES) else { return Ok(Found::Nothing) };
+    let footer = text_at(file, content)?;
+    let footer = std::str::from_utf8(&footer).ok().and_then(|text| text.strip_prefix(MARK));
+    let Some((length, checksum)) = footer.and_then(|text| text.trim().split_once(' ')) else {
+        return Ok(Found::Nothing);
     };
-    if xxh3_128(content) != checksum {
-        return Some(Found::Changed);
+    let start = length.parse().ok().and_then(|length: u64| content.checked_sub(length));
+    let (Some(start), Ok(checksum)) = (start, u128::from_str_radix(checksum, 16)) else {
+        return Ok(Found::Changed);
+    };
+    let mut hasher = Xxh3::new();
+    file.seek(SeekFrom::Start(0))?;
+    std::io::copy(&mut file.take(content), &mut hasher)?;
+    if hasher.digest128() != checksum {
+        return Ok(Found::Changed);
     }
-    Some(serde_json::from_slice(&content[start..]).map_or(Found::Changed, Found::Intact))
+    let record = text_at(file, start)?;
+    let record = &record[..record.len() - usize::try_from(FOOTER_BYTES).unwrap_or_default()];
+    Ok(serde_json::from_slice(record).map_or(Found::Changed, Found::Intact))
+}
+
+/// The bytes from a place to the end of the file.
+fn text_at(file: &mut File, start: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(start))?;
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Returns the record of a backup, when every byte of it is as it was written.

@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use rusqlite::Connection;
 use serde::Serialize;
 
 use super::backup_record::{self, BackupRecord, Found};
 use super::error::Doing as _;
 use super::schema::Present;
-use super::{KeyRing, Store, StoreError, backup, files, quarantine, read};
-use crate::model::{Configuration, Section, StoreSnapshot, Value};
+use super::{KeyRing, StoreError, backup, read};
+use crate::model::{Section, StoreSnapshot};
 
 /// What the drill found.
 #[derive(Clone, Debug, Serialize)]
@@ -73,15 +74,12 @@ fn drill(path: &Path, keys: &KeyRing, record: Option<&BackupRecord>) -> Result<V
     if sound != "ok" {
         return Ok(Verdict::Damaged(sound));
     }
-    drop(copy);
-    let snapshot = read_backup(path, keys)?;
+    let snapshot = read_copy(&copy, keys).doing("read the backup", path)?;
     let count = |section| snapshot.live.count(section);
-    let (services, rules) = (count(Section::Services), count(Section::RoutingRules));
-    Ok(if !snapshot.missing.tables.is_empty() || services + rules + snapshot.remote_services.len() == 0 {
+    let held = (count(Section::Services), count(Section::RoutingRules), snapshot.tokens);
+    Ok(if !snapshot.missing.tables.is_empty() || !snapshot.has_configuration() {
         Verdict::Empty
-    } else if record
-        .is_some_and(|it| (it.services, it.rules, it.tokens) != (services, rules, snapshot.tokens))
-    {
+    } else if record.is_some_and(|it| (it.services, it.rules, it.tokens) != held) {
         Verdict::Damaged("it does not hold what its record says".into())
     } else if snapshot.undecryptable > 0 {
         Verdict::NeedsKey(snapshot.undecryptable)
@@ -92,50 +90,11 @@ fn drill(path: &Path, keys: &KeyRing, record: Option<&BackupRecord>) -> Result<V
     })
 }
 
-/// Reads what a backup holds, API keys ready to be written again.
+/// Reads what a backup holds.
 pub fn read_backup(path: &Path, keys: &KeyRing) -> Result<StoreSnapshot, StoreError> {
-    let copy = backup::open(path)?;
-    let mut snapshot = Present::read(&copy)
-        .and_then(|present| read::snapshot(&copy, &present, keys))
-        .doing("read the backup", path)?;
-    open_secrets(&mut snapshot.live, keys);
-    Ok(snapshot)
+    read_copy(&backup::open(path)?, keys).doing("read the backup", path)
 }
 
-fn open_secrets(configuration: &mut Configuration, keys: &KeyRing) {
-    for section in Section::ALL {
-        for object in configuration.section_mut(section).iter_mut().flat_map(|objects| objects.values_mut()) {
-            let object = std::sync::Arc::make_mut(object);
-            let secrets: Vec<_> = object
-                .iter()
-                .filter_map(|(field, value)| match value {
-                    Value::Secret(secret) => Some((field, secret.clone())),
-                    _ => None,
-                })
-                .collect();
-            for (field, mut secret) in secrets {
-                secret.plain = secret.token.as_deref().and_then(|token| keys.open_token(token));
-                object.set(field, Value::Secret(secret));
-            }
-        }
-    }
-}
-
-impl Store {
-    /// Puts a whole copy of a backup where no database is.
-    ///
-    /// # Errors
-    /// There is a database: its rows are restored instead, in a transaction.
-    pub fn put_back(&self, backup: &Path) -> Result<(), StoreError> {
-        let path = self.path();
-        if let Some(folder) = path.parent() {
-            files::create_folder(folder)?;
-        }
-        let copy = quarantine::copy_beside(backup, path)?;
-        // A hard link, unlike a rename, never replaces a database that was made meanwhile.
-        let linked = std::fs::hard_link(&copy, path).doing("put the backup at", path);
-        let _ = std::fs::remove_file(&copy);
-        linked?;
-        files::sync_folder(path.parent().unwrap_or(Path::new(".")))
-    }
+fn read_copy(copy: &Connection, keys: &KeyRing) -> rusqlite::Result<StoreSnapshot> {
+    read::snapshot(copy, &Present::read(copy)?, keys)
 }

@@ -35,6 +35,13 @@ pub(crate) fn remove_leftovers(folder: &Path) {
     }
 }
 
+/// Returns the name of a file that belongs to a database: its `-wal` or its `-shm`.
+pub(crate) fn with_suffix(database: &Path, suffix: &str) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
 /// Creates a folder that only this user may enter, with its parents; an existing one is left as it is.
 pub(crate) fn create_folder(folder: &Path) -> Result<(), StoreError> {
     if folder.is_dir() || folder.as_os_str().is_empty() {

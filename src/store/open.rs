@@ -61,7 +61,7 @@ fn is_a_mount(path: &Path) -> bool {
 
 /// Returns the size of the write-ahead log: metadata only, the file is not opened.
 pub(super) fn wal_bytes(path: &Path) -> u64 {
-    std::fs::metadata(super::quarantine::with_suffix(path, "-wal")).map_or(0, |metadata| metadata.len())
+    std::fs::metadata(files::with_suffix(path, "-wal")).map_or(0, |metadata| metadata.len())
 }
 
 /// Returns the path with its folder resolved, so that a symbolic link to the folder changes nothing.

@@ -50,7 +50,7 @@ fn replace(database: &Path, good: Option<&Path>, kept_in: &Path) -> Result<(), S
             .doing("keep the corrupt file", database)?;
         crash::point("corrupt_kept");
     }
-    for log in [with_suffix(database, "-wal"), with_suffix(database, "-shm")] {
+    for log in [files::with_suffix(database, "-wal"), files::with_suffix(database, "-shm")] {
         unless_missing(std::fs::rename(&log, kept(&log))).doing("move the corrupt file aside", &log)?;
     }
     crash::point("log_moved");
@@ -83,10 +83,4 @@ pub(super) fn copy_beside(backup: &Path, database: &Path) -> Result<PathBuf, Sto
     target.close().map_err(|(_, source)| source).doing("restore into", &copy)?;
     files::sync_file(&copy)?;
     Ok(copy)
-}
-
-pub(super) fn with_suffix(database: &Path, suffix: &str) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }

@@ -6,8 +6,8 @@ use std::time::SystemTime;
 
 use super::backup::{self, PREFIX, SUFFIX};
 use super::error::Doing as _;
-use super::{Store, StoreError, connection, crash, files, read, stamp};
-use crate::model::{Section, StoreFingerprint};
+use super::{Store, StoreError, connection, crash, files, quarantine, read, stamp};
+use crate::model::StoreFingerprint;
 
 /// What the name of a retired database has before its ending.
 const RETIRED: &str = "-retired";
@@ -71,14 +71,30 @@ impl Store {
         let retired = retired(&path).ok_or_else(|| StoreError::NothingRetired { path: path.clone() })?;
         if self.exists() {
             let live = self.read()?;
-            let count = live.live.count(Section::Services) + live.live.count(Section::RoutingRules);
-            if count + live.remote_services.len() > 0 {
+            if live.has_configuration() {
                 return Err(StoreError::Occupied { path });
             }
             self.retire(live.fingerprint, now)?;
         }
         self.put_back(&retired)?;
         Ok(retired)
+    }
+
+    /// Puts a whole copy of a backup where no database is.
+    ///
+    /// # Errors
+    /// There is a database: its rows are restored instead, in a transaction.
+    pub fn put_back(&self, backup: &Path) -> Result<(), StoreError> {
+        let path = self.path();
+        if let Some(folder) = path.parent() {
+            files::create_folder(folder)?;
+        }
+        let copy = quarantine::copy_beside(backup, path)?;
+        // A hard link, unlike a rename, never replaces a database that was made meanwhile.
+        let linked = std::fs::hard_link(&copy, path).doing("put the backup at", path);
+        let _ = std::fs::remove_file(&copy);
+        linked?;
+        files::sync_folder(path.parent().unwrap_or(Path::new(".")))
     }
 }
 

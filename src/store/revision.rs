@@ -13,7 +13,7 @@ use super::key::KeyRing;
 use super::rows::{TokenTally, decode};
 use super::schema::Present;
 use super::{Store, StoreError};
-use crate::model::{Carried, Configuration, FieldId, Kind, Object, Objects, Section};
+use crate::model::{Carried, Configuration, Kind, Object, Objects, Section};
 
 /// Names one entry of the history: `7` for a revision of ours, `o7` for a snapshot of the orchestrator's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,12 +94,7 @@ impl Store {
 
     /// Returns the number of the newest revision of ours.
     pub fn newest_revision(&mut self) -> Result<Option<i64>, StoreError> {
-        let revisions = self.revisions()?;
-        let ours = revisions.iter().filter_map(|revision| match revision.revision {
-            RevisionId::Ours(number) => Some(number),
-            RevisionId::Orchestrator(_) => None,
-        });
-        Ok(ours.max())
+        self.read_history(|conn, present, _| newest(conn, present)).map(Option::flatten)
     }
 
     /// Returns the latest time that anything in the store says it was written at, in seconds since the epoch.
@@ -148,6 +143,14 @@ impl Store {
 
 const COLUMNS: &str =
     "r.id, r.recorded_at, r.actor, r.reason, r.source, r.source_digest, r.backup, r.changes";
+
+/// Returns the number of the newest revision of ours.
+pub(super) fn newest(conn: &Connection, present: &Present) -> rusqlite::Result<Option<i64>> {
+    if !present.has_table("operator_revision") {
+        return Ok(None);
+    }
+    conn.query_row("SELECT max(id) FROM operator_revision", [], |row| row.get(0))
+}
 
 fn list(conn: &Connection, present: &Present) -> rusqlite::Result<Vec<Revision>> {
     let mut revisions: Vec<Revision> = Vec::new();
@@ -280,24 +283,9 @@ fn object(section: Section, entry: &Map<String, Json>, keys: &KeyRing, tally: &m
                 ValueRef::Text(text.as_bytes())
             }
         };
-        object.set(field, decoded(section, field, raw, keys, tally));
+        object.set(field, decode(spec, raw, keys, tally));
     }
     object
-}
-
-/// Decodes as a row is decoded, and keeps a secret's plain text, for it is to be written again.
-fn decoded(
-    section: Section,
-    field: FieldId,
-    raw: ValueRef<'_>,
-    keys: &KeyRing,
-    tally: &mut TokenTally,
-) -> crate::model::Value {
-    let mut value = decode(section.spec(field), raw, keys, tally);
-    if let crate::model::Value::Secret(secret) = &mut value {
-        secret.plain = secret.token.as_deref().and_then(|token| keys.open_token(token));
-    }
-    value
 }
 
 fn masked(json: Json, secret: bool) -> Json {

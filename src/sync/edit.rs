@@ -2,7 +2,6 @@
 //!
 //! The source plays no part in it: what an edit changes is drift afterwards, as an edit in the web UI is.
 
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use thiserror::Error;
@@ -33,7 +32,7 @@ pub struct Edit<'a> {
 #[derive(Clone, Debug)]
 pub struct Edited {
     /// What was, or would be, written; empty when everything was so already.
-    pub plan: Arc<Plan>,
+    pub plan: Plan,
     /// What was written; none in [`Mode::Plan`], and where there was nothing to write.
     pub written: Option<Written>,
 }
@@ -42,7 +41,7 @@ pub struct Edited {
 #[derive(Debug, Error)]
 pub enum EditError {
     /// What was asked for may not be done. Every finding is in it.
-    #[error("nothing was written: {0:?}")]
+    #[error("nothing was written:\n{0}")]
     Refused(Refusal),
     /// The store cannot be used.
     #[error(transparent)]
@@ -89,7 +88,7 @@ fn attempt_edit(
         return Err(EditError::Refused(Refusal::Invalid(plan.refused)));
     }
     if edit.mode == Mode::Plan || plan.steps.is_empty() {
-        return Ok(Edited { plan: plan.into(), written: None });
+        return Ok(Edited { plan, written: None });
     }
     if !store.keys().has_key() && writes_secrets(&plan) {
         store.rollback();
@@ -113,5 +112,5 @@ fn attempt_edit(
         now: SystemTime::now(),
     };
     let (written, _) = write::write(store, &order)?;
-    Ok(Edited { plan: plan.into(), written: Some(written) })
+    Ok(Edited { plan, written: Some(written) })
 }
