@@ -37,8 +37,8 @@ pub(super) fn run(context: &mut Context, args: &Apply) -> Result<Exit> {
         format => print_value(&report, format),
     }
     if report.outcome == Outcome::Stale {
-        output::note("error: the source or the database moved since the plan was made; nothing was written");
-        output::note("  help: run `oxide-operator plan` again and look at what changed");
+        let message = "the source or the database moved since the plan was made; nothing was written";
+        output::error(message, Some("run `oxide-operator plan` again and look at what changed"));
         return Ok(Exit::Stale);
     }
     ensure_not_failed(&report)?;

@@ -3,17 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, bail};
 use serde::Serialize;
 
-use super::args::{Backup as Args, EditArgs, Format, OutputFormat};
-use super::context::{Context, Hint};
-use super::{Exit, edit, output};
-use crate::model::{Selection, SourceSnapshot};
-use crate::plan::restore;
+use super::args::{Backup as Args, Format, OutputFormat, RestoreArgs};
+use super::context::{Context, error_with_help};
+use super::{Exit, output, restore};
+use crate::model::SourceSnapshot;
 use crate::store::{
-    Access, Backup, BackupCheck, BackupRecord, KeyRing, SourceCopy, Store, Verdict, backup_record, backups,
-    check_backup, folder_of, read_backup,
+    Access, Backup, BackupCheck, BackupRecord, KeyRing, SourceCopy, Store, StoreError, Verdict,
+    backup_record, backups, check_backup, folder_of, read_backup,
 };
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Exit> {
@@ -21,9 +20,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit> {
         Args::List(format) => list(context, *format),
         Args::Create { reason } => create(context, reason),
         Args::Check { names, format } => check(context, names, *format),
-        Args::Restore { name, only, confirm_prune, edit } => {
-            restore_from(context, name, only.as_ref(), *confirm_prune, edit)
-        }
+        Args::Restore { name, how } => restore_from(context, name, how),
     }
 }
 
@@ -101,17 +98,17 @@ fn create(context: &Context, reason: &str) -> Result<Exit> {
     let nothing = SourceSnapshot { origin: "none".into(), documents: Vec::new() };
     let now = SystemTime::now();
     for _ in 0..5 {
-        let live = store.read()?;
+        let rows = store.fingerprint()?;
         // Whether plain keys stand in the source is not known without reading it; so its copy is encrypted if it can be.
         let copied = if store.keys().has_key() { source.as_ref() } else { None };
         let copy = SourceCopy { snapshot: copied.unwrap_or(&nothing), holds_plain_secrets: true };
-        match store.back_up(live.fingerprint, copy, reason, now) {
+        match store.back_up(rows, copy, reason, now) {
             Ok(Some(backup)) => {
                 output::result(format!("✅ Backup: {}", backup.path.display()));
                 return Ok(Exit::Ok);
             }
             Ok(None) => bail!("{} holds nothing yet: there is nothing to back up", store.path().display()),
-            Err(crate::store::StoreError::Stale) => {}
+            Err(StoreError::Stale) => {}
             Err(error) => return Err(error.into()),
         }
     }
@@ -166,23 +163,19 @@ fn find(store: &Store, name: &str) -> Result<PathBuf> {
     let plain = name.strip_suffix(".db").unwrap_or(name);
     let listed = folder_of(store.path()).join(format!("{plain}.db"));
     [PathBuf::from(name), listed].into_iter().find(|path| path.is_file()).ok_or_else(|| {
-        anyhow!("there is no backup {name}")
-            .context(Hint("`oxide-operator backup list` shows what there is".into()))
+        error_with_help(
+            format!("there is no backup {name}"),
+            "`oxide-operator backup list` shows what there is",
+        )
     })
 }
 
-fn restore_from(
-    context: &Context,
-    name: &str,
-    only: Option<&Selection>,
-    confirmed: Option<usize>,
-    args: &EditArgs,
-) -> Result<Exit> {
+fn restore_from(context: &Context, name: &str, how: &RestoreArgs) -> Result<Exit> {
     let store = context.store(Access::Read)?;
     let path = find(&store, name)?;
     let check = check_backup(&path, store.keys());
     let restorable =
-        check.verdict.is_good() || matches!(check.verdict, Verdict::NeedsKey(_)) && only.is_some();
+        check.verdict.is_good() || matches!(check.verdict, Verdict::NeedsKey(_)) && how.only.is_some();
     if !restorable {
         output::note(line(&check, store.keys()).trim_end());
         output::note("Nothing was written.");
@@ -192,27 +185,22 @@ fn restore_from(
         if check.verdict == Verdict::GoodUnderRetiredKey {
             let hint = "make a database with `oxide-operator migrate`, then run this again: it encrypts the keys anew";
             let message = "the orchestrator could not read a whole copy of a backup under a retired key";
-            return Err(anyhow!(message).context(Hint(hint.into())));
+            return Err(error_with_help(message, hint));
         }
-        return put_back(&store, &path, only, args);
+        return put_back(&store, &path, how);
     }
     let backup = read_backup(&path, store.keys())?;
     drop(store);
-    let name = name_of(&path);
-    let what = match only {
-        Some(only) => format!("restore {only} from {name}"),
-        None => format!("restore {name}"),
-    };
-    edit::run(context, args, &what, |live, _| restore(&backup.live, &live.live, only, confirmed))
+    restore::to_state(context, &backup.live, &name_of(&path), how)
 }
 
 /// Without a database the backup comes back whole, with its history.
-fn put_back(store: &Store, backup: &Path, only: Option<&Selection>, args: &EditArgs) -> Result<Exit> {
+fn put_back(store: &Store, backup: &Path, how: &RestoreArgs) -> Result<Exit> {
     let database = store.path().display();
-    if let Some(only) = only {
+    if let Some(only) = &how.only {
         bail!("{database} does not exist, so {only} alone cannot be restored into it");
     }
-    if args.dry_run {
+    if how.edit.dry_run {
         output::result(format!("Would put the whole of {} at {database}.", name_of(backup)));
         return Ok(Exit::Ok);
     }

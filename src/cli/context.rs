@@ -67,6 +67,11 @@ pub(super) fn with_hint(error: SourceError) -> anyhow::Error {
     anyhow::Error::new(error).context(Hint(hint.to_owned()))
 }
 
+/// An error with what to do next.
+pub(super) fn error_with_help(message: impl Into<String>, help: impl Into<String>) -> anyhow::Error {
+    anyhow::Error::msg(message.into()).context(Hint(help.into()))
+}
+
 /// A hint travels as the outermost context and is printed last.
 #[derive(Debug)]
 pub(super) struct Hint(pub(super) String);
@@ -90,7 +95,7 @@ pub(super) fn actor() -> String {
 pub(super) fn ensure_not_failed(report: &SyncReport) -> Result<()> {
     let Some(failure) = &report.failure else { return Ok(()) };
     match &failure.hint {
-        Some(hint) => Err(anyhow::anyhow!("{}", failure.message).context(Hint(hint.clone()))),
+        Some(hint) => Err(error_with_help(&failure.message, hint)),
         None => bail!("{}", failure.message),
     }
 }

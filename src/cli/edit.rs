@@ -8,16 +8,14 @@ use serde_json::{Map, Value as Json, json};
 use zeroize::Zeroizing;
 
 use super::args::{Add, EditArgs, OutputFormat, Remove, Set};
-use super::context::{Context, Hint, actor};
+use super::context::{Context, actor, error_with_help};
 use super::{Exit, output};
-use crate::desired::{ResolveSecrets as _, partial_object};
-use crate::model::{
-    ConfigPath, FieldId, Finding, Kind, Object, SecretReference, Section, Selection, StoreSnapshot,
-};
-use crate::plan::{Class, Refusal, Step, findings_text, removal, rules_naming, update};
+use crate::desired::partial_object;
+use crate::model::{ConfigPath, FieldId, Finding, Kind, Object, Section, Selection, StoreSnapshot};
+use crate::plan::{Class, Refusal, Step, removal, rules_naming, update};
 use crate::source::Secrets;
 use crate::store::{Access, Retention, Store};
-use crate::sync::{Edit, EditError, Edited, Mode, edit};
+use crate::sync::{Edit, EditError, Edited, Mode, edit, with_tokens};
 
 /// A value's text. It may be an API key, so it is wiped.
 type Text = Zeroizing<String>;
@@ -27,27 +25,23 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 
 pub(super) fn set(context: &Context, args: &Set) -> Result<Exit> {
     let Selection { section, id: Some(id), field: Some(field) } = &args.path else {
-        output::note(format!("error: {} names no single value", args.path));
-        output::note("  help: add the field, as in services.ID.enabled or execution.timeout_seconds");
-        return Ok(Exit::Usage);
+        let help = "add the field, as in services.ID.enabled or execution.timeout_seconds";
+        return Ok(misused(format!("{} names no single value", args.path), help));
     };
     let spec = section.spec(*field);
     let is_secret = spec.kind == Kind::Secret;
     let value: Text = match (&args.value, &args.file) {
         (Some(value), _) if is_secret && value != "null" => {
-            output::note(
-                "error: an API key is not taken from the command line: other users could read it there",
-            );
-            output::note("  help: leave it out to be asked for it, or name a file with --file (- is stdin)");
-            return Ok(Exit::Usage);
+            let message = "an API key is not taken from the command line: other users could read it there";
+            let help = "leave it out to be asked for it, or name a file with --file (- is stdin)";
+            return Ok(misused(message, help));
         }
         (Some(value), _) => Zeroizing::new(value.clone()),
         (None, Some(file)) => read_text(file)?,
         (None, None) if is_secret => ask_for_key(id)?,
         (None, None) => {
-            output::note(format!("error: no value for {}", args.path));
-            output::note("  help: put it behind the path; null unsets the field");
-            return Ok(Exit::Usage);
+            let help = "put it behind the path; null unsets the field";
+            return Ok(misused(format!("no value for {}", args.path), help));
         }
     };
     let text = fields_text(*section, &[(*field, value)]);
@@ -80,9 +74,8 @@ pub(super) fn add(context: &Context, add: &Add) -> Result<Exit> {
         given.push((field, read_text(path)?));
     }
     if snippet.is_none() && given.is_empty() {
-        output::note(format!("error: nothing is said about {id}"));
-        output::note("  help: give its fields as flags, or a YAML snippet with -f FILE (- is stdin)");
-        return Ok(Exit::Usage);
+        let help = "give its fields as flags, or a YAML snippet with -f FILE (- is stdin)";
+        return Ok(misused(format!("nothing is said about {id}"), help));
     }
     let flags = fields_text(section, &given);
     let path = ConfigPath::object(section, id);
@@ -119,6 +112,12 @@ pub(super) fn remove(context: &Context, args: &Remove) -> Result<Exit> {
     })
 }
 
+/// Says why a command line makes no sense.
+fn misused(message: impl AsRef<str>, help: &str) -> Exit {
+    output::error(message, Some(help));
+    Exit::Usage
+}
+
 /// Makes an edit and shows it.
 pub(super) fn run(
     context: &Context,
@@ -130,7 +129,7 @@ pub(super) fn run(
     if !store.exists() {
         let message = format!("{} does not exist", store.path().display());
         let hint = "`oxide-operator migrate` makes it from the YAML; another one is named with --db";
-        return Err(anyhow::anyhow!(message).context(Hint(hint.into())));
+        return Err(error_with_help(message, hint));
     }
     let actor = actor();
     let how = Edit {
@@ -146,12 +145,11 @@ pub(super) fn run(
             Ok(Exit::Ok)
         }
         Err(EditError::Refused(refusal)) => {
-            let (findings, exit) = match refusal {
-                Refusal::Invalid(findings) => (findings, Exit::Invalid),
-                Refusal::Guarded(finding) => (vec![*finding], Exit::Guarded),
-            };
-            output::note(findings_text(&findings) + "Nothing was written.");
-            Ok(exit)
+            output::note(format!("{refusal}Nothing was written."));
+            Ok(match refusal {
+                Refusal::Invalid(_) => Exit::Invalid,
+                Refusal::Guarded(_) => Exit::Guarded,
+            })
         }
         Err(EditError::Store(error)) => Err(error.into()),
     }
@@ -210,10 +208,9 @@ pub(super) fn find(what: &str, live: &StoreSnapshot) -> Result<(Section, Box<str
 pub(super) fn not_there(section: Section, id: &str, live: &StoreSnapshot) -> Finding {
     let outer = id.rsplit_once('.').filter(|(object, _)| live.live.get(section, object).is_some());
     if let Some((object, field)) = outer {
-        let names: Vec<&str> = section.fields().iter().map(|spec| spec.name).collect();
         let finding = Finding::error(format!("`{field}` is not a field of a {}", section.noun()));
         let finding = finding.at_path(ConfigPath::object(section, object).to_string());
-        return finding.suggest(format!("there are {}", names.join(", ")));
+        return finding.suggest(format!("there are {}", section.field_names()));
     }
     let ids = [Section::Services, Section::RoutingRules]
         .into_iter()
@@ -244,20 +241,16 @@ fn read_object(
 ) -> Result<Object, Vec<Finding>> {
     let secrets = Secrets::new(Path::new("."));
     let keys = store.keys();
-    let resolve = |reference: &SecretReference| match reference {
-        SecretReference::Token(token) => {
-            keys.open_token(token).ok_or_else(|| "no key at hand decrypts this token".to_owned())
-        }
-        elsewhere => secrets.resolve(elsewhere),
-    };
-    partial_object(section, id, text, &resolve, keys.fingerprinter()).map_err(|mut findings| {
-        if from == From::CommandLine {
-            for finding in &mut findings {
-                finding.location = None;
+    partial_object(section, id, text, &with_tokens(&secrets, keys), keys.fingerprinter()).map_err(
+        |mut findings| {
+            if from == From::CommandLine {
+                for finding in &mut findings {
+                    finding.location = None;
+                }
             }
-        }
-        findings
-    })
+            findings
+        },
+    )
 }
 
 /// Returns fields as a JSON text, each value as the kind of its field takes it.

@@ -8,9 +8,10 @@ use super::context::Context;
 use super::edit::{find, not_there};
 use super::{Exit, output};
 use crate::export::{ExportOptions, ExportedSecrets, to_yaml};
+use crate::guide::object_as_json;
 use crate::model::{Carried, Configuration, Finding, Section, Selection, StoreSnapshot, Value};
 use crate::plan::findings_text;
-use crate::store::{Access, Store};
+use crate::store::Access;
 
 pub(super) fn run(context: &Context, args: &Get) -> Result<Exit> {
     let mut store = context.store(Access::Read)?;
@@ -27,23 +28,20 @@ pub(super) fn run(context: &Context, args: &Get) -> Result<Exit> {
     };
     match args.format.output {
         OutputFormat::Table => print(&wanted, &live),
-        format => output::value(&as_value(&wanted, &live, &mut store)?, format),
+        format => output::value(&as_value(&wanted, &live), format),
     }
     Ok(Exit::Ok)
 }
 
 fn resolve(what: &str, live: &StoreSnapshot) -> Result<Selection, Vec<Finding>> {
-    if let Ok(selection) = what.parse::<Selection>()
-        && let Selection { section, id: Some(id), .. } = &selection
-    {
-        return match live.live.get(*section, id) {
-            Some(_) => Ok(selection),
-            None => Err(vec![not_there(*section, id, live)]),
-        };
-    }
-    match what.parse::<Selection>() {
-        Ok(section) => Ok(section),
-        Err(_) => find(what, live).map(|(section, id)| Selection { section, id: Some(id), field: None }),
+    let Ok(selection) = what.parse::<Selection>() else {
+        return find(what, live).map(|(section, id)| Selection { section, id: Some(id), field: None });
+    };
+    match &selection.id {
+        Some(id) if live.live.get(selection.section, id).is_none() => {
+            Err(vec![not_there(selection.section, id, live)])
+        }
+        _ => Ok(selection),
     }
 }
 
@@ -90,17 +88,18 @@ fn print_section(section: Section, live: &StoreSnapshot) {
     output::table(&titles, rows);
 }
 
-fn as_value(wanted: &Selection, live: &StoreSnapshot, store: &mut Store) -> Result<Json> {
+fn as_value(wanted: &Selection, live: &StoreSnapshot) -> Json {
     let Selection { section, id, field } = wanted;
-    if let (Some(id), Some(field)) = (id, field) {
-        let value = live.live.get(*section, id).and_then(|object| object.get(*field).cloned());
-        return Ok(value.unwrap_or(Value::Unset).shown().0);
+    let objects = live.live.section(*section).into_iter().flatten();
+    let Some(id) = id else {
+        return objects.map(|(id, object)| object_as_json(*section, id, object)).collect();
+    };
+    let object = live.live.get(*section, id);
+    match field {
+        Some(field) => {
+            let value = object.and_then(|object| object.get(*field).cloned());
+            value.unwrap_or(Value::Unset).shown().0
+        }
+        None => object.map(|object| object_as_json(*section, id, object)).unwrap_or_default(),
     }
-    Ok(match (section, id) {
-        (Section::Services, Some(id)) => store.get_service(id)?.unwrap_or_default(),
-        (Section::RoutingRules, Some(id)) => store.get_routing_rule(id)?.unwrap_or_default(),
-        (Section::Execution, _) => store.get_execution_settings()?,
-        (Section::Services, None) => store.list_services()?.into(),
-        (Section::RoutingRules, None) => store.list_routing_rules()?.into(),
-    })
 }

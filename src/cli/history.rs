@@ -1,10 +1,10 @@
 //! `history`, `show`, `diff`: who changed what, when and why.
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use serde_json::{Value as Json, json};
 
 use super::args::{Diff, History, OutputFormat, Show};
-use super::context::{Context, Hint};
+use super::context::{Context, error_with_help};
 use super::restore::recorded;
 use super::{Exit, output};
 use crate::export::{ExportOptions, ExportedSecrets, to_yaml};
@@ -48,8 +48,7 @@ pub(super) fn show(context: &Context, args: &Show) -> Result<Exit> {
     let mut store = context.store(Access::Read)?;
     if let RevisionId::Orchestrator(row) = args.revision {
         let snapshot = store.orchestrators_snapshot(row)?.ok_or_else(|| {
-            anyhow!("there is no {}", args.revision)
-                .context(Hint("`oxide-operator history` lists them".into()))
+            error_with_help(format!("there is no {}", args.revision), "`oxide-operator history` lists them")
         })?;
         let format = match args.format.output {
             OutputFormat::Table => OutputFormat::Yaml,
@@ -125,8 +124,10 @@ pub(super) fn diff(context: &Context, args: &Diff) -> Result<Exit> {
     };
     let plan = Plan { steps: towards(&new, &old, None), ..Plan::default() };
     match args.plan.output.as_str() {
-        "json" => output::value(&json!({"from": from, "steps": plan.to_json()["steps"]}), OutputFormat::Json),
-        "yaml" => output::value(&json!({"from": from, "steps": plan.to_json()["steps"]}), OutputFormat::Yaml),
+        format @ ("json" | "yaml") => {
+            let format = if format == "json" { OutputFormat::Json } else { OutputFormat::Yaml };
+            output::value(&json!({"from": from, "steps": plan.to_json()["steps"]}), format);
+        }
         _ if plan.steps.is_empty() => {
             output::result(format!("No difference from revision {from} to {name}."))
         }

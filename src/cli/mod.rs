@@ -102,8 +102,5 @@ fn print_error(error: &anyhow::Error) {
             parts.push(text);
         }
     }
-    output::note(format!("error: {}", parts.join(": ")));
-    if let Some(hint) = hint {
-        output::note(format!("  help: {hint}"));
-    }
+    output::error(parts.join(": "), hint.as_deref());
 }

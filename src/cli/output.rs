@@ -77,6 +77,14 @@ pub(super) fn local_time(seconds: f64) -> String {
     time.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
+/// Tells the user what went wrong, and what to do next.
+pub(super) fn error(message: impl AsRef<str>, help: Option<&str>) {
+    note(format!("error: {}", message.as_ref()));
+    if let Some(help) = help {
+        note(format!("  help: {help}"));
+    }
+}
+
 /// Counts things in words: `1 API key`, `2 API keys`.
 pub(super) fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })

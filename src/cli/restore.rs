@@ -1,22 +1,32 @@
 //! `restore`: the managed values as a revision recorded them.
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 
-use super::args::Restore;
-use super::context::{Context, Hint};
+use super::args::{Restore, RestoreArgs};
+use super::context::{Context, error_with_help};
 use super::{Exit, edit};
+use crate::model::Configuration;
 use crate::plan::restore;
 use crate::store::{Access, RecordedState, RevisionId, Store};
 
 pub(super) fn run(context: &Context, args: &Restore) -> Result<Exit> {
     let state = recorded(&mut context.store(Access::Read)?, args.revision)?;
-    let only = args.only.as_ref();
-    let what = match only {
-        Some(only) => format!("restore {only} from revision {}", args.revision),
-        None => format!("restore revision {}", args.revision),
+    to_state(context, &state.configuration, &format!("revision {}", args.revision), &args.how)
+}
+
+/// Brings the managed values back to those of an earlier state, which people call `name`.
+pub(super) fn to_state(
+    context: &Context,
+    state: &Configuration,
+    name: &str,
+    how: &RestoreArgs,
+) -> Result<Exit> {
+    let what = match &how.only {
+        Some(only) => format!("restore {only} from {name}"),
+        None => format!("restore {name}"),
     };
-    edit::run(context, &args.edit, &what, |live, _| {
-        restore(&state.configuration, &live.live, only, args.confirm_prune)
+    edit::run(context, &how.edit, &what, |live, _| {
+        restore(state, &live.live, how.only.as_ref(), how.confirm_prune)
     })
 }
 
@@ -27,11 +37,11 @@ pub(super) fn recorded(store: &mut Store, revision: RevisionId) -> Result<Record
         RevisionId::Orchestrator(_) => {
             let hint = "`oxide-operator show` prints it; put back single values with `set`";
             let message = format!("{revision} is a snapshot of the orchestrator's own, not a revision");
-            return Err(anyhow!(message).context(Hint(hint.into())));
+            return Err(error_with_help(message, hint));
         }
     };
     found.ok_or_else(|| {
         let hint = "`oxide-operator history` lists those that are kept";
-        anyhow!("there is no revision {revision}").context(Hint(hint.into()))
+        error_with_help(format!("there is no revision {revision}"), hint)
     })
 }

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, bail};
 
 use super::args::Rollback;
-use super::context::{Context, Hint};
+use super::context::{Context, error_with_help};
 use super::{Exit, export, output, verify};
 use crate::model::{Policy, SourceSnapshot, StoreSnapshot};
 use crate::plan::plan;
@@ -27,7 +27,7 @@ pub(super) fn run(context: &Context, args: &Rollback) -> Result<Exit> {
         let message =
             format!("{} stored API keys cannot be read, so no export would be whole", live.undecryptable);
         let hint = "name the key that opens them with --old-key-file; `oxide-operator doctor` says more";
-        return Err(anyhow!(message).context(Hint(hint.into())));
+        return Err(error_with_help(message, hint));
     }
     let yaml = context.source.path().to_owned();
     let as_it_is =
@@ -47,7 +47,7 @@ pub(super) fn run(context: &Context, args: &Rollback) -> Result<Exit> {
         if !says_the_same(context, &source, &live, &store) {
             let message = format!("{} is not equal to the database, so that stays in use", file.display());
             let hint = "if the orchestrator wrote meanwhile, stop it and run this again with another FILE";
-            return Err(anyhow!(message).context(Hint(hint.into())));
+            return Err(error_with_help(message, hint));
         }
     }
     let retired = store.retire(live.fingerprint, SystemTime::now()).inspect_err(|_| {
@@ -78,7 +78,7 @@ fn export_file(context: &Context, args: &Rollback) -> Result<PathBuf> {
     });
     if file.exists() {
         let message = format!("{} exists, and is not overwritten", file.display());
-        return Err(anyhow!(message).context(Hint("name another file: oxide-operator rollback FILE".into())));
+        return Err(error_with_help(message, "name another file: oxide-operator rollback FILE"));
     }
     Ok(file)
 }

@@ -115,12 +115,14 @@ fn differences(report: &SyncReport) -> String {
     if report.plan.is_none() {
         return "unknown: the two sides could not be compared".into();
     }
-    let counts: Vec<String> = Class::ALL
-        .into_iter()
-        .filter(|class| report.total(*class) > 0)
-        .map(|class| format!("{} {}", report.total(class), class.name()))
-        .collect();
-    if counts.is_empty() { "none".into() } else { counts.join(", ") }
+    Some(counts(report)).filter(|counts| !counts.is_empty()).unwrap_or_else(|| "none".into())
+}
+
+/// Counts differences by class: `1 conflict, 2 drift`.
+pub(super) fn counts(report: &SyncReport) -> String {
+    let found = Class::ALL.into_iter().map(|class| (report.total(class), class.name()));
+    let found = found.filter(|(count, _)| *count > 0).map(|(count, class)| format!("{count} {class}"));
+    found.collect::<Vec<_>>().join(", ")
 }
 
 fn print(report: &SyncReport, lines: &[(&str, String)]) {

@@ -26,6 +26,8 @@
 
 mod storage;
 
+pub(crate) use storage::object_as_json;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;

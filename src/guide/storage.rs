@@ -125,12 +125,12 @@ impl Store {
     fn list(&mut self, section: Section) -> Result<Vec<Json>, GuideError> {
         let live = self.read()?;
         let objects = live.live.section(section).into_iter().flatten();
-        Ok(objects.map(|(id, object)| as_json(section, id, object)).collect())
+        Ok(objects.map(|(id, object)| object_as_json(section, id, object)).collect())
     }
 
     fn get(&mut self, section: Section, id: &str) -> Result<Option<Json>, GuideError> {
         let live = self.read()?;
-        Ok(live.live.get(section, id).map(|object| as_json(section, id, object)))
+        Ok(live.live.get(section, id).map(|object| object_as_json(section, id, object)))
     }
 
     fn put(&mut self, section: Section, id: &str, json: &Json, how: Put) -> Result<Json, GuideError> {
@@ -199,7 +199,8 @@ enum Put {
     AddOrUpdate,
 }
 
-fn as_json(section: Section, id: &str, object: &Object) -> Json {
+/// Returns an object as it stands in the YAML, its API key masked.
+pub(crate) fn object_as_json(section: Section, id: &str, object: &Object) -> Json {
     let mut entries = serde_json::Map::new();
     match section {
         Section::Services => entries.insert("id".into(), id.into()),

@@ -76,6 +76,12 @@ impl Section {
         Some(FieldId(u8::try_from(position).expect("a section has fewer than 256 fields")))
     }
 
+    /// Returns the names of all fields, for messages.
+    pub fn field_names(self) -> String {
+        let names: Vec<&str> = self.fields().iter().map(|spec| spec.name).collect();
+        names.join(", ")
+    }
+
     /// Returns every field of the section, in table order.
     pub fn field_ids(self) -> impl Iterator<Item = FieldId> {
         (0..self.fields().len()).map(|position| FieldId(u8::try_from(position).expect("see Section::field")))

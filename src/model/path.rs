@@ -125,10 +125,9 @@ impl FromStr for Selection {
 }
 
 fn known_field(section: Section, name: &str) -> Result<FieldId, String> {
-    section.field(name).ok_or_else(|| {
-        let names: Vec<&str> = section.fields().iter().map(|spec| spec.name).collect();
-        format!("`{name}` is not a field of {}: {}", section.noun(), names.join(", "))
-    })
+    section
+        .field(name)
+        .ok_or_else(|| format!("`{name}` is not a field of {}: {}", section.noun(), section.field_names()))
 }
 
 impl fmt::Display for Selection {

@@ -3,8 +3,7 @@
 use clap::Subcommand;
 
 use super::Format;
-use super::edit::EditArgs;
-use crate::model::Selection;
+use super::edit::RestoreArgs;
 
 /// What `backup` does.
 #[derive(Debug, Subcommand)]
@@ -50,14 +49,8 @@ Rows of other machines and tables of others stay as they are. A backup under a r
         /// A name as `backup list` shows it, or a path
         #[arg(value_name = "NAME")]
         name: String,
-        /// Restore only this section, object or field
-        #[arg(long, value_name = "PATH")]
-        only: Option<Selection>,
-        /// Confirm exactly this many deletions, beyond the limit of 20 %
-        #[arg(long, value_name = "N")]
-        confirm_prune: Option<usize>,
-        /// How the edit is made.
+        /// How much, and how.
         #[command(flatten)]
-        edit: EditArgs,
+        how: RestoreArgs,
     },
 }

@@ -37,6 +37,20 @@ pub struct EditArgs {
     pub format: Format,
 }
 
+/// How much is restored, and how.
+#[derive(Args, Clone, Debug)]
+pub struct RestoreArgs {
+    /// Restore only this section, object or field
+    #[arg(long, value_name = "PATH")]
+    pub only: Option<Selection>,
+    /// Confirm exactly this many deletions, beyond the limit of 20 %
+    #[arg(long, value_name = "N")]
+    pub confirm_prune: Option<usize>,
+    /// How the edit is made.
+    #[command(flatten)]
+    pub edit: EditArgs,
+}
+
 /// Arguments of `set`.
 #[derive(Args, Debug)]
 #[command(before_help = "\

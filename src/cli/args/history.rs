@@ -4,9 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::edit::EditArgs;
+use super::edit::RestoreArgs;
 use super::{Format, PlanArgs};
-use crate::model::Selection;
 use crate::store::RevisionId;
 
 /// Arguments of `history`.
@@ -73,15 +72,9 @@ pub struct Restore {
     /// A revision, as `history` names it
     #[arg(value_name = "REV")]
     pub revision: RevisionId,
-    /// Restore only this section, object or field
-    #[arg(long, value_name = "PATH")]
-    pub only: Option<Selection>,
-    /// Confirm exactly this many deletions, beyond the limit of 20 %
-    #[arg(long, value_name = "N")]
-    pub confirm_prune: Option<usize>,
-    /// How the edit is made.
+    /// How much, and how.
     #[command(flatten)]
-    pub edit: EditArgs,
+    pub how: RestoreArgs,
 }
 
 /// Arguments of `rollback`.

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 pub use backup::Backup;
-pub use edit::{Add, AddObject, EditArgs, Get, Remove, RuleFields, ServiceFields, Set};
+pub use edit::{Add, AddObject, EditArgs, Get, Remove, RestoreArgs, RuleFields, ServiceFields, Set};
 pub use history::{Diff, History, Restore, Rollback, Show};
 pub use policy::PolicyArgs;
 

@@ -5,10 +5,12 @@ use std::path::Path;
 use super::machine::{self, quoted};
 use super::{Check, holder};
 use crate::cli::context::Context;
+use crate::cli::status::counts;
 use crate::guide::{Backend, load};
 use crate::model::Policy;
 use crate::plan::{Class, findings_text};
 use crate::report::{Outcome, SyncReport};
+use crate::source::SourceError;
 use crate::store::{Access, Store, StoreError, backups, check_backup};
 use crate::sync::Pass;
 
@@ -38,7 +40,7 @@ pub(super) fn all(context: &Context) -> Vec<Check> {
             checks.push(machine::clock(store.newest_time().ok().flatten()));
             checks.push(backup(&mut store));
             // Under a wrong key nothing can be compared, and that is said already.
-            if live.undecryptable == 0 || live.undecryptable < live.tokens {
+            if !live.key_is_wrong() {
                 checks.push(sides(context, &mut store));
             }
         }
@@ -53,9 +55,9 @@ pub(super) fn all(context: &Context) -> Vec<Check> {
 
 /// The database may not be opened where it lies, or the key is none.
 fn unusable(error: &anyhow::Error) -> Check {
-    let hint = error.downcast_ref::<StoreError>().and_then(StoreError::hint).unwrap_or_default();
-    let reason = error.downcast_ref::<StoreError>().map_or("", StoreError::reason);
-    let check = if reason == "bad_key" { "key" } else { "place" };
+    let store = error.downcast_ref::<StoreError>();
+    let hint = store.and_then(StoreError::hint).unwrap_or_default();
+    let check = if matches!(store, Some(StoreError::BadKey { .. })) { "key" } else { "place" };
     Check::problem(check, error.to_string(), format!("Nothing else can be looked at: {hint}."))
 }
 
@@ -76,15 +78,19 @@ fn unreadable(error: &StoreError, database: &Path) -> Check {
 fn source(context: &Context) -> Check {
     match context.read_source() {
         Ok(_) => Check::fine("source", context.source.to_string()),
-        Err(error) => Check::problem("source", error.to_string(), capital(error.hint())),
+        Err(error) => no_source(&error),
     }
+}
+
+fn no_source(error: &SourceError) -> Check {
+    Check::problem("source", error.to_string(), capital(error.hint()))
 }
 
 /// Compares both sides, as `verify` does.
 fn sides(context: &Context, store: &mut Store) -> Check {
     let source = match context.read_source() {
         Ok(source) => source,
-        Err(error) => return Check::problem("source", error.to_string(), capital(error.hint())),
+        Err(error) => return no_source(&error),
     };
     let report = context.pass_over(&source, store, &Pass::plan(&Policy::default())).report;
     match report.outcome {
@@ -102,12 +108,7 @@ fn sides(context: &Context, store: &mut Store) -> Check {
 }
 
 fn differ(report: &SyncReport) -> Check {
-    let counts: Vec<String> = Class::ALL
-        .into_iter()
-        .filter(|class| report.total(*class) > 0)
-        .map(|class| format!("{} {}", report.total(class), class.name()))
-        .collect();
-    let what = format!("YAML and database differ: {}", counts.join(", "));
+    let what = format!("YAML and database differ: {}", counts(report));
     if report.total(Class::Pending) > 0 {
         let why = "The YAML was changed and is not in the database yet.";
         return Check::warning("sides", what, why).mend("oxide-operator apply");
@@ -118,29 +119,31 @@ fn differ(report: &SyncReport) -> Check {
 
 /// Tries to get the write lock; says who has it.
 fn lock(context: &Context, database: &Path) -> Check {
-    let tried = context.store(Access::Write).map_err(|error| error.to_string()).and_then(|mut store| {
-        let began = store.begin().map_err(|error| match error.reason() {
-            "locked" => String::new(),
-            _ => error.to_string(),
-        });
-        store.rollback();
-        began
-    });
-    let why = "Nobody can write meanwhile; the orchestrator says \"database is locked\" after 5 s. A healthy writer holds the lock for milliseconds.";
-    match (tried, holder::of(database)) {
-        (Ok(()), _) => Check::fine("lock", "nobody holds the database"),
-        (Err(text), None) if text.is_empty() => {
-            Check::problem("lock", "the database is locked by a process that cannot be seen from here", why)
-        }
-        (Err(text), Some(holder)) if text.is_empty() => {
-            let what = format!(
-                "{} (process {}, running for {} s) has held the database for longer than 3 s",
-                holder.program, holder.pid, holder.running_seconds
-            );
-            Check::problem("lock", what, why).mend(format!("kill {}", holder.pid))
-        }
-        (Err(text), _) => Check::problem("lock", text, "The database cannot be written."),
+    let unwritable = |why: String| Check::problem("lock", why, "The database cannot be written.");
+    let mut store = match context.store(Access::Write) {
+        Ok(store) => store,
+        Err(error) => return unwritable(error.to_string()),
+    };
+    let began = store.begin();
+    store.rollback();
+    match began {
+        Ok(()) => return Check::fine("lock", "nobody holds the database"),
+        Err(error) if error.reason() != "locked" => return unwritable(error.to_string()),
+        Err(_) => {}
     }
+    let why = "Nobody can write meanwhile; the orchestrator says \"database is locked\" after 5 s. A healthy writer holds the lock for milliseconds.";
+    let Some(holder) = holder::of(database) else {
+        return Check::problem(
+            "lock",
+            "the database is locked by a process that cannot be seen from here",
+            why,
+        );
+    };
+    let what = format!(
+        "{} (process {}, running for {} s) has held the database for longer than 3 s",
+        holder.program, holder.pid, holder.running_seconds
+    );
+    Check::problem("lock", what, why).mend(format!("kill {}", holder.pid))
 }
 
 /// Whether the newest backup can be restored, and is of the newest state but one.

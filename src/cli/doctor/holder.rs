@@ -1,7 +1,9 @@
 //! Who holds the database's write lock, from what the kernel says. The database itself is not opened.
 
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use crate::store::files;
 
 /// A process that holds a lock.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,9 +23,7 @@ const PENDING_BYTE: u64 = 0x4000_0000;
 pub(super) fn of(database: &Path) -> Option<Holder> {
     let locks = std::fs::read_to_string("/proc/locks").ok()?;
     let inode = |path: &Path| std::fs::metadata(path).ok().map(|metadata| metadata.ino());
-    let mut shm = database.as_os_str().to_owned();
-    shm.push("-shm");
-    let pid = holder_in(&locks, inode(&PathBuf::from(shm)), inode(database))?;
+    let pid = holder_in(&locks, inode(&files::with_suffix(database, "-shm")), inode(database))?;
     let program = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned();
     Some(Holder { pid, program, running_seconds: running(pid).unwrap_or_default() })
 }

@@ -25,9 +25,9 @@ pub(super) fn permissions(database: &Path, key_file: &Path) -> Vec<Check> {
         }
     }
     let private = [
-        (key_file.to_owned(), "0600", "whoever can read it can decrypt every API key"),
-        (database.to_owned(), "0600", "it holds your configuration and encrypted API keys"),
-        (folder_of(database), "0700", "backups hold everything that the database does"),
+        (key_file.to_owned(), "0600", "Whoever can read it can decrypt every API key."),
+        (database.to_owned(), "0600", "It holds your configuration and encrypted API keys."),
+        (folder_of(database), "0700", "Backups hold everything that the database does."),
     ];
     for (path, wanted, why) in private {
         let Ok(metadata) = std::fs::metadata(&path) else { continue };
@@ -36,9 +36,7 @@ pub(super) fn permissions(database: &Path, key_file: &Path) -> Vec<Check> {
             let what = format!("{} is open to other users ({mode:04o})", path.display());
             let mend = format!("chmod {wanted} {}", quoted(&path));
             let check = if path == key_file { Check::problem } else { Check::warning };
-            checks.push(
-                check("permissions", what, format!("{}{}.", why[..1].to_uppercase(), &why[1..])).mend(mend),
-            );
+            checks.push(check("permissions", what, why).mend(mend));
         }
     }
     if checks.is_empty() {
