@@ -113,6 +113,7 @@ impl Metrics {
         for op in ["create", "update", "delete"] {
             self.apply_steps_total.with_label_values(&[op]).inc_by(0);
         }
+        self.watching(false, false);
     }
 
     /// Records what a pass found and did.
@@ -220,6 +221,8 @@ mod tests {
             "oxide_operator_reconcile_total{result=\"failed\"} 0",
             "oxide_operator_apply_steps_total{op=\"create\"} 0",
             "oxide_operator_key_mismatch 0",
+            "oxide_operator_watch_available{side=\"source\"} 0",
+            "oxide_operator_write_lock_seconds_count 0",
         ] {
             assert!(text.contains(line), "{line}\n{text}");
         }

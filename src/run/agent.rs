@@ -56,6 +56,7 @@ impl Agent {
             crate::store::files::create_folder(folder)?;
         }
         let watcher = Watcher::new(&options.source, store.path(), wakes);
+        metrics.watching(watcher.sees_source(), watcher.sees_database());
         Ok(Self {
             watcher,
             store,
