@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Instant, SystemTime};
 
 use super::schedule::{Due, Schedule};
-use super::watch::Watcher;
+use super::watch::{Hint, Watcher};
 use super::{Published, RunError, RunOptions, Wake};
 use crate::desired::DesiredConfig;
 use crate::metrics::Metrics;
@@ -28,6 +28,8 @@ pub(super) struct Agent {
     compared: Option<StoreFingerprint>,
     data_version: Option<i64>,
     last_summary: String,
+    /// Why file events cannot be had, as the log has it.
+    said_fault: Option<String>,
     /// Whether the source was another file, so that other folders may matter now.
     arm_after_pass: bool,
 }
@@ -67,6 +69,7 @@ impl Agent {
             compared: None,
             data_version: None,
             last_summary: String::new(),
+            said_fault: None,
             arm_after_pass: false,
             options,
         })
@@ -98,11 +101,15 @@ impl Agent {
         match wake {
             Wake::Source(hint) => self.schedule.source_hint(hint, now),
             Wake::Store => self.schedule.store_hint(now),
-            Wake::FolderGone => {
+            Wake::FolderGone | Wake::Rescan => {
                 self.watcher.rearm();
                 self.schedule.force(now);
             }
-            Wake::Rescan => self.schedule.force(now),
+            Wake::Mounts => {
+                self.watcher.rearm();
+                self.schedule.source_hint(Hint::Replaced, now);
+                self.schedule.store_hint(now);
+            }
             Wake::Stop => return false,
         }
         true
@@ -137,6 +144,10 @@ impl Agent {
         match source::read(&self.options.source) {
             Ok(snapshot) => {
                 let was_away = self.source.fault.take().is_some();
+                if was_away {
+                    // What is back may be another folder under the same name, as after a mount.
+                    self.watcher.rearm();
+                }
                 let same = self.source.current.as_ref().is_some_and(|current| **current == snapshot);
                 if !same || full {
                     // A full comparison reads secrets anew, too.
@@ -160,7 +171,7 @@ impl Agent {
         if self.store.has_moved() {
             tracing::warn!(database = %self.store.path().display(), "the database was replaced or deleted; opening it anew");
             self.store.close();
-            self.watcher.arm();
+            self.watcher.rearm();
             self.data_version = None;
             return true;
         }
@@ -262,6 +273,14 @@ impl Agent {
     fn arm_polling(&mut self) {
         let now = Instant::now();
         self.metrics.watching(self.watcher.sees_source(), self.watcher.sees_database());
+        match (&self.watcher.fault, &self.said_fault) {
+            (Some(fault), None) => {
+                tracing::warn!(%fault, "file events cannot be had; looking by the clock instead");
+            }
+            (None, Some(_)) => tracing::info!("file events are back"),
+            _ => {}
+        }
+        self.said_fault.clone_from(&self.watcher.fault);
         if !self.watcher.sees_source() || self.source.fault.is_some() {
             self.schedule.poll_after(now, settings::POLL_SOURCE_EVERY);
         }
@@ -300,9 +319,6 @@ impl Agent {
                 tracing::info!(outcome = report.outcome.name(), milliseconds, revision, "{}", report.summary);
             }
             _ => tracing::warn!(outcome = report.outcome.name(), milliseconds, hint, "{}", report.summary),
-        }
-        if let Some(fault) = &self.watcher.fault {
-            tracing::warn!(%fault, "file events cannot be had; looking by the clock instead");
         }
     }
 }

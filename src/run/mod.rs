@@ -12,6 +12,7 @@
 
 mod agent;
 mod health;
+mod mounts;
 mod schedule;
 mod watch;
 
@@ -79,6 +80,8 @@ enum Wake {
     Store,
     /// A watched folder is gone.
     FolderGone,
+    /// A file system was mounted or unmounted somewhere.
+    Mounts,
     /// Events were lost, or somebody asked for a full comparison.
     Rescan,
     /// Finish and leave.
@@ -128,6 +131,7 @@ pub fn run(options: RunOptions) -> Result<(), RunError> {
         .block_on(tokio::net::TcpListener::bind(address))
         .map_err(|source| RunError::Listen { address, source })?;
     let mut agent = Agent::new(options, wakes.clone(), published.clone(), Arc::clone(&metrics))?;
+    mounts::watch(wakes.clone());
     let owner = std::thread::Builder::new().name("owner".into()).spawn(move || agent.run(&woken))?;
     runtime.block_on(async {
         tokio::spawn(health::serve(listener, published, metrics));

@@ -33,7 +33,9 @@ pub(super) enum Hint {
 
 /// Watches the folders of the source and of the database.
 pub(super) struct Watcher {
+    /// None as long as the system grants no watch at all; asked for again whenever the watches are armed.
     inner: Option<RecommendedWatcher>,
+    wakes: Sender<Wake>,
     spec: SourceSpec,
     database: PathBuf,
     interest: Arc<Mutex<Interest>>,
@@ -53,25 +55,14 @@ struct Interest {
 
 impl Watcher {
     pub(super) fn new(spec: &SourceSpec, database: &Path, wakes: Sender<Wake>) -> Self {
-        let interest = Arc::new(Mutex::new(Interest::default()));
-        let shared = Arc::clone(&interest);
-        let handler = move |event: notify::Result<Event>| {
-            let interest = shared.lock().unwrap_or_else(PoisonError::into_inner);
-            for wake in wakes_of(event, &interest) {
-                let _ = wakes.send(wake);
-            }
-        };
-        let (inner, fault) = match notify::recommended_watcher(handler) {
-            Ok(watcher) => (Some(watcher), None),
-            Err(error) => (None, Some(error.to_string())),
-        };
         let mut watcher = Self {
-            inner,
+            inner: None,
+            wakes,
             spec: spec.clone(),
             database: database.to_owned(),
-            interest,
+            interest: Arc::default(),
             watched: BTreeSet::new(),
-            fault,
+            fault: None,
         };
         watcher.arm();
         watcher
@@ -87,7 +78,13 @@ impl Watcher {
         }
         wanted.insert(interest.database.0.clone());
         *self.interest.lock().unwrap_or_else(PoisonError::into_inner) = interest;
-        let Some(inner) = &mut self.inner else { return };
+        let mut inner = match self.inner.take().map_or_else(|| self.open(), Ok) {
+            Ok(inner) => inner,
+            Err(error) => {
+                self.fault = Some(error.to_string());
+                return;
+            }
+        };
         let mut fault = None;
         for folder in self.watched.difference(&wanted) {
             let _ = inner.unwatch(folder);
@@ -104,10 +101,22 @@ impl Watcher {
                 Err(error) => fault = Some(format!("{}: {error}", folder.display())),
             }
         }
+        self.inner = Some(inner);
         self.fault = fault;
     }
 
-    /// Forgets a folder that is gone, so that it is watched anew once it is back.
+    /// Asks the system for events.
+    fn open(&self) -> notify::Result<RecommendedWatcher> {
+        let (interest, wakes) = (Arc::clone(&self.interest), self.wakes.clone());
+        notify::recommended_watcher(move |event: notify::Result<Event>| {
+            let interest = interest.lock().unwrap_or_else(PoisonError::into_inner);
+            for wake in wakes_of(event, &interest) {
+                let _ = wakes.send(wake);
+            }
+        })
+    }
+
+    /// Watches everything anew: under a name that is watched there may be another folder by now.
     pub(super) fn rearm(&mut self) {
         if let Some(inner) = &mut self.inner {
             for folder in std::mem::take(&mut self.watched) {
@@ -182,7 +191,7 @@ fn wakes_of(event: notify::Result<Event>, interest: &Interest) -> Vec<Wake> {
         if interest.is_database(path) && !matches!(event.kind, EventKind::Access(AccessKind::Open(_))) {
             wakes.push(Wake::Store);
         }
-        if matches!(event.kind, EventKind::Remove(_)) && interest.is_a_folder(path) {
+        if is_gone(event.kind) && interest.is_a_folder(path) {
             wakes.push(Wake::FolderGone);
         }
     }
@@ -193,6 +202,11 @@ impl Interest {
     fn is_a_folder(&self, path: &Path) -> bool {
         self.database.0 == path || self.source.iter().any(|(folder, _)| folder == path)
     }
+}
+
+/// A folder that is renamed away takes its watch along: it would go on reporting what happens there.
+fn is_gone(kind: EventKind) -> bool {
+    matches!(kind, EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)))
 }
 
 fn hint(kind: EventKind, path: &Path) -> Option<Hint> {

@@ -61,9 +61,15 @@ impl Store {
         }
         let result =
             self.present().and_then(|present| read(self.connection()?, &present, &keys).doing("read", &path));
-        if !inside {
-            self.connection()?.execute_batch("COMMIT").doing("read", &path)?;
+        if inside {
+            return result;
         }
+        if result.is_err() {
+            // On a full disk SQLite has ended the transaction by itself; that it is over must not hide why.
+            self.rollback();
+            return result;
+        }
+        self.connection()?.execute_batch("COMMIT").doing("read", &path)?;
         result
     }
 }

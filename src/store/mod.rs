@@ -61,6 +61,9 @@ use crate::verify::Verified;
 /// Up to so many steps a pass also says what the rows are afterwards.
 const FEW_STEPS: usize = 1_000;
 
+/// How many lock times are kept for whoever takes them: a library user may never.
+const MAX_LOCK_TIMES: usize = 1024;
+
 /// One database, its keys, and at most one connection for everything but backups.
 ///
 /// A `Store` may exist before its database does: reading it then gives an empty [`StoreSnapshot`], and writing
@@ -266,9 +269,10 @@ impl Store {
 
     fn note_unlocked(&mut self) {
         self.lock_times.extend(self.locked_at.take().map(|since| since.elapsed()));
+        self.lock_times.truncate(MAX_LOCK_TIMES);
     }
 
-    /// Returns how long the write lock was held, each time since this was last called.
+    /// Returns how long the write lock was held, each time since this was last called; at most the first 1,024.
     pub fn take_lock_times(&mut self) -> Vec<Duration> {
         std::mem::take(&mut self.lock_times)
     }
