@@ -1,5 +1,6 @@
-//! A run that lasts: every load at once for `SOAK_SECONDS` (60; `make soak` takes 10 minutes), and each trouble by
-//! itself. Afterwards the last state of both sides is there, nothing was lost or invented, and nothing leaked.
+//! A run that lasts: every load at once for `SOAK_SECONDS` (60; `make soak` takes 10 minutes). Afterwards the last
+//! state of both sides is there, nothing was lost or invented, and nothing leaked. Each trouble by itself is in
+//! `troubles.rs`.
 
 #![expect(clippy::disallowed_methods, reason = "tests touch the world")]
 
@@ -8,11 +9,10 @@ mod agent;
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-use agent::{Agent, YAML, with_workers};
+use agent::{Agent, with_workers};
 use rusqlite::Connection;
 
 const DRIFT: &str = "oxide_operator_drift_fields{class=\"drift\",section=\"services\"}";
@@ -83,6 +83,22 @@ fn heartbeats(conn: &Connection, stop: &AtomicBool) -> i64 {
     acknowledged
 }
 
+/// After all that, the database is replaced by another, and then deleted: the agent follows.
+fn replaced_and_deleted_in_the_end(agent: &mut Agent, conn: &Connection, workers: i64) {
+    let store = agent.folder.path().join("store");
+    conn.execute("VACUUM INTO ?1", [store.join("other.db").to_str().expect("text")]).expect("copied");
+    let other = Connection::open(store.join("other.db")).expect("opens");
+    other.execute("UPDATE services SET enabled = 1 WHERE id = 'lmstudio'", []).expect("edited");
+    drop(other);
+    std::fs::rename(store.join("other.db"), store.join("config.db")).expect("replaced");
+    agent.wait_for_metric(DRIFT, 0);
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(store.join(format!("config.db{suffix}")));
+    }
+    agent.wait_for("a new database", |line| line["outcome"] == "applied" && line["revision"] == 1);
+    assert_eq!(agent.workers(), workers);
+}
+
 #[test]
 fn after_a_long_run_under_every_load_nothing_is_lost_invented_or_leaked() {
     let mut agent = on_a_config_map();
@@ -110,7 +126,8 @@ fn after_a_long_run_under_every_load_nothing_is_lost_invented_or_leaked() {
         scope.spawn(move || {
             while !stopped.load(Ordering::SeqCst) {
                 if !silent.load(Ordering::SeqCst) {
-                    for _ in 0..20 {
+                    // An odd number: each burst ends on the other side of `enabled`.
+                    for _ in 0..21 {
                         let edit = edited.fetch_add(1, Ordering::SeqCst) + 1;
                         let sql = "UPDATE services SET max_context_tokens = ?1, enabled = 1 - enabled WHERE id = 'lmstudio'";
                         for_services.execute(sql, [edit]).expect("a busy store is waited for");
@@ -156,6 +173,12 @@ fn after_a_long_run_under_every_load_nothing_is_lost_invented_or_leaked() {
     );
     let enabled = one("SELECT enabled FROM services WHERE id = 'lmstudio'");
     agent.wait_for_metric(DRIFT, u64::from(enabled == 0));
+    // Whatever the bursts ended on: one more edit is drift, and taking it back is none.
+    for (enabled, drift) in [(0, 1), (1, 0), (0, 1)] {
+        let sql = "UPDATE services SET enabled = ?1 WHERE id = 'lmstudio'";
+        conn.execute(sql, [enabled]).expect("edited");
+        agent.wait_for_metric(DRIFT, drift);
+    }
     assert_eq!(one("SELECT count(*) FROM pragma_integrity_check WHERE integrity_check <> 'ok'"), 0);
 
     let (locks, short) = (agent.metric(LOCKS), agent.metric(SHORT_LOCKS));
@@ -167,70 +190,11 @@ fn after_a_long_run_under_every_load_nothing_is_lost_invented_or_leaked() {
     );
     println!("after a third {early:?}, at the end {late:?}, largest log {wal}");
     assert!(locks > 10, "only {locks} writes");
-    assert!(
-        locks - short <= (locks / 1000).max(1),
-        "{} of {locks} locks were held over 50 ms",
-        locks - short
-    );
+    // p99.9: of fewer than a thousand none, but for one that the machine itself held up.
+    let allowed = if seconds() < 60 { 1 } else { locks / 1000 };
+    assert!(locks - short <= allowed, "{} of {locks} locks were held over 50 ms", locks - short);
     assert!(late.resident_kib < early.resident_kib * 5 / 4 + 4096, "{early:?} became {late:?}");
     assert!(late.descriptors <= early.descriptors + 2, "{early:?} became {late:?}");
-    assert!(wal < 64 << 20, "the log grew to {wal} bytes");
-}
-
-#[test]
-fn a_store_that_is_locked_for_long_is_waited_for_and_then_written() {
-    let mut agent = Agent::on_a_file();
-    let conn = agent.orchestrator();
-    conn.execute_batch("BEGIN IMMEDIATE; UPDATE services SET updated_at = updated_at").expect("locked");
-    std::fs::write(agent.yaml(), with_workers(50)).expect("written");
-    let told = agent.wait_for_outcome("failed");
-    assert!(told["message"].as_str().is_some_and(|text| text.contains("locked")), "{told}");
-    conn.execute_batch("COMMIT").expect("unlocked");
-    agent.wait_for_outcome("applied");
-    assert_eq!(agent.workers(), 50);
-}
-
-#[test]
-fn a_folder_that_vanishes_and_returns_is_followed_again() {
-    let mut agent = Agent::on_a_file();
-    let (store, away) = (agent.folder.path().join("store"), agent.folder.path().join("away"));
-    std::fs::rename(&store, &away).expect("gone");
-    agent.wait_for("the loss", |line| line.to_string().contains("was replaced or deleted"));
-    // Whatever was made in its place gives way when it is back, as when a volume is mounted again.
-    let _ = std::fs::remove_dir_all(&store);
-    std::fs::rename(&away, &store).expect("back");
-    std::fs::write(agent.yaml(), with_workers(60)).expect("written");
-    let arrived = || {
-        let query = "SELECT max_parallel_workers FROM execution_settings";
-        Connection::open(store.join("config.db")).is_ok_and(|conn| {
-            conn.query_row(query, [], |row| row.get::<_, i64>(0)).is_ok_and(|workers| workers == 60)
-        })
-    };
-    while !arrived() {
-        agent.wait_for_outcome("applied");
-    }
-}
-
-#[test]
-fn without_file_events_it_looks_by_the_clock_and_says_so() {
-    let folder = tempfile::tempdir().expect("a folder");
-    std::fs::write(folder.path().join("default.yaml"), YAML).expect("written");
-    // The limit of a user namespace of its own: nobody else on the machine notices.
-    let mut program = Command::new("unshare");
-    let limited = "echo 0 > /proc/sys/user/max_inotify_instances && exec \"$@\"";
-    program
-        .args(["--user", "--map-root-user", "sh", "-c", limited, "sh"])
-        .arg(env!("CARGO_BIN_EXE_oxide-operator"));
-    let mut agent = Agent::start_with(program, folder, "file:default.yaml", &[]);
-    agent.wait_for_outcome("applied");
-    agent.wait_for_metric("oxide_operator_watch_available{side=\"source\"}", 0);
-    assert_eq!(agent.metric("oxide_operator_watch_available{side=\"database\"}"), 0);
-    std::fs::write(agent.yaml(), with_workers(70)).expect("written");
-    let applied = agent.wait_for_outcome("applied");
-    assert_eq!(agent.workers(), 70, "{applied}");
-    agent
-        .orchestrator()
-        .execute("UPDATE services SET enabled = 0 WHERE id = 'lmstudio'", [])
-        .expect("edited");
-    agent.wait_for_metric(DRIFT, 1);
+    assert!(wal < 16 << 20, "the log grew to {wal} bytes");
+    replaced_and_deleted_in_the_end(&mut agent, &conn, last);
 }

@@ -21,6 +21,9 @@ const DRIFT: &str = "oxide_operator_drift_fields{class=\"drift\",section=\"servi
 const SEES_SOURCE: &str = "oxide_operator_watch_available{side=\"source\"}";
 const SEES_DATABASE: &str = "oxide_operator_watch_available{side=\"database\"}";
 
+/// In seconds.
+const DAY: i64 = 86_400;
+
 /// How long the store stays locked.
 const LOCKED: Duration = Duration::from_mins(1);
 
@@ -110,7 +113,6 @@ fn when_the_clock_jumps_back_and_forth_both_sides_are_still_seen_and_written() {
     clock.of(&mut program);
     let mut agent = Agent::start_with(program, folder, "file:default.yaml", &["--on-drift", "revert"]);
     agent.wait_for_outcome("applied");
-    const DAY: i64 = 86_400;
     for (jump, workers) in [(-400 * DAY, 61), (4_000 * DAY, 62), (-1, 63), (0, 64)] {
         clock.jump_to(jump);
         std::fs::write(agent.yaml(), with_workers(workers)).expect("written");
