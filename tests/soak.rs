@@ -90,11 +90,12 @@ fn replaced_and_deleted_in_the_end(agent: &mut Agent, conn: &Connection, workers
     let other = Connection::open(store.join("other.db")).expect("opens");
     other.execute("UPDATE services SET enabled = 1 WHERE id = 'lmstudio'", []).expect("edited");
     drop(other);
+    // A log that stayed would be taken for that of the new database, as by anybody who opens it.
+    let remove = |suffix| std::fs::remove_file(store.join(format!("config.db{suffix}")));
+    let _ = (remove("-wal"), remove("-shm"));
     std::fs::rename(store.join("other.db"), store.join("config.db")).expect("replaced");
     agent.wait_for_metric(DRIFT, 0);
-    for suffix in ["", "-wal", "-shm"] {
-        let _ = std::fs::remove_file(store.join(format!("config.db{suffix}")));
-    }
+    let _ = (remove(""), remove("-wal"), remove("-shm"));
     agent.wait_for("a new database", |line| line["outcome"] == "applied" && line["revision"] == 1);
     assert_eq!(agent.workers(), workers);
 }
