@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, bail};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::args::{Backup as Args, Format, OutputFormat, RestoreArgs};
@@ -25,9 +26,9 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit> {
 }
 
 /// A backup as it is listed.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Listed {
+pub(super) struct Listed {
     name: String,
     path: PathBuf,
     taken_at: f64,

@@ -1,13 +1,12 @@
 //! `config`: what the orchestrator would load, and from where.
 
-use anyhow::Result;
-use serde_json::json;
-
 use super::args::{Format, OutputFormat};
 use super::context::Context;
+use super::documents::ConfigDocument;
 use super::{Exit, output};
 use crate::export::{ExportOptions, ExportedSecrets, to_yaml, yaml_to_json};
 use crate::guide::{Backend, load};
+use anyhow::Result;
 
 pub(super) fn run(context: &Context, format: Format) -> Result<Exit> {
     let loaded = load(&context.source, &context.db, &context.keys)?;
@@ -28,7 +27,8 @@ pub(super) fn run(context: &Context, format: Format) -> Result<Exit> {
         }
         (OutputFormat::Json, _) => {
             let parsed = yaml_to_json(&yaml);
-            output::value(&json!({"backend": backend, "because": why, "config": parsed}), OutputFormat::Json);
+            let document = ConfigDocument { backend, because: why, config: parsed };
+            output::value(&document, OutputFormat::Json);
         }
     }
     Ok(Exit::Ok)

@@ -4,11 +4,12 @@ use std::io::{IsTerminal as _, Read as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Map, Value as Json};
 use zeroize::Zeroizing;
 
 use super::args::{Add, EditArgs, OutputFormat, Remove, Set};
 use super::context::{Context, actor, error_with_help};
+use super::documents::EditDocument;
 use super::{Exit, output};
 use crate::desired::partial_object;
 use crate::model::{ConfigPath, FieldId, Finding, Kind, Object, Section, Selection, StoreSnapshot};
@@ -157,8 +158,8 @@ pub(super) fn run(
 
 fn show(edited: &Edited, args: &EditArgs) {
     if args.format.output != OutputFormat::Table {
-        let value = json!({"plan": edited.plan.to_json(), "written": edited.written});
-        return output::value(&value, args.format.output);
+        let document = EditDocument { plan: edited.plan.document(), written: edited.written.as_ref() };
+        return output::value(&document, args.format.output);
     }
     if edited.plan.steps.is_empty() {
         return output::result("Nothing to change: it is so already.");

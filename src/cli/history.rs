@@ -1,10 +1,11 @@
 //! `history`, `show`, `diff`: who changed what, when and why.
 
 use anyhow::Result;
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
 use super::args::{Diff, History, OutputFormat, Show};
 use super::context::{Context, error_with_help};
+use super::documents::{DiffDocument, RevisionDocument};
 use super::restore::recorded;
 use super::{Exit, output};
 use crate::export::{ExportOptions, ExportedSecrets, to_yaml};
@@ -64,11 +65,8 @@ pub(super) fn show(context: &Context, args: &Show) -> Result<Exit> {
         OutputFormat::Table => output::result(header(&state.revision) + &changes(&state.revision.changes)),
         OutputFormat::Yaml => output::result(commented(&header(&state.revision)) + &yaml),
         OutputFormat::Json => {
-            let mut value = serde_json::to_value(&state.revision)?;
-            if let Some(entries) = value.as_object_mut() {
-                entries.insert("configuration".into(), yaml.into());
-            }
-            output::value(&value, OutputFormat::Json);
+            let document = RevisionDocument { revision: &state.revision, configuration: yaml };
+            output::value(&document, OutputFormat::Json);
         }
     }
     Ok(Exit::Ok)
@@ -126,7 +124,7 @@ pub(super) fn diff(context: &Context, args: &Diff) -> Result<Exit> {
     match args.plan.output.as_str() {
         format @ ("json" | "yaml") => {
             let format = if format == "json" { OutputFormat::Json } else { OutputFormat::Yaml };
-            output::value(&json!({"from": from, "steps": plan.to_json()["steps"]}), format);
+            output::value(&DiffDocument { from, steps: plan.step_documents() }, format);
         }
         _ if plan.steps.is_empty() => {
             output::result(format!("No difference from revision {from} to {name}."))

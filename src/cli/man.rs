@@ -1,23 +1,76 @@
 //! `man`: the manual, one page for the program and one for each command.
 
+use std::io::Write as _;
+
 use anyhow::{Context as _, Result};
-use clap_mangen::Man;
+use clap::Command;
 
 use super::args;
 use super::{Exit, output};
 
 pub(super) fn run(args: &args::Man) -> Result<Exit> {
-    // Manuals have an order of their own; the template is for the terminal.
-    let mut command = args::command();
+    let mut command = args::command().disable_help_flag(true);
     command.build();
     let Some(dir) = &args.dir else {
-        let mut page = Vec::new();
-        Man::new(command).render(&mut page).context("write the page")?;
-        output::result(String::from_utf8_lossy(&page));
+        output::result(String::from_utf8_lossy(&page(&command, None).context("write the page")?));
         return Ok(Exit::Ok);
     };
     std::fs::create_dir_all(dir).with_context(|| format!("create the folder {}", dir.display()))?;
-    clap_mangen::generate_to(command, dir).with_context(|| format!("write pages to {}", dir.display()))?;
+    for (name, page) in pages(&command, None).context("write the pages")? {
+        let file = dir.join(format!("{name}.1"));
+        std::fs::write(&file, page).with_context(|| format!("write {}", file.display()))?;
+    }
     output::note(format!("Pages written to {}", dir.display()));
     Ok(Exit::Ok)
+}
+
+/// Returns the pages of a command and of everything below it, by name.
+fn pages(command: &Command, parent: Option<&Command>) -> std::io::Result<Vec<(String, Vec<u8>)>> {
+    let mut all = vec![(name(command), page(command, parent)?)];
+    for below in command.get_subcommands() {
+        all.extend(pages(below, Some(command))?);
+    }
+    Ok(all)
+}
+
+/// Returns a page in roff. Manuals have an order of their own: examples stand behind the options.
+fn page(command: &Command, parent: Option<&Command>) -> std::io::Result<Vec<u8>> {
+    let man = clap_mangen::Man::new(command.clone());
+    let mut page = Vec::new();
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    man.render_synopsis_section(&mut page)?;
+    man.render_description_section(&mut page)?;
+    man.render_options_section(&mut page)?;
+    if command.has_subcommands() {
+        man.render_subcommands_section(&mut page)?;
+    }
+    if let Some(examples) = command.get_before_help() {
+        let examples = examples.to_string();
+        writeln!(page, ".SH EXAMPLES\n.nf")?;
+        for line in examples.lines().skip_while(|line| *line == "Examples:") {
+            writeln!(page, "{}", escaped(line.trim_start()))?;
+        }
+        writeln!(page, ".fi")?;
+    }
+    if let Some(more) = command.get_after_help() {
+        writeln!(page, ".SH EXIT STATUS\n{}", escaped(&more.to_string()))?;
+    }
+    let related = parent.into_iter().chain(command.get_subcommands());
+    let related: Vec<String> =
+        related.map(|related| format!(".BR {} (1)", escaped(&name(related)))).collect();
+    if !related.is_empty() {
+        writeln!(page, ".SH SEE ALSO\n{}", related.join(" ,\n"))?;
+    }
+    Ok(page)
+}
+
+fn name(command: &Command) -> String {
+    command.get_display_name().unwrap_or(command.get_name()).to_owned()
+}
+
+/// Keeps roff from reading a line of text as a request, and a hyphen as a place to break.
+fn escaped(text: &str) -> String {
+    let text = text.replace('\\', "\\e").replace('-', "\\-");
+    if text.starts_with(['.', '\'']) { format!("\\&{text}") } else { text }
 }

@@ -9,6 +9,7 @@ mod completions;
 mod config;
 mod context;
 mod doctor;
+mod documents;
 mod edit;
 mod exit;
 mod export;
@@ -21,6 +22,7 @@ mod plan;
 mod restore;
 mod rollback;
 mod run;
+mod schema;
 mod status;
 mod verify;
 
@@ -76,6 +78,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Doctor(format) => Ok(doctor::run(&context, *format)),
         Command::Completions(args) => Ok(completions::run(args)),
         Command::Man(args) => man::run(args),
+        Command::Schema(args) => schema::run(args),
         Command::Diff(args) => history::diff(&context, args),
         Command::Get(args) => get::run(&context, args),
         Command::Set(args) => edit::set(&context, args),

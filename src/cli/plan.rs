@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::args::{OutputFormat, PlanArgs};
 use super::context::{Context, ensure_not_failed};
+use super::documents::ReportDocument;
 use super::{Exit, output};
 use crate::model::{Policy, SourceDigest, StoreFingerprint};
 use crate::plan::findings_text;
@@ -75,11 +76,7 @@ pub(super) fn print_text(report: &SyncReport) {
 }
 
 pub(super) fn print_value(report: &SyncReport, format: OutputFormat) {
-    let mut value = serde_json::to_value(report).unwrap_or_default();
-    if let (Some(plan), Some(object)) = (&report.plan, value.as_object_mut()) {
-        object.insert("plan".into(), plan.to_json());
-    }
-    output::value(&value, format);
+    output::value(&ReportDocument::of(report), format);
 }
 
 fn save(context: &Context, report: &SyncReport, policy: Policy, path: &Path) -> Result<()> {
@@ -96,7 +93,7 @@ fn save(context: &Context, report: &SyncReport, policy: Policy, path: &Path) -> 
         source_digest,
         store_fingerprint: plan.store.to_string(),
         policy,
-        plan: plan.to_json(),
+        plan: serde_json::to_value(plan.document())?,
     };
     let text = serde_json::to_string_pretty(&saved)? + "\n";
     crate::store::files::write_private(path, text.as_bytes())?;

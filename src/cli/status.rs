@@ -1,10 +1,10 @@
 //! `status`: source, store, differences, backups and key on one screen.
 
 use anyhow::Result;
-use serde_json::{Value as Json, json};
 
 use super::args::{Format, OutputFormat};
 use super::context::Context;
+use super::documents::{BackupDocument, KeyDocument, StatusDocument};
 use super::{Exit, output};
 use crate::model::{Policy, Section};
 use crate::plan::Class;
@@ -36,15 +36,17 @@ pub(super) fn run(context: &Context, format: Format) -> Result<Exit> {
     match format.output {
         OutputFormat::Table => print(&report, &lines),
         other => {
-            let backups: Vec<Json> =
-                kept.iter().map(|backup| json!({"path": backup.path, "bytes": backup.bytes})).collect();
-            let key = json!({
-                "present": store.keys().has_key(),
-                "origin": store.keys().origin(),
-                "tokens": keys.as_ref().map(|keys| keys.all),
-                "undecryptable": keys.as_ref().map(|keys| keys.undecryptable),
-            });
-            output::value(&json!({"report": report, "key": key, "backups": backups}), other);
+            let backups = kept
+                .iter()
+                .map(|backup| BackupDocument { path: &backup.path, bytes: backup.bytes })
+                .collect();
+            let key = KeyDocument {
+                present: store.keys().has_key(),
+                origin: store.keys().origin(),
+                tokens: keys.as_ref().map(|keys| keys.all),
+                undecryptable: keys.as_ref().map(|keys| keys.undecryptable),
+            };
+            output::value(&StatusDocument { report: &report, key, backups }, other);
         }
     }
     Ok(Exit::from(&report))

@@ -1,14 +1,13 @@
 //! `verify`: every value of every managed field, tokens decrypted, counts.
 
-use anyhow::Result;
-use serde_json::json;
-
 use super::args::{Format, OutputFormat};
 use super::context::{Context, ensure_not_failed};
+use super::documents::VerifyDocument;
 use super::{Exit, output};
 use crate::model::{Policy, Section};
 use crate::plan::{Class, Plan, findings_text};
 use crate::report::{Outcome, SyncReport};
+use anyhow::Result;
 
 pub(super) fn run(context: &Context, format: Format) -> Result<Exit> {
     let spinner = output::spinner("comparing");
@@ -22,7 +21,7 @@ pub(super) fn run(context: &Context, format: Format) -> Result<Exit> {
     let equal = report.plan.as_deref().is_some_and(is_equal);
     match format.output {
         OutputFormat::Table => print(&report, equal),
-        other => output::value(&as_value(&report, equal), other),
+        other => output::value(&document(&report, equal), other),
     }
     Ok(if equal { Exit::Ok } else { Exit::Error })
 }
@@ -54,8 +53,12 @@ fn print(report: &SyncReport, equal: bool) {
     output::result(text);
 }
 
-fn as_value(report: &SyncReport, equal: bool) -> serde_json::Value {
-    let plan = report.plan.as_ref().map(|plan| plan.to_json());
-    let differences: usize = Class::ALL.into_iter().map(|class| report.total(class)).sum();
-    json!({"equal": equal, "objects": report.objects, "differences": differences, "findings": report.findings, "plan": plan})
+fn document(report: &SyncReport, equal: bool) -> VerifyDocument<'_> {
+    VerifyDocument {
+        equal,
+        objects: &report.objects,
+        differences: Class::ALL.into_iter().map(|class| report.total(class)).sum(),
+        findings: &report.findings,
+        plan: report.plan.as_ref().map(|plan| plan.document()),
+    }
 }

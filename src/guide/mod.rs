@@ -32,6 +32,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use thiserror::Error;
 
@@ -58,7 +59,7 @@ pub enum GuideError {
 }
 
 /// What a migration did.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct MigrationResult {
     /// `success`, or `error` when the database does not hold what the YAML says afterwards.
     pub status: &'static str,

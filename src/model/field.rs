@@ -3,10 +3,11 @@
 //! Source: `services`, `routing_rules` and `execution_settings` as the orchestrator creates them
 //! (`config_storage_sqlite.py`) and reads them (`loader.py`).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A managed section of the configuration: compared with the database and written to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Section {
     /// `services.<id>`: table `services`.

@@ -80,7 +80,7 @@ fn sorted(items: &[Box<str>]) -> Vec<&str> {
 }
 
 /// A value ready to be shown: JSON in which every secret is masked.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 #[serde(transparent)]
 pub struct Shown(pub Json);
 

@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
-use serde_json::{Value as Json, json};
 
 use super::{Class, LeftAlone, Plan, SchemaStep, Step};
 use crate::model::{ConfigPath, Finding, Object, Section, Shown, Value};
@@ -112,21 +111,6 @@ impl Plan {
         format!("Plan: {}; {} values in sync.", parts.join(", "), self.in_sync)
     }
 
-    /// Returns the plan as JSON. The shape is a contract: fields are added, never changed.
-    pub fn to_json(&self) -> Json {
-        json!({
-            "inSync": self.is_in_sync(),
-            "summary": self.summary(),
-            "source": self.source,
-            "store": self.store.to_string(),
-            "schema": self.schema.iter().copied().map(schema_json).collect::<Vec<_>>(),
-            "steps": self.steps.iter().map(step_json).collect::<Vec<_>>(),
-            "leftAlone": self.left_alone,
-            "refused": self.refused,
-            "valuesInSync": self.in_sync,
-        })
-    }
-
     /// Returns the plan as Markdown, for a comment on a pull request.
     pub fn to_markdown(&self) -> String {
         let mut text = format!("**{}**\n", self.summary());
@@ -187,44 +171,6 @@ fn schema_line(step: SchemaStep) -> Line {
         }
     };
     Line { sign: "+", path, change, class: "schema", reason: String::new() }
-}
-
-fn schema_json(step: SchemaStep) -> Json {
-    match step {
-        SchemaStep::CreateTables => json!({"op": "createTables"}),
-        SchemaStep::AddColumn { section, field } => {
-            json!({"op": "addColumn", "table": section.table(), "column": section.spec(field).column})
-        }
-    }
-}
-
-fn step_json(step: &Step) -> Json {
-    let (section, id) = step.target();
-    let path = ConfigPath::object(section, id);
-    match step {
-        Step::Create { object, class, .. } => {
-            let fields: serde_json::Map<String, Json> = object
-                .iter()
-                .map(|(field, value)| (section.spec(field).name.to_owned(), value.shown().0))
-                .collect();
-            json!({"op": "create", "path": path, "class": class, "fields": fields})
-        }
-        Step::Update { changes, .. } => {
-            let changes: Vec<Json> = changes
-                .iter()
-                .map(|change| {
-                    json!({
-                        "path": ConfigPath::field(section, id, change.field),
-                        "class": change.class,
-                        "old": change.old.shown(),
-                        "new": change.new.shown(),
-                    })
-                })
-                .collect();
-            json!({"op": "update", "path": path, "changes": changes})
-        }
-        Step::Delete { .. } => json!({"op": "delete", "path": path}),
-    }
 }
 
 fn left_line(left: &LeftAlone) -> Line {

@@ -5,12 +5,14 @@
 
 mod chosen;
 mod display;
+mod document;
 mod object;
 mod result;
 mod three_way;
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use crate::model::{
@@ -19,6 +21,7 @@ use crate::model::{
 };
 pub use chosen::{Refusal, removal, restore, rules_naming, towards, update};
 pub use display::{Colour, findings_text};
+pub use document::{ChangeDocument, PlanDocument, SchemaStepDocument, StepDocument};
 pub use result::{check, faults};
 pub use three_way::plan;
 
@@ -168,7 +171,7 @@ pub struct Change {
 }
 
 /// How the three sides of a value stand to each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Class {
     /// The source moved.
@@ -204,13 +207,15 @@ impl Class {
 }
 
 /// A difference that stays, with all three sides.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct LeftAlone {
     /// Where.
+    #[schemars(with = "String")]
     pub path: ConfigPath,
     /// What it is.
     pub class: Class,
     /// Why it stays.
+    #[schemars(with = "String")]
     pub reason: Reason,
     /// What both sides last agreed on.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::desired::DesiredConfig;
@@ -11,7 +12,7 @@ use crate::model::{Finding, Section, SourceDigest, StoreFingerprint};
 use crate::plan::{Class, Plan, Step};
 
 /// What one pass found and did. Always made, also on failure. It holds no secret.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SyncReport {
     /// The source as the user named it.
@@ -60,7 +61,7 @@ pub struct SyncReport {
 }
 
 /// How a pass ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Outcome {
     /// Both sides say the same; nothing was written.
@@ -123,7 +124,7 @@ impl Outcome {
 }
 
 /// How many differences of one class a section has.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 pub struct Count {
     /// The section.
     pub section: Section,
@@ -134,7 +135,7 @@ pub struct Count {
 }
 
 /// How many objects of a section each side has.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 pub struct Objects {
     /// The section.
     pub section: Section,
@@ -145,7 +146,7 @@ pub struct Objects {
 }
 
 /// What a pass wrote.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Written {
     /// Rows inserted.
     pub created: usize,
@@ -167,7 +168,7 @@ pub struct Written {
 }
 
 /// Why a pass failed.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Failure {
     /// A word from a fixed set.
     pub reason: &'static str,

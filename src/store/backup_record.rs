@@ -13,6 +13,7 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -24,7 +25,7 @@ const MARK: &str = "oxide-operator-backup-1";
 const FOOTER_BYTES: u64 = MARK.len() as u64 + 1 + 8 + 1 + 32 + 1;
 
 /// What a backup holds. It is no secret.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BackupRecord {
     /// The newest revision in it; none for a database that was only ever the orchestrator's.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::backup_record::{self, BackupRecord, Found};
@@ -12,7 +13,7 @@ use super::{KeyRing, StoreError, backup, read};
 use crate::model::{Section, StoreSnapshot};
 
 /// What the drill found.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BackupCheck {
     /// The backup.
@@ -24,7 +25,7 @@ pub struct BackupCheck {
 }
 
 /// Whether a backup can be restored.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", tag = "is", content = "why")]
 pub enum Verdict {
     /// It can: intact, and every API key in it opens with the present key.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _, Row};
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value as Json};
 
@@ -22,6 +23,14 @@ pub enum RevisionId {
     Ours(i64),
     /// A row that the orchestrator wrote into `config_history`.
     Orchestrator(i64),
+}
+
+impl RevisionId {
+    fn number(self) -> i64 {
+        match self {
+            Self::Ours(number) | Self::Orchestrator(number) => number,
+        }
+    }
 }
 
 impl fmt::Display for RevisionId {
@@ -53,10 +62,11 @@ impl Serialize for RevisionId {
 }
 
 /// One entry of the history. It holds no secret.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Revision {
     /// Its name.
+    #[schemars(with = "String")]
     pub revision: RevisionId,
     /// When, in seconds since the epoch.
     pub recorded_at: f64,
@@ -178,8 +188,24 @@ fn list(conn: &Connection, present: &Present) -> rusqlite::Result<Vec<Revision>>
     for other in others {
         revisions.push(other?);
     }
-    revisions.sort_by(|one, two| two.recorded_at.total_cmp(&one.recorded_at));
-    Ok(revisions)
+    Ok(newest_first(revisions))
+}
+
+/// Sorts by time. Ours stay in the order in which they were recorded even where the clock was set back between two.
+fn newest_first(mut revisions: Vec<Revision>) -> Vec<Revision> {
+    revisions.sort_by_key(|entry| entry.revision.number());
+    let mut latest = f64::MIN;
+    let mut timed: Vec<(f64, Revision)> = revisions
+        .into_iter()
+        .map(|entry| {
+            let ours = matches!(entry.revision, RevisionId::Ours(_));
+            latest = if ours { latest.max(entry.recorded_at) } else { latest };
+            (if ours { latest } else { entry.recorded_at }, entry)
+        })
+        .collect();
+    timed.reverse();
+    timed.sort_by(|(one, _), (two, _)| two.total_cmp(one));
+    timed.into_iter().map(|(_, entry)| entry).collect()
 }
 
 fn revision(row: &Row<'_>) -> rusqlite::Result<Revision> {
@@ -314,6 +340,26 @@ mod tests {
         let json = serde_json::json!({"services": {"a": {"api_key": "sk", "max_context_tokens": 8, "token": ["x"]}}});
         let shown = masked(json, false).to_string();
         assert_eq!(shown, r#"{"services":{"a":{"api_key":"••••","max_context_tokens":8,"token":["••••"]}}}"#);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_mix_up_the_history() {
+        let entry = |revision, recorded_at| Revision {
+            revision,
+            recorded_at,
+            actor: String::new(),
+            reason: String::new(),
+            source: String::new(),
+            source_digest: String::new(),
+            backup: None,
+            changes: Json::Null,
+        };
+        let (ours, theirs) = (RevisionId::Ours, RevisionId::Orchestrator);
+        let entries =
+            vec![entry(theirs(4), 40.0), entry(ours(1), 10.0), entry(ours(2), 50.0), entry(ours(3), 20.0)];
+        let order: Vec<String> =
+            newest_first(entries).iter().map(|entry| entry.revision.to_string()).collect();
+        assert_eq!(order, ["3", "2", "o4", "1"]);
     }
 
     #[test]

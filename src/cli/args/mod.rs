@@ -41,8 +41,9 @@ Examples:
   oxide-operator migrate                      the YAML into the database
   oxide-operator run --source dir:/etc/oxide  watch both sides and reconcile")]
 #[command(after_help = "\
-Exit codes: 0 in sync or done, 1 error, 2 differences, 3 comparison incomplete, 4 stale plan,
-5 conflict held, 6 invalid, 7 guard refused, 64 usage. `migrate` and `verify` keep the guide's 0 and 1.")]
+Exit codes: 0 in sync or done, 1 error, 2 differences, 3 comparison incomplete,
+4 stale plan, 5 conflict held, 6 invalid, 7 guard refused, 64 usage.
+`migrate` and `verify` keep the guide's 0 and 1.")]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -147,6 +148,8 @@ pub enum Command {
     Completions(Completions),
     /// Print the manual page, or write all of them to a folder
     Man(Man),
+    /// Print the JSON schema of an output, or write all of them to a folder
+    Schema(Schema),
 }
 
 /// The form of the output.
@@ -305,6 +308,22 @@ Examples:
   oxide-operator man --dir ~/.local/share/man/man1")]
 pub struct Man {
     /// Write a page for every command into this folder
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}
+
+/// Arguments of `schema`.
+#[derive(Args, Debug)]
+#[command(before_help = "\
+Examples:
+  oxide-operator schema                   what there is
+  oxide-operator schema report            of `plan -o json` and `apply -o json`
+  oxide-operator schema --dir docs/schemas")]
+pub struct Schema {
+    /// The output
+    #[arg(value_name = "NAME", value_parser = super::documents::SCHEMAS, conflicts_with = "dir")]
+    pub name: Option<String>,
+    /// Write a file for every output into this folder
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
 }

@@ -4,6 +4,7 @@ mod checks;
 mod holder;
 mod machine;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::args::{Format, OutputFormat};
@@ -11,17 +12,17 @@ use super::context::Context;
 use super::{Exit, output};
 
 /// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-enum Status {
+pub(super) enum Status {
     Fine,
     Warning,
     Problem,
 }
 
 /// What one check found.
-#[derive(Debug, Serialize)]
-struct Check {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Check {
     /// What was looked at.
     #[serde(rename = "check")]
     about: &'static str,

@@ -1,0 +1,208 @@
+//! What `-o json` and `-o yaml` print, and the JSON schemas of it. The shapes are a contract: fields are added, never
+//! changed.
+
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema, json_schema};
+use serde::Serialize;
+use serde_json::{Map, Value as Json, json};
+
+use super::backup::Listed;
+use super::doctor::Check;
+use crate::guide::MigrationResult;
+use crate::model::{FieldDefault, FieldSpec, Finding, Kind, Section};
+use crate::plan::{PlanDocument, StepDocument};
+use crate::report::{Objects, SyncReport, Written};
+use crate::store::{BackupCheck, Revision, RevisionId};
+
+/// `plan`, `apply`: what a pass found and did, with its plan.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct ReportDocument<'a> {
+    #[serde(flatten)]
+    pub(super) report: &'a SyncReport,
+    /// The plan; absent when none could be made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) plan: Option<PlanDocument>,
+}
+
+impl<'a> ReportDocument<'a> {
+    pub(super) fn of(report: &'a SyncReport) -> Self {
+        Self { report, plan: report.plan.as_ref().map(|plan| plan.document()) }
+    }
+}
+
+/// `verify`: whether every value is equal.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct VerifyDocument<'a> {
+    /// Whether the database holds what the YAML says, and nothing else.
+    pub(super) equal: bool,
+    /// How many objects each side has.
+    pub(super) objects: &'a [Objects],
+    /// How many differences there are.
+    pub(super) differences: usize,
+    /// What is wrong with the source, and what deserves attention.
+    pub(super) findings: &'a [Finding],
+    /// The differences; null when the two could not be compared.
+    pub(super) plan: Option<PlanDocument>,
+}
+
+/// `status`: source, store, differences, backups and key.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct StatusDocument<'a> {
+    /// How the two sides compare.
+    pub(super) report: &'a SyncReport,
+    /// The encryption key.
+    pub(super) key: KeyDocument,
+    /// The backups, newest first.
+    pub(super) backups: Vec<BackupDocument<'a>>,
+}
+
+/// The encryption key and what it opens.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct KeyDocument {
+    /// Whether there is one.
+    pub(super) present: bool,
+    /// Where it comes from.
+    pub(super) origin: String,
+    /// Encrypted API keys in the database; null when that cannot be read.
+    pub(super) tokens: Option<usize>,
+    /// How many of them no key at hand opens.
+    pub(super) undecryptable: Option<usize>,
+}
+
+/// A backup, as `status` names it.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct BackupDocument<'a> {
+    /// The file.
+    #[schemars(with = "String")]
+    pub(super) path: &'a std::path::Path,
+    /// Its size.
+    pub(super) bytes: u64,
+}
+
+/// `config`: what the orchestrator would load.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct ConfigDocument<'a> {
+    /// Where it comes from.
+    pub(super) backend: &'a str,
+    /// Why not from the database; null when it does.
+    pub(super) because: Option<String>,
+    /// The configuration as its YAML has it, API keys masked.
+    pub(super) config: Json,
+}
+
+/// `set`, `add`, `remove`, `restore`: what was, or would be, written.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct EditDocument<'a> {
+    /// What is to be changed.
+    pub(super) plan: PlanDocument,
+    /// What was written; null in a dry run, and where there was nothing to write.
+    pub(super) written: Option<&'a Written>,
+}
+
+/// `show`: one revision.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct RevisionDocument<'a> {
+    #[serde(flatten)]
+    pub(super) revision: &'a Revision,
+    /// The configuration after it, as YAML, API keys masked.
+    pub(super) configuration: String,
+}
+
+/// `diff REV`: what changed since.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct DiffDocument {
+    /// The revision compared with.
+    #[schemars(with = "String")]
+    pub(super) from: RevisionId,
+    /// What changed.
+    pub(super) steps: Vec<StepDocument>,
+}
+
+/// The names of all schemas.
+pub(super) const SCHEMAS: [&str; 13] = [
+    "backup-check",
+    "backup-list",
+    "config",
+    "diff",
+    "doctor",
+    "edit",
+    "get",
+    "history",
+    "migrate",
+    "report",
+    "show",
+    "status",
+    "verify",
+];
+
+/// Returns a schema by its name.
+pub(super) fn schema(name: &str) -> Option<Schema> {
+    Some(match name {
+        "backup-check" => of::<Vec<BackupCheck>>(),
+        "backup-list" => of::<Vec<Listed>>(),
+        "config" => of::<ConfigDocument<'_>>(),
+        "diff" => of::<DiffDocument>(),
+        "doctor" => of::<Vec<Check>>(),
+        "edit" => of::<EditDocument<'_>>(),
+        "get" => of_get(),
+        "history" => of::<Vec<Revision>>(),
+        "migrate" => of::<MigrationResult>(),
+        "report" => of::<ReportDocument<'_>>(),
+        "show" => of::<RevisionDocument<'_>>(),
+        "status" => of::<StatusDocument<'_>>(),
+        "verify" => of::<VerifyDocument<'_>>(),
+        _ => return None,
+    })
+}
+
+fn of<T: JsonSchema>() -> Schema {
+    SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<T>()
+}
+
+/// `get`: services, rules, an object, or one value.
+fn of_get() -> Schema {
+    let [service, rule, execution] = Section::ALL.map(object);
+    let value = json!({"description": "One value.", "type": ["string", "number", "boolean", "array", "null"], "items": {"type": "string"}});
+    json_schema!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Get",
+        "description": "`get`: services, rules, an object, or one value.",
+        "$defs": {"service": service, "rule": rule, "execution": execution},
+        "anyOf": [
+            {"type": "array", "items": {"$ref": "#/$defs/service"}},
+            {"type": "array", "items": {"$ref": "#/$defs/rule"}},
+            {"$ref": "#/$defs/service"},
+            {"$ref": "#/$defs/rule"},
+            {"$ref": "#/$defs/execution"},
+            value,
+        ],
+    })
+}
+
+/// An object as it stands in the YAML, with its id, every field present.
+fn object(section: Section) -> Json {
+    let id = match section {
+        Section::Services => Some("id"),
+        Section::RoutingRules => Some("task_type"),
+        Section::Execution => None,
+    };
+    let ids = id.iter().map(|id| ((*id).to_owned(), json!({"type": "string"})));
+    let fields = section.fields().iter().map(|spec| (spec.name.to_owned(), field(spec)));
+    let properties: Map<String, Json> = ids.chain(fields).collect();
+    let required: Vec<&String> = properties.keys().collect();
+    json!({"type": "object", "required": required, "properties": properties})
+}
+
+fn field(spec: &FieldSpec) -> Json {
+    let type_ = match spec.kind {
+        Kind::Set | Kind::List => return json!({"type": "array", "items": {"type": "string"}}),
+        Kind::Text | Kind::Secret | Kind::Choice(_) => "string",
+        Kind::Flag => "boolean",
+        Kind::Integer => "integer",
+    };
+    if spec.required || spec.default != FieldDefault::Unset {
+        json!({"type": type_})
+    } else {
+        json!({"type": [type_, "null"]})
+    }
+}
