@@ -17,6 +17,7 @@
 //! The library's front door for programs is [`guide`]: what the orchestrator's migration guide promises.
 
 pub mod cli;
+pub mod consumer;
 pub mod desired;
 pub mod export;
 pub mod guide;

@@ -30,6 +30,7 @@ pub struct Metrics {
     plaintext_secrets: IntGauge,
     write_lock: Histogram,
     watch_available: IntGaugeVec,
+    consumer_in_sync: IntGaugeVec,
 }
 
 /// Every name begins with this.
@@ -94,6 +95,13 @@ impl Metrics {
                     "1 when file events are had, 0 when a side is looked at by the clock",
                 ),
                 &["side"],
+            )),
+            consumer_in_sync: make.add(IntGaugeVec::new(
+                opts(
+                    "consumer_in_sync",
+                    "1 when the orchestrator runs with what the database holds; absent when it is not asked",
+                ),
+                &[],
             )),
             registry,
         };
@@ -170,6 +178,11 @@ impl Metrics {
     pub fn watching(&self, source: bool, database: bool) {
         self.watch_available.with_label_values(&["source"]).set(i64::from(source));
         self.watch_available.with_label_values(&["database"]).set(i64::from(database));
+    }
+
+    /// Notes whether the orchestrator runs with what the database holds.
+    pub fn consumer(&self, in_sync: bool) {
+        self.consumer_in_sync.with_label_values::<&str>(&[]).set(i64::from(in_sync));
     }
 
     /// Returns the text that Prometheus reads.

@@ -29,6 +29,7 @@ const MODULES: &[(&str, MayUse)] = &[
     // Touch the world.
     ("source", Only(&["model", "desired"])),
     ("store", Only(&["model", "plan", "verify", "report"])),
+    ("consumer", Only(&["model", "desired"])),
     ("sync", Only(&["model", "desired", "plan", "verify", "report", "store"])),
     ("telemetry", Only(&[])),
     ("guide", Only(&["model", "desired", "plan", "verify", "report", "source", "store", "export", "sync"])),
@@ -53,6 +54,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rustix", &["source/", "store/", "run/", "telemetry.rs", "main.rs", "cli/doctor/"]),
     ("serde_yaml", &["desired/yaml.rs", "desired/carried.rs", "export/"]),
     ("tokio", &["run/", "cli/", "main.rs"]),
+    ("ureq", &["consumer/"]),
     ("tracing_subscriber", &["telemetry.rs", "main.rs"]),
 ];
 

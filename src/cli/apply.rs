@@ -42,7 +42,15 @@ pub(super) fn run(context: &mut Context, args: &Apply) -> Result<Exit> {
         return Ok(Exit::Stale);
     }
     ensure_not_failed(&report)?;
+    if wrote(&report) {
+        super::reload::after_write(context);
+    }
     Ok(Exit::from(&report))
+}
+
+/// Whether a revision was recorded: the orchestrator's rows changed.
+pub(super) fn wrote(report: &SyncReport) -> bool {
+    report.written.as_ref().is_some_and(|written| written.revision.is_some())
 }
 
 /// Says what was written, and where the backup is.
@@ -50,8 +58,7 @@ pub(super) fn print_written(report: &SyncReport) {
     if let Some(quarantined) = &report.quarantined {
         output::note(format!("warning: the database was corrupt; {quarantined}"));
     }
-    let Some(written) = &report.written else { return };
-    if written.revision.is_some() {
+    if let (true, Some(written)) = (wrote(report), &report.written) {
         output::result(written_text(written));
     }
 }

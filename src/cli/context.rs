@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use zeroize::Zeroizing;
 
 use super::args::Common;
+use crate::consumer::{Consumer, TokenSource};
 use crate::model::{Policy, SourceSnapshot};
 use crate::report::SyncReport;
 use crate::settings;
@@ -19,6 +20,7 @@ pub(super) struct Context {
     pub(super) source: SourceSpec,
     pub(super) db: PathBuf,
     pub(super) keys: KeySources,
+    pub(super) consumer: Option<Consumer>,
 }
 
 impl Context {
@@ -30,7 +32,7 @@ impl Context {
         let environment = std::env::var(KEY_VARIABLE).ok().filter(|key| !key.is_empty()).map(Zeroizing::new);
         let keys =
             KeySources { environment, file: common.key_file.clone(), retired: common.old_key_file.clone() };
-        Ok(Self { source: common.source.clone(), db, keys })
+        Ok(Self { source: common.source.clone(), db, keys, consumer: consumer(common)? })
     }
 
     pub(super) fn store(&self, access: Access) -> Result<Store> {
@@ -98,6 +100,19 @@ pub(super) fn ensure_not_failed(report: &SyncReport) -> Result<()> {
         Some(hint) => Err(error_with_help(&failure.message, hint)),
         None => bail!("{}", failure.message),
     }
+}
+
+/// The token in the environment; a flag would show it to everybody who lists processes.
+const TOKEN_VARIABLE: &str = "OXIDE_OPERATOR_RELOAD_TOKEN";
+
+fn consumer(common: &Common) -> Result<Option<Consumer>> {
+    let Some(url) = &common.reload_url else { return Ok(None) };
+    let text = std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty()).map(Zeroizing::new);
+    let token = match (&common.reload_token_file, text) {
+        (Some(file), _) => Some(TokenSource::File(file.clone())),
+        (None, text) => text.map(TokenSource::Text),
+    };
+    Consumer::new(url, token).map(Some).map_err(|why| anyhow::anyhow!("--reload-url {why}"))
 }
 
 fn default_store() -> Result<PathBuf> {

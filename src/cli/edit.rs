@@ -143,6 +143,9 @@ pub(super) fn run(
     match edit(&mut store, &how, choose) {
         Ok(edited) => {
             show(&edited, args);
+            if edited.written.is_some() {
+                super::reload::after_write(context);
+            }
             Ok(Exit::Ok)
         }
         Err(EditError::Refused(refusal)) => {

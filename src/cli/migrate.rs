@@ -55,6 +55,9 @@ fn migrate_now(context: &Context, args: &Migrate, policy: &Policy) -> Result<Exi
     let migrated = migrate(&source, &options).context("Migration failed");
     spinner.finish_and_clear();
     let result = migrated?;
+    if super::apply::wrote(&result.report) {
+        super::reload::after_write(context);
+    }
     if !table {
         output::value(&result, args.format.output);
         ensure_not_failed(&result.report)?;

@@ -19,6 +19,7 @@ mod man;
 mod migrate;
 mod output;
 mod plan;
+mod reload;
 mod restore;
 mod rollback;
 mod run;
@@ -75,6 +76,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Export(args) => export::run(&context, args),
         Command::Config(format) => config::run(&context, *format),
         Command::Status(format) => status::run(&context, *format),
+        Command::Reload => reload::run(&context),
         Command::Doctor(format) => Ok(doctor::run(&context, *format)),
         Command::Completions(args) => Ok(completions::run(args)),
         Command::Man(args) => man::run(args),

@@ -27,6 +27,7 @@ pub(super) fn run(context: Context, args: &Run, verbosity: u8, colour: ColourCho
         db: context.db,
         keys: context.keys,
         policy: Policy::from(&args.policy),
+        consumer: context.consumer,
         listen_health: args.listen_health,
         actor: context::actor(),
     })?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Instant, SystemTime};
 
+use super::consumer::{self, Held};
 use super::schedule::{Due, Schedule};
 use super::watch::{Hint, Watcher};
 use super::{Published, RunError, RunOptions, Wake};
@@ -30,6 +31,8 @@ pub(super) struct Agent {
     last_summary: String,
     /// Why file events cannot be had, as the log has it.
     said_fault: Option<String>,
+    /// Where the consumer's thread hears of what the store holds, and which rows it heard of last.
+    consumer: Option<(Sender<Held>, Option<StoreFingerprint>)>,
     /// Whether the source was another file, so that other folders may matter now.
     arm_after_pass: bool,
 }
@@ -59,7 +62,10 @@ impl Agent {
         }
         let watcher = Watcher::new(&options.source, store.path(), wakes);
         metrics.watching(watcher.sees_source(), watcher.sees_database());
+        let consumer =
+            options.consumer.clone().map(|it| consumer::start(it, Arc::clone(&metrics))).transpose()?;
         Ok(Self {
+            consumer: consumer.map(|sender| (sender, None)),
             watcher,
             store,
             schedule: Schedule::new(Instant::now()),
@@ -216,7 +222,20 @@ impl Agent {
             self.data_version = None;
             self.schedule.store_hint(Instant::now());
         }
+        self.tell_consumer();
         self.store.checkpoint_when_large(settings::CHECKPOINT_WAL_BYTES);
+    }
+
+    /// Hands over what the store holds, when that is something else than the consumer's thread has.
+    fn tell_consumer(&mut self) {
+        let Some((sender, heard)) = &mut self.consumer else { return };
+        if *heard == self.compared || self.compared.is_none() {
+            return;
+        }
+        if let Ok(snapshot) = self.store.read() {
+            *heard = Some(snapshot.fingerprint);
+            let _ = sender.send(Held { live: snapshot.live, keys: Arc::clone(self.store.keys()) });
+        }
     }
 
     /// One pass over the present source; over the last good one, writing nothing, when the present one is no use.

@@ -11,6 +11,7 @@
 #![expect(clippy::disallowed_methods, reason = "the loop waits, reads the clock and the environment")]
 
 mod agent;
+mod consumer;
 mod health;
 mod mounts;
 mod schedule;
@@ -24,6 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::consumer::Consumer;
 use crate::metrics::Metrics;
 use crate::model::Policy;
 use crate::report::SyncReport;
@@ -45,6 +47,8 @@ pub struct RunOptions {
     pub policy: Policy,
     /// Where health and metrics are served.
     pub listen_health: SocketAddr,
+    /// The orchestrator to tell of each change, when it is known.
+    pub consumer: Option<Consumer>,
     /// Who is recorded in the history.
     pub actor: String,
 }

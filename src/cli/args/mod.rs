@@ -76,6 +76,24 @@ pub struct Common {
     )]
     #[arg(help_heading = "Where")]
     pub old_key_file: Vec<PathBuf>,
+    /// The orchestrator's reload call, told after each write: http://127.0.0.1:8000/api/config/reload
+    #[arg(
+        long,
+        global = true,
+        env = "OXIDE_OPERATOR_RELOAD_URL",
+        value_name = "URL",
+        help_heading = "Where"
+    )]
+    pub reload_url: Option<String>,
+    /// A file with the bearer token for it; or set `OXIDE_OPERATOR_RELOAD_TOKEN`
+    #[arg(
+        long,
+        global = true,
+        env = "OXIDE_OPERATOR_RELOAD_TOKEN_FILE",
+        value_name = "PATH",
+        help_heading = "Where"
+    )]
+    pub reload_token_file: Option<PathBuf>,
     /// When to use colour
     #[arg(long, global = true, value_enum, default_value_t = ColourChoice::Auto, value_name = "WHEN")]
     pub color: ColourChoice,
@@ -121,6 +139,11 @@ pub enum Command {
     /// Source, store, differences, backups and key on one screen
     #[command(before_help = "Examples:\n  oxide-operator status\n  oxide-operator status -o json")]
     Status(Format),
+    /// Tell the orchestrator to read the database again, and ask what it runs with
+    #[command(
+        before_help = "Examples:\n  oxide-operator reload --reload-url http://127.0.0.1:8000/api/config/reload"
+    )]
+    Reload,
     /// Find what is wrong, say why it matters, and the command that mends it
     #[command(before_help = "Examples:\n  oxide-operator doctor\n  oxide-operator doctor -o json")]
     Doctor(Format),

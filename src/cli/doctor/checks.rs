@@ -6,6 +6,7 @@ use super::machine::{self, quoted};
 use super::{Check, holder};
 use crate::cli::context::Context;
 use crate::cli::status::counts;
+use crate::consumer::ConsumerError;
 use crate::guide::{Backend, load};
 use crate::model::Policy;
 use crate::plan::{Class, findings_text};
@@ -50,6 +51,7 @@ pub(super) fn all(context: &Context) -> Vec<Check> {
         }
     }
     checks.push(orchestrator(context));
+    checks.extend(consumer(context, &mut store));
     checks
 }
 
@@ -195,6 +197,24 @@ fn orchestrator(context: &Context) -> Check {
             )
         }
     }
+}
+
+/// Whether the orchestrator answers, and runs with what the database holds.
+fn consumer(context: &Context, store: &mut Store) -> Option<Check> {
+    let consumer = context.consumer.as_ref()?;
+    let live = store.read().ok()?.live;
+    let error = match consumer.check(&live, store.keys().fingerprinter()) {
+        Ok(()) => return Some(Check::fine("consumer", format!("{} runs with the database", consumer.url()))),
+        Err(error) => error,
+    };
+    let why = format!("It goes on with what it read before. {}", capital(error.hint()));
+    let check = Check::problem("consumer", error.to_string(), why);
+    Some(match error {
+        ConsumerError::Differs { .. } => {
+            check.mend(format!("oxide-operator reload --reload-url {}", consumer.url()))
+        }
+        _ => check,
+    })
 }
 
 fn capital(text: &str) -> String {

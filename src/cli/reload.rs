@@ -1,0 +1,47 @@
+//! `reload`: tell the orchestrator of what the database holds, and ask what it runs with.
+
+use anyhow::Result;
+
+use super::context::{Context, error_with_help};
+use super::{Exit, output};
+use crate::consumer::ConsumerError;
+use crate::store::Access;
+
+pub(super) fn run(context: &Context) -> Result<Exit> {
+    let Some(consumer) = &context.consumer else {
+        return Err(error_with_help(
+            "no orchestrator is named",
+            "name its call: --reload-url http://127.0.0.1:8000/api/config/reload",
+        ));
+    };
+    let mut store = context.store(Access::Read)?;
+    let live = store.read()?.live;
+    match consumer.bring_up_to(&live, store.keys().fingerprinter()) {
+        Ok(()) => {
+            output::result(format!(
+                "✅ The orchestrator at {} runs with what the database holds",
+                consumer.url()
+            ));
+            Ok(Exit::Ok)
+        }
+        Err(error @ ConsumerError::Differs { .. }) => {
+            output::error(error.to_string(), Some(error.hint()));
+            Ok(Exit::Differences)
+        }
+        Err(error) => Err(error_with_help(error.to_string(), error.hint())),
+    }
+}
+
+/// After a write: tells the orchestrator, when it is known. The write stands whatever it answers.
+pub(super) fn after_write(context: &Context) {
+    let Some(consumer) = &context.consumer else { return };
+    let told = context.store(Access::Read).and_then(|mut store| {
+        let live = store.read()?.live;
+        Ok(consumer.bring_up_to(&live, store.keys().fingerprinter()))
+    });
+    match told {
+        Ok(Ok(())) => output::note("The orchestrator runs with it."),
+        Ok(Err(error)) => output::note(format!("warning: {error}\n  help: {}", error.hint())),
+        Err(error) => output::note(format!("warning: the orchestrator was not told: {error}")),
+    }
+}

@@ -1,0 +1,216 @@
+//! The consumer: the orchestrator that runs with what the store holds. It has to be told of a change, and only what it
+//! then says of itself proves that it heard.
+
+#![expect(clippy::disallowed_methods, reason = "it talks to another process and reads its token")]
+
+mod answer;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use crate::model::{Configuration, Fingerprinter};
+
+/// How long one request may take.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// An answer larger than this is not a configuration, in bytes.
+const MAX_ANSWER_BYTES: u64 = 256 << 20;
+
+/// What the path of the orchestrator's reload call ends in; without it the path is that of its configuration.
+/// Source: the orchestrator's web API, `POST /api/config/reload` and `GET /api/config/`.
+const RELOAD: &str = "/reload";
+
+/// Where the consumer is and how to speak to it.
+#[derive(Clone, Debug)]
+pub struct Consumer {
+    reload: String,
+    token: Option<TokenSource>,
+    agent: ureq::Agent,
+}
+
+/// Where the bearer token comes from.
+#[derive(Clone)]
+pub enum TokenSource {
+    /// A file, read anew for each request: a mounted Secret may change.
+    File(PathBuf),
+    /// The token itself, from the environment.
+    Text(Zeroizing<String>),
+}
+
+impl std::fmt::Debug for TokenSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Text(_) => f.write_str("Text(••••)"),
+        }
+    }
+}
+
+/// Why the consumer does not run with what the store holds, or why that is not known.
+#[derive(Debug, Error)]
+pub enum ConsumerError {
+    /// Nobody answers.
+    #[error("the orchestrator does not answer at {url}: {why}")]
+    Unreachable {
+        /// What was asked.
+        url: String,
+        /// What happened.
+        why: String,
+    },
+    /// It answers, and refuses.
+    #[error("the orchestrator answers {status} to {url}")]
+    Refused {
+        /// What was asked.
+        url: String,
+        /// The status.
+        status: u16,
+    },
+    /// What it says of itself is no configuration.
+    #[error("the answer of {url} cannot be compared: {why}")]
+    NotUnderstood {
+        /// What was asked.
+        url: String,
+        /// Why; never any text of the answer, which holds API keys.
+        why: &'static str,
+    },
+    /// Its bearer token cannot be read.
+    #[error("read the orchestrator's token {}", path.display())]
+    Token {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// It was told, and runs with other values all the same.
+    #[error("the orchestrator still runs with other values than the database: {}", named(paths))]
+    Differs {
+        /// The paths that differ.
+        paths: Vec<String>,
+    },
+}
+
+impl ConsumerError {
+    /// What the user can do next.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => "start the orchestrator, or name its address with --reload-url",
+            Self::Refused { status: 401 | 403, .. } => {
+                "give its bearer token with --reload-token-file or OXIDE_OPERATOR_RELOAD_TOKEN"
+            }
+            Self::Refused { .. } | Self::NotUnderstood { .. } => {
+                "--reload-url is to be the orchestrator's POST /api/config/reload"
+            }
+            Self::Token { .. } => "check that the file exists and this user may read it",
+            Self::Differs { .. } => "restart the orchestrator, and look whether it uses this database",
+        }
+    }
+}
+
+fn named(paths: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let more = paths.len().saturating_sub(SHOWN);
+    let shown = paths.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    if more > 0 { format!("{shown}, and {more} more") } else { shown }
+}
+
+impl Consumer {
+    /// Names the consumer by the URL that makes it read the database again.
+    ///
+    /// # Errors
+    /// Says what is wrong with the URL.
+    pub fn new(reload_url: &str, token: Option<TokenSource>) -> Result<Self, String> {
+        let rest = reload_url.strip_prefix("http://").ok_or("must begin with http://")?;
+        if rest.is_empty() || rest.starts_with('/') || rest.contains(char::is_whitespace) {
+            return Err("names no host".into());
+        }
+        if rest.split('/').next().is_some_and(|host| host.contains('@')) {
+            return Err("must not hold a password; use --reload-token-file".into());
+        }
+        let agent = ureq::Agent::config_builder()
+            .timeout_global(Some(TIMEOUT))
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(None)
+            .build()
+            .new_agent();
+        Ok(Self { reload: reload_url.trim_end_matches('/').to_owned(), token, agent })
+    }
+
+    /// The URL that it is told at.
+    pub fn url(&self) -> &str {
+        &self.reload
+    }
+
+    /// Makes the consumer run with `live`: asks what it runs with, tells it if that is something else, and asks again.
+    ///
+    /// # Errors
+    /// Why it does not run with it, or why that is not known. Trying again may succeed.
+    pub fn bring_up_to(&self, live: &Configuration, print: &Fingerprinter) -> Result<(), ConsumerError> {
+        if self.configuration_url().is_some() && self.check(live, print).is_ok() {
+            return Ok(());
+        }
+        self.tell()?;
+        self.check(live, print)
+    }
+
+    /// Compares what the consumer says it runs with; without a way to ask, nothing is wrong.
+    ///
+    /// # Errors
+    /// See [`bring_up_to`](Self::bring_up_to).
+    pub fn check(&self, live: &Configuration, print: &Fingerprinter) -> Result<(), ConsumerError> {
+        let Some(url) = self.configuration_url() else { return Ok(()) };
+        let mut request = self.agent.get(&url);
+        if let Some(token) = self.token()? {
+            request = request.header("Authorization", format!("Bearer {}", *token));
+        }
+        let answered = request.call();
+        let mut response = accepted(&url, answered)?;
+        let text = response.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_string();
+        let text = Zeroizing::new(text.map_err(|error| unreachable(&url, &error))?);
+        let paths = answer::differences(&text, live, print)
+            .map_err(|why| ConsumerError::NotUnderstood { url, why })?;
+        if paths.is_empty() { Ok(()) } else { Err(ConsumerError::Differs { paths }) }
+    }
+
+    fn tell(&self) -> Result<(), ConsumerError> {
+        let mut request = self.agent.post(&self.reload);
+        if let Some(token) = self.token()? {
+            request = request.header("Authorization", format!("Bearer {}", *token));
+        }
+        accepted(&self.reload, request.send_empty()).map(|_| ())
+    }
+
+    fn configuration_url(&self) -> Option<String> {
+        self.reload.strip_suffix(RELOAD).map(|configuration| format!("{configuration}/"))
+    }
+
+    fn token(&self) -> Result<Option<Zeroizing<String>>, ConsumerError> {
+        match &self.token {
+            None => Ok(None),
+            Some(TokenSource::Text(token)) => Ok(Some(token.clone())),
+            Some(TokenSource::File(path)) => {
+                let text = std::fs::read_to_string(path).map(Zeroizing::new);
+                let text = text.map_err(|source| ConsumerError::Token { path: path.clone(), source })?;
+                Ok(Some(Zeroizing::new(text.trim().to_owned())))
+            }
+        }
+    }
+}
+
+type Response = ureq::http::Response<ureq::Body>;
+
+fn accepted(url: &str, answered: Result<Response, ureq::Error>) -> Result<Response, ConsumerError> {
+    let response = answered.map_err(|error| unreachable(url, &error))?;
+    if response.status().is_success() {
+        return Ok(response);
+    }
+    Err(ConsumerError::Refused { url: url.to_owned(), status: response.status().as_u16() })
+}
+
+fn unreachable(url: &str, error: &ureq::Error) -> ConsumerError {
+    ConsumerError::Unreachable { url: url.to_owned(), why: error.to_string() }
+}
