@@ -84,6 +84,7 @@ const STORE_FILES_WITH_FILE_CALLS: &[&str] = &[
     "store/open.rs",
     "store/quarantine.rs",
     "store/retire.rs",
+    "store/rotate.rs",
 ];
 
 const MAX_LINES: usize = 400;

@@ -64,6 +64,7 @@ const PRINTED: &[(&str, &[&str])] = &[
     ("get", &["get", "services.lmstudio.fallback"]),
     ("get", &["get", "services.lmstudio.enabled"]),
     ("history", &["history"]),
+    ("key-check", &["key", "check"]),
     ("report", &["plan"]),
     ("report", &["plan", "--on-drift", "revert"]),
     ("report", &["apply", "--dry-run"]),

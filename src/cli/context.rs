@@ -36,7 +36,13 @@ impl Context {
     }
 
     pub(super) fn store(&self, access: Access) -> Result<Store> {
-        Ok(Store::at(&self.db, access, &self.keys)?)
+        let mut store = Store::at(&self.db, access, &self.keys)?;
+        if access == Access::Write
+            && let Some(resumed) = store.finish_rotation()?
+        {
+            super::output::note(super::key::resumed(resumed));
+        }
+        Ok(store)
     }
 
     /// Reads the source; a source that cannot be read stops the command.

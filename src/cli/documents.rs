@@ -69,6 +69,24 @@ pub(super) struct KeyDocument {
     pub(super) undecryptable: Option<usize>,
 }
 
+/// `key check`: which key is used, and what it opens.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct KeyCheckDocument {
+    /// Where the key comes from; null when there is none.
+    pub(super) origin: Option<String>,
+    /// A fingerprint of the key, from which it cannot be told.
+    pub(super) fingerprint: Option<String>,
+    /// Encrypted API keys in the database.
+    pub(super) tokens: usize,
+    /// How many of them only a retired key opens: the orchestrator cannot read them.
+    pub(super) under_retired_key: usize,
+    /// How many of them no key at hand opens.
+    pub(super) undecryptable: usize,
+    /// Retired keys at hand.
+    pub(super) retired_keys: usize,
+}
+
 /// A backup, as `status` names it.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct BackupDocument<'a> {
@@ -119,7 +137,7 @@ pub(super) struct DiffDocument {
 }
 
 /// The names of all schemas.
-pub(super) const SCHEMAS: [&str; 13] = [
+pub(super) const SCHEMAS: [&str; 14] = [
     "backup-check",
     "backup-list",
     "config",
@@ -128,6 +146,7 @@ pub(super) const SCHEMAS: [&str; 13] = [
     "edit",
     "get",
     "history",
+    "key-check",
     "migrate",
     "report",
     "show",
@@ -146,6 +165,7 @@ pub(super) fn schema(name: &str) -> Option<Schema> {
         "edit" => of::<EditDocument<'_>>(),
         "get" => of_get(),
         "history" => of::<Vec<Revision>>(),
+        "key-check" => of::<KeyCheckDocument>(),
         "migrate" => of::<MigrationResult>(),
         "report" => of::<ReportDocument<'_>>(),
         "show" => of::<RevisionDocument<'_>>(),

@@ -15,6 +15,7 @@ mod exit;
 mod export;
 mod get;
 mod history;
+mod key;
 mod man;
 mod migrate;
 mod output;
@@ -90,6 +91,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Show(args) => history::show(&context, args),
         Command::Restore(args) => restore::run(&context, args),
         Command::Backup(args) => backup::run(&context, args),
+        Command::Key(args) => key::run(&context, args),
         Command::Rollback(args) => rollback::run(&context, args),
     }
 }

@@ -68,13 +68,12 @@ fn known(answer: &Map<String, Json>, live: &Configuration) -> Map<String, Json> 
     let mut kept = Map::new();
     for section in Section::ALL {
         let Some(said) = answer.get(section.name()) else { continue };
-        let objects = match section {
-            Section::Execution => fields(section, said),
-            _ => {
-                let objects = said.as_object().into_iter().flatten();
-                let ours = objects.filter(|(id, _)| live.get(section, id).is_some());
-                ours.map(|(id, object)| (id.clone(), fields(section, object))).collect::<Map<_, _>>().into()
-            }
+        let objects = if section == Section::Execution {
+            fields(section, said)
+        } else {
+            let objects = said.as_object().into_iter().flatten();
+            let ours = objects.filter(|(id, _)| live.get(section, id).is_some());
+            ours.map(|(id, object)| (id.clone(), fields(section, object))).collect::<Map<_, _>>().into()
         };
         kept.insert(section.name().to_owned(), objects);
     }

@@ -55,7 +55,10 @@ impl Agent {
         published: Published,
         metrics: Arc<Metrics>,
     ) -> Result<Self, RunError> {
-        let store = Store::at(&options.db, Access::Write, &options.keys)?;
+        let mut store = Store::at(&options.db, Access::Write, &options.keys)?;
+        if let Some(resumed) = store.finish_rotation()? {
+            tracing::warn!(?resumed, "a key rotation had been interrupted");
+        }
         if let Some(folder) = store.path().parent() {
             // The folder must be there to be watched.
             crate::store::files::create_folder(folder)?;

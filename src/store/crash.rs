@@ -26,10 +26,15 @@ pub const QUARANTINE_POINTS: &[&str] = &["backup_unpacked", "corrupt_kept", "log
 /// The named points of setting the database aside for YAML only, in order.
 pub const RETIRE_POINTS: &[&str] = &["retire_locked", "retired"];
 
+/// The named points of a rotation, in order.
+pub const ROTATE_POINTS: &[&str] =
+    &["next_key_written", "rotation_written", "rotation_committed", "key_replaced"];
+
 /// Kills the process here when `OXIDE_OPERATOR_CRASH_AT` names this point. Compiled into debug builds only.
 #[cfg(debug_assertions)]
 pub(crate) fn point(name: &str) {
-    let known = [POINTS, QUARANTINE_POINTS, RETIRE_POINTS].iter().any(|points| points.contains(&name));
+    let known =
+        [POINTS, QUARANTINE_POINTS, RETIRE_POINTS, ROTATE_POINTS].iter().any(|points| points.contains(&name));
     debug_assert!(known, "{name} is not in the list");
     if std::env::var("OXIDE_OPERATOR_CRASH_AT").is_ok_and(|wanted| wanted == name) {
         let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);

@@ -63,6 +63,12 @@ pub enum StoreError {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// The key to be replaced is not in a file of ours.
+    #[error("the key comes from {origin}, which is not ours to replace")]
+    KeyElsewhere {
+        /// Where it comes from.
+        origin: String,
+    },
     /// The rows changed between planning and writing.
     #[error("the database changed since the plan was made")]
     Stale,
@@ -174,6 +180,7 @@ impl StoreError {
             Self::WrongKey { .. } => "wrong_key",
             Self::NoKey { .. } => "no_key",
             Self::BadKey { .. } => "bad_key",
+            Self::KeyElsewhere { .. } => "key_elsewhere",
             Self::Stale => "stale",
             Self::Moved { .. } => "moved",
             Self::InUse { .. } => "in_use",
@@ -211,6 +218,9 @@ impl StoreError {
             "cannot_open" => "check that the folder exists and this user may read and write in it",
             "corrupt" => "`oxide-operator apply` moves it aside and restores the newest good backup",
             "unsafe_place" => "put the database on a local disk and mount its folder, not the file",
+            "key_elsewhere" => {
+                "stop the orchestrator, put the key into the key file, rotate, and put the new key where the old one came from"
+            }
             "wrong_key" => {
                 "set OXIDE_ENCRYPTION_KEY to the key the store was written with, or pass it as --old-key-file"
             }

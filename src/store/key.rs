@@ -90,6 +90,7 @@ impl KeyRing {
             };
             retired.push(parse(&key, &path.display().to_string())?.0);
         }
+        retired.extend(retired_beside(&file));
         let mut ring = Self { present: None, retired, fingerprinter: ephemeral(), file };
         if let Some((key, origin)) = found {
             ring.adopt(&key, origin)?;
@@ -105,6 +106,35 @@ impl KeyRing {
     /// Where the present key came from, for messages.
     pub fn origin(&self) -> String {
         self.present.as_ref().map_or_else(|| "no key".to_owned(), |key| key.origin.clone())
+    }
+
+    /// Whether the present key is that of the key file.
+    pub fn is_in_file(&self) -> bool {
+        self.present.as_ref().is_some_and(|key| key.origin == self.file.display().to_string())
+    }
+
+    /// How many retired keys are at hand.
+    pub fn retired(&self) -> usize {
+        self.retired.len()
+    }
+
+    /// Returns the ring with another present key in the same file; the one until now is kept for reading.
+    pub(super) fn under(&self, new: &KeyText) -> Result<Self, StoreError> {
+        let mut ring = self.clone();
+        ring.retired.extend(ring.present.take().map(|key| key.fernet));
+        ring.adopt(new, self.file.display().to_string())?;
+        Ok(ring)
+    }
+
+    /// Reads the key file again.
+    pub(super) fn reread(&self) -> Result<Self, StoreError> {
+        let key = read_key_file(&self.file)?.ok_or_else(|| StoreError::NoKey { path: self.file.clone() })?;
+        self.under(&key)
+    }
+
+    /// Whether the present key opens a token, without help of a retired one.
+    pub(super) fn opens_by_itself(&self, token: &str) -> bool {
+        self.open(token).is_some_and(|opened| !opened.by_retired_key)
     }
 
     /// Where the key file is, or would be.
@@ -129,7 +159,7 @@ impl KeyRing {
         if self.has_key() {
             return Ok(());
         }
-        let key = Zeroizing::new(Fernet::generate_key());
+        let key = generate_key();
         if let Some(folder) = self.file.parent() {
             super::files::create_folder(folder)?;
         }
@@ -191,7 +221,7 @@ fn decrypt(key: &Fernet, token: &str) -> Option<Vec<u8>> {
     key.decrypt_at_time(token, None, u64::MAX - 60).ok()
 }
 
-fn parse(key: &KeyText, origin: &str) -> Result<(Fernet, KeyText), StoreError> {
+pub(super) fn parse(key: &KeyText, origin: &str) -> Result<(Fernet, KeyText), StoreError> {
     let bad = |why| StoreError::BadKey { origin: origin.to_owned(), why };
     let text = Zeroizing::new(key.trim().replace('+', "-").replace('/', "_"));
     if text.is_empty() {
@@ -208,7 +238,28 @@ fn ephemeral() -> Fingerprinter {
     Fingerprinter::derived_from(Zeroizing::new(Fernet::generate_key()).as_bytes())
 }
 
-fn read_key_file(path: &Path) -> Result<Option<KeyText>, StoreError> {
+/// The keys that rotations left beside the key file, newest first. One that is no key is nobody's.
+fn retired_beside(file: &Path) -> Vec<Fernet> {
+    let beginning = format!("{}.", file.file_name().unwrap_or_default().to_string_lossy());
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut paths: Vec<PathBuf> = entries
+        .filter(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with(&beginning) && name.ends_with(".retired")
+        })
+        .collect();
+    paths.sort_by(|one, two| two.cmp(one));
+    let keys = paths.iter().filter_map(|path| read_key_file(path).ok().flatten());
+    keys.filter_map(|key| Some(parse(&key, "a retired key").ok()?.0)).collect()
+}
+
+/// Makes a new key.
+pub fn generate_key() -> KeyText {
+    Zeroizing::new(Fernet::generate_key())
+}
+
+pub(super) fn read_key_file(path: &Path) -> Result<Option<KeyText>, StoreError> {
     let metadata = match std::fs::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         metadata => metadata.doing("read the key file", path)?,

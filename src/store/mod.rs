@@ -31,6 +31,7 @@ mod read;
 mod read_back;
 mod retire;
 mod revision;
+mod rotate;
 mod rows;
 mod schema;
 
@@ -48,10 +49,11 @@ pub use drill::{BackupCheck, Verdict, check_backup, read_backup};
 use error::Doing as _;
 pub use error::StoreError;
 pub use history::Record;
-pub use key::{KEY_FILE, KEY_VARIABLE, KeyRing, KeySources, KeyText};
+pub use key::{KEY_FILE, KEY_VARIABLE, KeyRing, KeySources, KeyText, generate_key};
 pub use open::Access;
 pub use quarantine::Quarantined;
 pub use revision::{RecordedState, Revision, RevisionId};
+pub use rotate::{Resumed, Rotated};
 use schema::Present;
 
 use crate::model::{StoreFingerprint, StoreSnapshot};

@@ -3,6 +3,7 @@
 mod backup;
 mod edit;
 mod history;
+mod key;
 mod policy;
 
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 pub use backup::Backup;
 pub use edit::{Add, AddObject, EditArgs, Get, Remove, RestoreArgs, RuleFields, ServiceFields, Set};
 pub use history::{Diff, History, Restore, Rollback, Show};
+pub use key::Key;
 pub use policy::PolicyArgs;
 
 use crate::settings;
@@ -76,7 +78,7 @@ pub struct Common {
     )]
     #[arg(help_heading = "Where")]
     pub old_key_file: Vec<PathBuf>,
-    /// The orchestrator's reload call, told after each write: http://127.0.0.1:8000/api/config/reload
+    /// The orchestrator's reload call, told after each write; see `reload`
     #[arg(
         long,
         global = true,
@@ -165,6 +167,9 @@ pub enum Command {
     /// List, take, check and restore backups
     #[command(subcommand)]
     Backup(Backup),
+    /// Make, check and change the encryption key
+    #[command(subcommand)]
+    Key(Key),
     /// Back to YAML only: export, then set the database aside; and the way back
     Rollback(Rollback),
     /// Print the script that completes commands in a shell

@@ -36,7 +36,7 @@ pub(super) fn all(context: &Context) -> Vec<Check> {
     match store.read() {
         Ok(live) => {
             checks.push(Check::fine("database", "it can be read"));
-            checks.push(machine::key(store.keys(), live.tokens, live.undecryptable, &database));
+            checks.push(machine::key(store.keys(), live.tokens, live.undecryptable, live.under_retired_key));
             checks.push(lock(context, &database));
             checks.push(machine::clock(store.newest_time().ok().flatten()));
             checks.push(backup(&mut store));

@@ -99,32 +99,33 @@ pub(super) fn events(folder: &Path) -> Check {
 /// EMFILE on Linux.
 const TOO_MANY_FILES: i32 = 24;
 
-pub(super) fn key(keys: &KeyRing, tokens: usize, undecryptable: usize, database: &Path) -> Check {
+pub(super) fn key(keys: &KeyRing, tokens: usize, undecryptable: usize, under_retired: usize) -> Check {
     let origin = keys.origin();
+    if keys.has_key() && undecryptable == 0 && under_retired > 0 {
+        let what = format!("{under_retired} of {tokens} stored API keys are encrypted under a retired key");
+        let why = "The orchestrator knows only the present key: it cannot read them, and falls back to its YAML as a whole. Most often it was not restarted after a rotation.";
+        return Check::problem("key", what, why).mend("oxide-operator key rotate");
+    }
     match (keys.has_key(), tokens, undecryptable) {
         (_, 0, _) => Check::fine("key", "no API key is stored, so none is needed"),
         (true, _, 0) => Check::fine("key", format!("{origin} opens every stored API key ({tokens})")),
         (true, _, bad) => {
             let what = format!("{bad} of {tokens} stored API keys do not open with {origin}");
             let why = "The orchestrator cannot read them, and falls back to its YAML as a whole. Put the right key back, in OXIDE_ENCRYPTION_KEY or the key file. Only if it is lost for good: set the database aside, make a new one, and enter the API keys again.";
-            reset(Check::problem("key", what, why), database)
+            reset(Check::problem("key", what, why))
         }
         (false, ..) => {
             let what =
                 format!("no encryption key: neither OXIDE_ENCRYPTION_KEY nor {}", keys.file().display());
             let why = "Put the key file back, or set the variable. Only if it is lost for good: set the database aside, make a new one, and enter the API keys again.";
-            reset(Check::problem("key", what, why), database)
+            reset(Check::problem("key", what, why))
         }
     }
 }
 
 /// The guide's way when the key is lost; the database is kept.
-fn reset(check: Check, database: &Path) -> Check {
-    let folder = database.parent().unwrap_or(Path::new("."));
-    let aside = quoted(&folder.join("lost-key"));
-    check
-        .mend(format!("mkdir -p {aside} && mv {}* {aside}/", quoted(database)))
-        .mend("oxide-operator migrate")
+fn reset(check: Check) -> Check {
+    check.mend("oxide-operator key reset --yes").mend("oxide-operator migrate")
 }
 
 /// A path as a shell takes it.
