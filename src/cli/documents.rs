@@ -137,13 +137,14 @@ pub(super) struct DiffDocument {
 }
 
 /// The names of all schemas.
-pub(super) const SCHEMAS: [&str; 14] = [
+pub(super) const SCHEMAS: [&str; 15] = [
     "backup-check",
     "backup-list",
     "config",
     "diff",
     "doctor",
     "edit",
+    "explain",
     "get",
     "history",
     "key-check",
@@ -163,6 +164,7 @@ pub(super) fn schema(name: &str) -> Option<Schema> {
         "diff" => of::<DiffDocument>(),
         "doctor" => of::<Vec<Check>>(),
         "edit" => of::<EditDocument<'_>>(),
+        "explain" => of::<Vec<super::explain::ExplainDocument>>(),
         "get" => of_get(),
         "history" => of::<Vec<Revision>>(),
         "key-check" => of::<KeyCheckDocument>(),

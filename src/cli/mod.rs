@@ -12,6 +12,7 @@ mod doctor;
 mod documents;
 mod edit;
 mod exit;
+mod explain;
 mod export;
 mod get;
 mod history;
@@ -83,6 +84,8 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Man(args) => man::run(args),
         Command::Schema(args) => schema::run(args),
         Command::Diff(args) => history::diff(&context, args),
+        Command::Explain(args) => explain::run(&context, args),
+        Command::Revert(args) => explain::revert(&context, args),
         Command::Get(args) => get::run(&context, args),
         Command::Set(args) => edit::set(&context, args),
         Command::Add(args) => edit::add(&context, args),

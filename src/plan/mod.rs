@@ -6,6 +6,7 @@
 mod chosen;
 mod display;
 mod document;
+mod explain;
 mod object;
 mod result;
 mod three_way;
@@ -22,6 +23,7 @@ use crate::model::{
 pub use chosen::{Refusal, removal, restore, rules_naming, towards, update};
 pub use display::{Colour, findings_text};
 pub use document::{ChangeDocument, PlanDocument, SchemaStepDocument, StepDocument};
+pub use explain::{Answer, Explanation, explain};
 pub use result::{check, faults};
 pub use three_way::plan;
 

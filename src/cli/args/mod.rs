@@ -1,5 +1,6 @@
 //! The command line as people type it.
 
+mod answer;
 mod backup;
 mod edit;
 mod history;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
+pub use answer::{Explain, Revert};
 pub use backup::Backup;
 pub use edit::{Add, AddObject, EditArgs, Get, Remove, RestoreArgs, RuleFields, ServiceFields, Set};
 pub use history::{Diff, History, Restore, Rollback, Show};
@@ -149,6 +151,10 @@ pub enum Command {
     /// Find what is wrong, say why it matters, and the command that mends it
     #[command(before_help = "Examples:\n  oxide-operator doctor\n  oxide-operator doctor -o json")]
     Doctor(Format),
+    /// Why a value is as it is: three sides, who changed it, what happens next
+    Explain(Explain),
+    /// Write the source's values back into the database, where somebody changed them
+    Revert(Revert),
     /// Show services, rules, settings or one value of the database
     Get(Get),
     /// Change one value in the database
