@@ -56,7 +56,7 @@ pub fn explain(
         section.field_ids().map(|field| sides.field(field)).filter(|it| it.class.is_some()).collect();
     match sides.whole() {
         Some(whole) => vec![whole],
-        None if differing.is_empty() => vec![sides.in_sync(ConfigPath::object(section, id))],
+        None if differing.is_empty() => vec![in_sync(ConfigPath::object(section, id))],
         None => differing,
     }
 }
@@ -78,7 +78,7 @@ impl Sides<'_> {
         if declared && held {
             return None;
         }
-        let mut it = self.in_sync(path.clone());
+        let mut it = in_sync(path.clone());
         let left = self.plan.left_alone.iter().find(|left| left.path == path);
         let step = self.plan.steps.iter().find(|step| step.target() == (self.section, self.id));
         let class = match (left, step) {
@@ -108,14 +108,14 @@ impl Sides<'_> {
             (false, _) => "The source no longer declares it; the database still has it.",
         };
         it.next = next(left, "It is written at the next pass.");
-        it.answers = self.answers(&path, class, declared);
+        it.answers = answers(&path, class, declared);
         Some(it)
     }
 
     fn field(&self, field: FieldId) -> Explanation {
         let (section, id) = (self.section, self.id);
         let path = ConfigPath::field(section, id, field);
-        let mut it = self.in_sync(path.clone());
+        let mut it = in_sync(path.clone());
         let shown = |value: Option<&Value>| value.filter(|value| **value != Value::Unset).map(Value::shown);
         let source = self.desired.configuration().get(section, id).and_then(|object| object.get(field));
         let agreed = self.store.base.get(section, id).map(|base| base.fields(section));
@@ -145,53 +145,52 @@ impl Sides<'_> {
             Class::Unknown => "One side cannot be read, so nobody can tell.",
         };
         it.next = next(left, "The source's value is written at the next pass.");
-        it.answers = self.answers(&path, class, true);
+        it.answers = answers(&path, class, true);
         it
     }
+}
 
-    fn in_sync(&self, path: ConfigPath) -> Explanation {
-        Explanation {
-            path,
-            class: None,
-            source: None,
-            agreed: None,
-            database: None,
-            meaning: "Both sides say the same.",
-            next: "Nothing.".into(),
-            answers: Vec::new(),
-        }
+/// The explanation of what needs none.
+fn in_sync(path: ConfigPath) -> Explanation {
+    Explanation {
+        path,
+        class: None,
+        source: None,
+        agreed: None,
+        database: None,
+        meaning: "Both sides say the same.",
+        next: "Nothing.".into(),
+        answers: Vec::new(),
     }
+}
 
-    fn answers(&self, path: &ConfigPath, class: Class, declared: bool) -> Vec<Answer> {
-        let answer = |command: String, effect: &str| Answer { command, effect: effect.to_owned() };
-        let ours = |command: &str| format!("oxide-operator {command}");
-        match class {
-            Class::Unknown => vec![answer(ours("doctor"), "says why it cannot be read, and what mends it")],
-            Class::Pending if declared => vec![answer(ours("apply"), "writes it now")],
-            Class::Pending | Class::Conflict if !declared => vec![
-                answer(ours(&format!("remove {path}")), "deletes it from the database"),
-                answer(String::new(), "declare it in the source again, to keep it"),
-            ],
-            Class::Extra => vec![
-                answer(String::new(), "declare it in the source, to own it"),
-                answer(ours(&format!("remove {path}")), "deletes it from the database"),
-            ],
-            Class::Undeclared => vec![
-                answer(String::new(), "put the value into the source, to own it"),
-                answer(ours(&format!("set {path} null")), "unsets it in the database"),
-            ],
-            _ if path.field.is_none() => vec![
-                answer(
-                    ours(&format!("revert {path}")),
-                    "creates it in the database as the source declares it",
-                ),
-                answer(String::new(), "take it out of the source, to leave it at that"),
-            ],
-            Class::Drift | Class::Conflict | Class::Pending => vec![
-                answer(ours(&format!("revert {path}")), "writes the source's value into the database"),
-                answer(String::new(), "put the database's value into the source, to keep it"),
-            ],
-        }
+/// What can be done about a difference.
+fn answers(path: &ConfigPath, class: Class, declared: bool) -> Vec<Answer> {
+    let answer = |command: String, effect: &str| Answer { command, effect: effect.to_owned() };
+    let ours = |command: &str| format!("oxide-operator {command}");
+    match class {
+        Class::Unknown => vec![answer(ours("doctor"), "says why it cannot be read, and what mends it")],
+        Class::Pending if declared => vec![answer(ours("apply"), "writes it now")],
+        Class::Pending | Class::Conflict if !declared => vec![
+            answer(ours(&format!("remove {path}")), "deletes it from the database"),
+            answer(String::new(), "declare it in the source again, to keep it"),
+        ],
+        Class::Extra => vec![
+            answer(String::new(), "declare it in the source, to own it"),
+            answer(ours(&format!("remove {path}")), "deletes it from the database"),
+        ],
+        Class::Undeclared => vec![
+            answer(String::new(), "put the value into the source, to own it"),
+            answer(ours(&format!("set {path} null")), "unsets it in the database"),
+        ],
+        _ if path.field.is_none() => vec![
+            answer(ours(&format!("revert {path}")), "creates it in the database as the source declares it"),
+            answer(String::new(), "take it out of the source, to leave it at that"),
+        ],
+        Class::Drift | Class::Conflict | Class::Pending => vec![
+            answer(ours(&format!("revert {path}")), "writes the source's value into the database"),
+            answer(String::new(), "put the database's value into the source, to keep it"),
+        ],
     }
 }
 
