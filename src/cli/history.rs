@@ -26,13 +26,18 @@ pub(super) fn list(context: &Context, args: &History) -> Result<Exit> {
     }
     let rows = revisions.iter().map(|it| {
         let when = output::local_time(it.recorded_at);
-        vec![it.revision.to_string(), when, it.actor.clone(), what(&it.changes), it.reason.clone()]
+        vec![it.revision.to_string(), when, it.actor.clone(), from(it), what(&it.changes), it.reason.clone()]
     });
-    output::table(&["REV", "WHEN", "WHO", "WHAT", "WHY"], rows);
+    output::table(&["REV", "WHEN", "WHO", "FROM", "WHAT", "WHY"], rows);
     if all > args.limit {
         output::note(format!("… and {} older (--limit shows more)", all - args.limit));
     }
     Ok(Exit::Ok)
+}
+
+/// Names the source that a revision was made from: the beginning of its digest. An edit has none.
+fn from(revision: &Revision) -> String {
+    revision.source_digest.get(..8).map_or_else(|| "-".into(), str::to_owned)
 }
 
 /// Counts what was done: `2 created, 1 changed`.
