@@ -65,7 +65,7 @@ fn says_that_events_are_missing(line: &serde_json::Value) -> bool {
 fn a_store_that_is_locked_for_a_minute_is_waited_for_and_then_written() {
     let mut agent = Agent::on_a_file();
     let conn = agent.orchestrator();
-    conn.execute_batch("BEGIN IMMEDIATE; UPDATE services SET updated_at = updated_at").expect("locked");
+    conn.execute_batch("BEGIN IMMEDIATE; UPDATE services SET updated_at = updated_at + 1").expect("locked");
     let until = Instant::now() + LOCKED;
     std::fs::write(agent.yaml(), with_workers(50)).expect("written");
     let told = agent.wait_for_outcome("failed");

@@ -28,6 +28,8 @@ pub(super) struct Agent {
     /// What the rows were when they were last compared.
     compared: Option<StoreFingerprint>,
     data_version: Option<i64>,
+    /// Whether the last pass failed because somebody else held the database.
+    locked_out: bool,
     last_summary: String,
     /// Why file events cannot be had, as the log has it.
     said_fault: Option<String>,
@@ -77,6 +79,7 @@ impl Agent {
             source: Source::default(),
             compared: None,
             data_version: None,
+            locked_out: false,
             last_summary: String::new(),
             said_fault: None,
             arm_after_pass: false,
@@ -189,7 +192,9 @@ impl Agent {
             Some(Ok(version)) if self.data_version == Some(version) => false,
             Some(Ok(version)) => {
                 self.data_version = Some(version);
-                self.store.fingerprint().ok().is_none_or(|rows| Some(rows) != self.compared)
+                // Somebody else could commit: the lock that kept us out is gone.
+                self.locked_out
+                    || self.store.fingerprint().ok().is_none_or(|rows| Some(rows) != self.compared)
             }
             Some(Err(_)) | None => true,
         }
@@ -209,6 +214,7 @@ impl Agent {
             }
             _ => self.schedule.succeeded(),
         }
+        self.locked_out = report.failure.as_ref().is_some_and(|failure| failure.reason == "locked");
         self.compared = report.fingerprint;
         for held in self.store.take_lock_times() {
             self.metrics.lock_held(held);
