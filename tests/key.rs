@@ -111,10 +111,14 @@ fn a_rotation_that_is_killed_at_any_point_is_finished_or_undone_at_the_next_star
         let before = as_the_orchestrator(&place);
         let killed = said(place.command(&["key", "rotate"]).env("OXIDE_OPERATOR_CRASH_AT", point));
         assert!(killed.was_killed(), "{point}: {killed:#?}");
+        let next_key = place.oxide().join("encryption.key.next");
+        let left = next_key.exists();
+        place.run(&["doctor"]);
+        assert_eq!(next_key.exists(), left, "{point}: doctor changes nothing");
         let next = place.expect(0, &["key", "check"]);
         assert!(next.stdout.contains("Opens    1 of 1"), "{point}: {next:#?}");
         assert_eq!(as_the_orchestrator(&place), before, "{point}");
-        assert!(!place.oxide().join("encryption.key.next").exists(), "{point}");
+        assert!(!next_key.exists(), "{point}");
         assert_eq!(place.run(&["plan"]).code(), Some(0), "{point}: in sync");
         place.expect(0, &["key", "rotate"]);
         assert_eq!(as_the_orchestrator(&place), before, "{point}");

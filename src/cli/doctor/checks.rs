@@ -8,11 +8,11 @@ use crate::cli::context::Context;
 use crate::cli::status::counts;
 use crate::consumer::ConsumerError;
 use crate::guide::{Backend, load};
-use crate::model::Policy;
+use crate::model::{Configuration, Policy};
 use crate::plan::{Class, findings_text};
 use crate::report::{Outcome, SyncReport};
 use crate::source::SourceError;
-use crate::store::{Access, Store, StoreError, backups, check_backup};
+use crate::store::{Access, KeyRing, Store, StoreError, backups, check_backup};
 use crate::sync::Pass;
 
 /// Runs every check.
@@ -33,6 +33,7 @@ pub(super) fn all(context: &Context) -> Vec<Check> {
         checks.push(source(context));
         return checks;
     }
+    let mut asked = None;
     match store.read() {
         Ok(live) => {
             checks.push(Check::fine("database", "it can be read"));
@@ -44,6 +45,7 @@ pub(super) fn all(context: &Context) -> Vec<Check> {
             if !live.key_is_wrong() {
                 checks.push(sides(context, &mut store));
             }
+            asked = consumer(context, &live.live, store.keys());
         }
         Err(error) => {
             checks.push(unreadable(&error, &database));
@@ -51,7 +53,7 @@ pub(super) fn all(context: &Context) -> Vec<Check> {
         }
     }
     checks.push(orchestrator(context));
-    checks.extend(consumer(context, &mut store));
+    checks.extend(asked);
     checks
 }
 
@@ -122,7 +124,8 @@ fn differ(report: &SyncReport) -> Check {
 /// Tries to get the write lock; says who has it.
 fn lock(context: &Context, database: &Path) -> Check {
     let unwritable = |why: String| Check::problem("lock", why, "The database cannot be written.");
-    let mut store = match context.store(Access::Write) {
+    // Not as a command that writes opens it: `doctor` finishes nothing that it finds.
+    let mut store = match Store::at(&context.db, Access::Write, &context.keys) {
         Ok(store) => store,
         Err(error) => return unwritable(error.to_string()),
     };
@@ -200,10 +203,9 @@ fn orchestrator(context: &Context) -> Check {
 }
 
 /// Whether the orchestrator answers, and runs with what the database holds.
-fn consumer(context: &Context, store: &mut Store) -> Option<Check> {
+fn consumer(context: &Context, live: &Configuration, keys: &KeyRing) -> Option<Check> {
     let consumer = context.consumer.as_ref()?;
-    let live = store.read().ok()?.live;
-    let error = match consumer.check(&live, store.keys().fingerprinter()) {
+    let error = match consumer.check(live, keys.fingerprinter()) {
         Ok(()) => return Some(Check::fine("consumer", format!("{} runs with the database", consumer.url()))),
         Err(error) => error,
     };
