@@ -62,14 +62,14 @@ pub const POLL_SOURCE_EVERY: Duration = Duration::from_secs(1);
 /// How long after a failed pass the next one is tried: doubled each time, up to the limit.
 pub const RETRY_FIRST: Duration = Duration::from_millis(200);
 
+/// The longest time between two tries.
+pub const RETRY_LIMIT: Duration = Duration::from_secs(30);
+
 /// How long after the orchestrator was told in vain it is told again: doubled each time, up to the limit.
 pub const TELL_AGAIN_FIRST: Duration = Duration::from_millis(500);
 
 /// The longest time between two calls to an orchestrator that does not follow.
 pub const TELL_AGAIN_LIMIT: Duration = Duration::from_mins(1);
-
-/// The longest time between two tries.
-pub const RETRY_LIMIT: Duration = Duration::from_secs(30);
 
 /// From which size on the write-ahead log is written back by us, when nobody else does it.
 pub const CHECKPOINT_WAL_BYTES: u64 = 4 << 20;

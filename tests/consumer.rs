@@ -10,7 +10,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
-use agent::{Agent, YAML, with_workers};
+use agent::{Agent, folder_with_yaml, with_workers};
 use serde_json::Value as Json;
 
 const IN_SYNC: &str = "oxide_operator_consumer_in_sync";
@@ -52,8 +52,7 @@ impl Drop for Orchestrator {
 
 /// A migrated store and its YAML.
 fn migrated() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().expect("a folder");
-    std::fs::write(folder.path().join("default.yaml"), YAML).expect("written");
+    let folder = folder_with_yaml();
     let migrated = operator(folder.path(), &["migrate", "--no-backup"], &[]);
     assert!(migrated.status.success(), "{migrated:?}");
     folder

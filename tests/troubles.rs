@@ -13,7 +13,7 @@ mod mount;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use agent::{Agent, YAML, with_workers};
+use agent::{Agent, YAML, folder_with_yaml, with_workers};
 use clock::Clock;
 use mount::Mount;
 
@@ -45,8 +45,7 @@ fn limit(agent: &Agent, name: &str, value: u32) {
 
 /// Starts an agent in a user namespace of its own, whose limits nobody else on the machine notices.
 fn in_a_namespace(before: &str) -> Agent {
-    let folder = tempfile::tempdir().expect("a folder");
-    std::fs::write(folder.path().join("default.yaml"), YAML).expect("written");
+    let folder = folder_with_yaml();
     let mut program = Command::new("unshare");
     let script = format!("{before} exec \"$@\"");
     program
@@ -83,8 +82,7 @@ fn a_store_that_is_locked_for_a_minute_is_waited_for_and_then_written() {
 
 #[test]
 fn a_full_disk_that_empties_again_is_got_over() {
-    let folder = tempfile::tempdir().expect("a folder");
-    std::fs::write(folder.path().join("default.yaml"), YAML).expect("written");
+    let folder = folder_with_yaml();
     std::fs::create_dir(folder.path().join("store")).expect("created");
     let disk = Mount::new(&folder.path().join("store"), "2m");
     let mut agent = Agent::start(folder, "file:default.yaml", &[]);
@@ -106,8 +104,7 @@ fn a_full_disk_that_empties_again_is_got_over() {
 
 #[test]
 fn when_the_clock_jumps_back_and_forth_both_sides_are_still_seen_and_written() {
-    let folder = tempfile::tempdir().expect("a folder");
-    std::fs::write(folder.path().join("default.yaml"), YAML).expect("written");
+    let folder = folder_with_yaml();
     let clock = Clock::new(folder.path());
     let mut program = Command::new(env!("CARGO_BIN_EXE_oxide-operator"));
     clock.of(&mut program);
@@ -147,10 +144,9 @@ fn a_store_folder_that_vanishes_and_returns_is_watched_again() {
 
 #[test]
 fn a_store_whose_mount_vanishes_is_noticed_at_once_and_followed_again() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder_with_yaml();
     let store = folder.path().join("store");
     std::fs::create_dir(&store).expect("created");
-    std::fs::write(folder.path().join("default.yaml"), YAML).expect("written");
     let mounted = Mount::new(&store, "4m");
     let mut agent = Agent::start(folder, "file:default.yaml", &[]);
     agent.wait_for_outcome("applied");

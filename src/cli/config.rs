@@ -1,12 +1,13 @@
 //! `config`: what the orchestrator would load, and from where.
 
+use anyhow::Result;
+
 use super::args::{Format, OutputFormat};
 use super::context::Context;
 use super::documents::ConfigDocument;
 use super::{Exit, output};
 use crate::export::{ExportOptions, ExportedSecrets, to_yaml, yaml_to_json};
 use crate::guide::{Backend, load};
-use anyhow::Result;
 
 pub(super) fn run(context: &Context, format: Format) -> Result<Exit> {
     let loaded = load(&context.source, &context.db, &context.keys)?;

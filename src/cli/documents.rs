@@ -8,6 +8,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::backup::Listed;
 use super::doctor::Check;
+use super::explain::ExplainDocument;
 use crate::guide::MigrationResult;
 use crate::model::{FieldDefault, FieldSpec, Finding, Kind, Section};
 use crate::plan::{PlanDocument, StepDocument};
@@ -136,46 +137,27 @@ pub(super) struct DiffDocument {
     pub(super) steps: Vec<StepDocument>,
 }
 
-/// The names of all schemas.
-pub(super) const SCHEMAS: [&str; 15] = [
-    "backup-check",
-    "backup-list",
-    "config",
-    "diff",
-    "doctor",
-    "edit",
-    "explain",
-    "get",
-    "history",
-    "key-check",
-    "migrate",
-    "report",
-    "show",
-    "status",
-    "verify",
-];
+/// The name of an output, and what makes its schema.
+type Published = (&'static str, fn() -> Schema);
 
-/// Returns a schema by its name.
-pub(super) fn schema(name: &str) -> Option<Schema> {
-    Some(match name {
-        "backup-check" => of::<Vec<BackupCheck>>(),
-        "backup-list" => of::<Vec<Listed>>(),
-        "config" => of::<ConfigDocument<'_>>(),
-        "diff" => of::<DiffDocument>(),
-        "doctor" => of::<Vec<Check>>(),
-        "edit" => of::<EditDocument<'_>>(),
-        "explain" => of::<Vec<super::explain::ExplainDocument>>(),
-        "get" => of_get(),
-        "history" => of::<Vec<Revision>>(),
-        "key-check" => of::<KeyCheckDocument>(),
-        "migrate" => of::<MigrationResult>(),
-        "report" => of::<ReportDocument<'_>>(),
-        "show" => of::<RevisionDocument<'_>>(),
-        "status" => of::<StatusDocument<'_>>(),
-        "verify" => of::<VerifyDocument<'_>>(),
-        _ => return None,
-    })
-}
+/// The schema of every output.
+pub(super) const SCHEMAS: [Published; 15] = [
+    ("backup-check", of::<Vec<BackupCheck>>),
+    ("backup-list", of::<Vec<Listed>>),
+    ("config", of::<ConfigDocument<'_>>),
+    ("diff", of::<DiffDocument>),
+    ("doctor", of::<Vec<Check>>),
+    ("edit", of::<EditDocument<'_>>),
+    ("explain", of::<Vec<ExplainDocument>>),
+    ("get", of_get),
+    ("history", of::<Vec<Revision>>),
+    ("key-check", of::<KeyCheckDocument>),
+    ("migrate", of::<MigrationResult>),
+    ("report", of::<ReportDocument<'_>>),
+    ("show", of::<RevisionDocument<'_>>),
+    ("status", of::<StatusDocument<'_>>),
+    ("verify", of::<VerifyDocument<'_>>),
+];
 
 fn of<T: JsonSchema>() -> Schema {
     SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<T>()
@@ -203,11 +185,7 @@ fn of_get() -> Schema {
 
 /// An object as it stands in the YAML, with its id, every field present.
 fn object(section: Section) -> Json {
-    let id = match section {
-        Section::Services => Some("id"),
-        Section::RoutingRules => Some("task_type"),
-        Section::Execution => None,
-    };
+    let id = (section != Section::Execution).then(|| section.id_column());
     let ids = id.iter().map(|id| ((*id).to_owned(), json!({"type": "string"})));
     let fields = section.fields().iter().map(|spec| (spec.name.to_owned(), field(spec)));
     let properties: Map<String, Json> = ids.chain(fields).collect();

@@ -9,7 +9,7 @@ use super::args::{Format, Key as Args, OutputFormat};
 use super::context::{Context, error_with_help};
 use super::documents::KeyCheckDocument;
 use super::{Exit, output, reload};
-use crate::store::{Access, KeyText, Resumed, Store, files, generate_key};
+use crate::store::{Access, KeyText, Resumed, Store, files, generate_key, write_key_file};
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Exit> {
     match args {
@@ -26,7 +26,7 @@ fn generate(file: Option<&Path>) -> Result<Exit> {
         output::result(key.as_str());
         return Ok(Exit::Ok);
     };
-    files::create_with(file, key.as_bytes())?;
+    write_key_file(file, &key)?;
     output::note(format!("✅ New key in {}", file.display()));
     Ok(Exit::Ok)
 }

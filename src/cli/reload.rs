@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::context::{Context, error_with_help};
 use super::{Exit, output};
-use crate::consumer::ConsumerError;
+use crate::consumer::{Consumer, ConsumerError};
 use crate::store::Access;
 
 pub(super) fn run(context: &Context) -> Result<Exit> {
@@ -14,9 +14,7 @@ pub(super) fn run(context: &Context) -> Result<Exit> {
             "name its call: --reload-url http://127.0.0.1:8000/api/config/reload",
         ));
     };
-    let mut store = context.store(Access::Read)?;
-    let live = store.read()?.live;
-    match consumer.bring_up_to(&live, store.keys().fingerprinter()) {
+    match bring_up_to_store(context, consumer)? {
         Ok(()) => {
             output::result(format!(
                 "✅ The orchestrator at {} runs with what the database holds",
@@ -35,13 +33,15 @@ pub(super) fn run(context: &Context) -> Result<Exit> {
 /// After a write: tells the orchestrator, when it is known. The write stands whatever it answers.
 pub(super) fn after_write(context: &Context) {
     let Some(consumer) = &context.consumer else { return };
-    let told = context.store(Access::Read).and_then(|mut store| {
-        let live = store.read()?.live;
-        Ok(consumer.bring_up_to(&live, store.keys().fingerprinter()))
-    });
-    match told {
+    match bring_up_to_store(context, consumer) {
         Ok(Ok(())) => output::note("The orchestrator runs with it."),
         Ok(Err(error)) => output::note(format!("warning: {error}\n  help: {}", error.hint())),
         Err(error) => output::note(format!("warning: the orchestrator was not told: {error}")),
     }
+}
+
+fn bring_up_to_store(context: &Context, consumer: &Consumer) -> Result<Result<(), ConsumerError>> {
+    let mut store = context.store(Access::Read)?;
+    let live = store.read()?.live;
+    Ok(consumer.bring_up_to(&live, store.keys().fingerprinter()))
 }

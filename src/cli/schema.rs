@@ -3,26 +3,26 @@
 use anyhow::{Context as _, Result};
 
 use super::args::Schema;
-use super::documents::{SCHEMAS, schema};
+use super::documents::SCHEMAS;
 use super::{Exit, output};
 
 pub(super) fn run(args: &Schema) -> Result<Exit> {
-    if let Some(dir) = &args.dir {
-        std::fs::create_dir_all(dir).with_context(|| format!("create the folder {}", dir.display()))?;
-        for name in SCHEMAS {
-            let file = dir.join(format!("{name}.json"));
-            std::fs::write(&file, text(name)).with_context(|| format!("write {}", file.display()))?;
-        }
-        output::note(format!("Schemas written to {}", dir.display()));
+    let Some(dir) = &args.dir else {
+        let named = SCHEMAS.iter().find(|(name, _)| args.name.as_deref() == Some(*name));
+        output::result(
+            named.map_or_else(|| SCHEMAS.map(|(name, _)| name).join("\n"), |(_, schema)| text(*schema)),
+        );
         return Ok(Exit::Ok);
+    };
+    std::fs::create_dir_all(dir).with_context(|| format!("create the folder {}", dir.display()))?;
+    for (name, schema) in SCHEMAS {
+        let file = dir.join(format!("{name}.json"));
+        std::fs::write(&file, text(schema)).with_context(|| format!("write {}", file.display()))?;
     }
-    match &args.name {
-        Some(name) => output::result(text(name)),
-        None => output::result(SCHEMAS.join("\n")),
-    }
+    output::note(format!("Schemas written to {}", dir.display()));
     Ok(Exit::Ok)
 }
 
-fn text(name: &str) -> String {
-    schema(name).and_then(|schema| serde_json::to_string_pretty(&schema).ok()).unwrap_or_default() + "\n"
+fn text(schema: fn() -> schemars::Schema) -> String {
+    serde_json::to_string_pretty(&schema()).unwrap_or_default() + "\n"
 }

@@ -163,12 +163,8 @@ impl Consumer {
     /// See [`bring_up_to`](Self::bring_up_to).
     pub fn check(&self, live: &Configuration, print: &Fingerprinter) -> Result<(), ConsumerError> {
         let Some(url) = self.configuration_url() else { return Ok(()) };
-        let mut request = self.agent.get(&url);
-        if let Some(token) = self.token()? {
-            request = request.header("Authorization", format!("Bearer {}", *token));
-        }
-        let answered = request.call();
-        let mut response = accepted(&url, answered)?;
+        let request = self.authorised(self.agent.get(&url))?;
+        let mut response = accepted(&url, request.call())?;
         let text = response.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_string();
         let text = Zeroizing::new(text.map_err(|error| unreachable(&url, &error))?);
         let paths = answer::differences(&text, live, print)
@@ -177,15 +173,22 @@ impl Consumer {
     }
 
     fn tell(&self) -> Result<(), ConsumerError> {
-        let mut request = self.agent.post(&self.reload);
-        if let Some(token) = self.token()? {
-            request = request.header("Authorization", format!("Bearer {}", *token));
-        }
+        let request = self.authorised(self.agent.post(&self.reload))?;
         accepted(&self.reload, request.send_empty()).map(|_| ())
     }
 
     fn configuration_url(&self) -> Option<String> {
         self.reload.strip_suffix(RELOAD).map(|configuration| format!("{configuration}/"))
+    }
+
+    fn authorised<B>(
+        &self,
+        request: ureq::RequestBuilder<B>,
+    ) -> Result<ureq::RequestBuilder<B>, ConsumerError> {
+        Ok(match self.token()? {
+            Some(token) => request.header("Authorization", format!("Bearer {}", *token)),
+            None => request,
+        })
     }
 
     fn token(&self) -> Result<Option<Zeroizing<String>>, ConsumerError> {

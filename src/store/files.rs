@@ -13,6 +13,11 @@ use super::error::Doing as _;
 /// How the names of our half-made files begin. They end in the number of the process that makes them.
 const TEMPORARY: &str = ".tmp-oxide-operator-";
 
+/// Returns the folder that a file is in; that of a plain name is the working folder.
+pub(super) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Returns where a file is made before it gets the name `path`.
 pub(crate) fn temporary(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -56,12 +61,6 @@ pub(crate) fn create_private(path: &Path) -> Result<File, StoreError> {
     options.write(true).create_new(true).mode(0o600).open(path).doing("create", path)
 }
 
-/// Copies a small file, whole and durable, to a name that is not taken.
-pub(crate) fn copy_private(from: &Path, to: &Path) -> Result<(), StoreError> {
-    let bytes = zeroize::Zeroizing::new(std::fs::read(from).doing("read", from)?);
-    create_with(to, &bytes)
-}
-
 /// Gives a file the owner and the rights of another, as far as this user may.
 pub(crate) fn like(file: &Path, other: &Path) -> Result<(), StoreError> {
     use std::os::unix::fs::MetadataExt as _;
@@ -70,20 +69,13 @@ pub(crate) fn like(file: &Path, other: &Path) -> Result<(), StoreError> {
     std::fs::set_permissions(file, model.permissions()).doing("protect", file)
 }
 
-/// Writes a small file that is not there yet, whole and durable.
-pub(crate) fn create_with(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    use std::io::Write as _;
-    let mut file = create_private(path)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).doing("write", path)
-}
-
 /// Renames a file within its folder, to a name that says when and why; returns the new name.
 pub(crate) fn set_aside(path: &Path, why: &str, now: std::time::SystemTime) -> Result<PathBuf, StoreError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let aside = path.with_file_name(format!("{name}.{}.{why}", super::stamp(now)));
     std::fs::hard_link(path, &aside).doing("set aside", path)?;
     std::fs::remove_file(path).doing("set aside", path)?;
-    sync_folder(path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
+    sync_folder(folder_of(path))?;
     Ok(aside)
 }
 
@@ -100,7 +92,7 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<(), StoreError> {
 /// Replaces or creates `path` with `bytes`, 0600: readers see the old file or the whole new one.
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     use std::io::Write as _;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     remove_leftovers(folder);
     let temporary = temporary(path);
     let created = create_private(&temporary).map_err(|error| match error {

@@ -241,7 +241,7 @@ fn ephemeral() -> Fingerprinter {
 /// The keys that rotations left beside the key file, newest first. One that is no key is nobody's.
 fn retired_beside(file: &Path) -> Vec<Fernet> {
     let beginning = format!("{}.", file.file_name().unwrap_or_default().to_string_lossy());
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = super::files::folder_of(file);
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let mut paths: Vec<PathBuf> = entries
         .filter(|path| {
@@ -275,9 +275,10 @@ pub(super) fn read_key_file(path: &Path) -> Result<Option<KeyText>, StoreError> 
     }
 }
 
-/// Writes a key file whole or not at all: a crash leaves no half key behind that would be taken for one.
-fn write_key_file(path: &Path, key: &KeyText) -> Result<(), StoreError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
+/// Writes a key file, 0600, whole or not at all: a crash leaves no half key behind that would be taken for one. A file
+/// that is there is never replaced.
+pub fn write_key_file(path: &Path, key: &KeyText) -> Result<(), StoreError> {
+    let folder = super::files::folder_of(path);
     super::files::remove_leftovers(folder);
     let temporary = super::files::temporary(path);
     let written = (|| {

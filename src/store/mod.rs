@@ -49,7 +49,7 @@ pub use drill::{BackupCheck, Verdict, check_backup, read_backup};
 use error::Doing as _;
 pub use error::StoreError;
 pub use history::Record;
-pub use key::{KEY_FILE, KEY_VARIABLE, KeyRing, KeySources, KeyText, generate_key};
+pub use key::{KEY_FILE, KEY_VARIABLE, KeyRing, KeySources, KeyText, generate_key, write_key_file};
 pub use open::Access;
 pub use quarantine::Quarantined;
 pub use revision::{RecordedState, Revision, RevisionId};

@@ -13,9 +13,11 @@ use std::time::SystemTime;
 use rusqlite::Connection;
 
 use super::error::Doing as _;
-use super::key::{KeyRing, KeyText};
+use super::key::{self, KeyRing, KeyText};
 use super::{Backup, Retention, SourceCopy, Store, StoreError, crash, files, stamp};
-use crate::model::{SecretText, Section, SourceSnapshot, Value, canonical_json, parse_canonical};
+use crate::model::{
+    SecretText, Section, SourceSnapshot, StoreFingerprint, Value, canonical_json, parse_canonical,
+};
 
 /// How often a rotation starts over because the rows moved meanwhile.
 const MAX_ATTEMPTS: usize = 8;
@@ -55,7 +57,7 @@ impl Store {
         if !self.keys.is_in_file() {
             return Err(StoreError::KeyElsewhere { origin: self.keys.origin() });
         }
-        let (_, new) = super::key::parse(new, origin)?;
+        let (_, new) = key::parse(new, origin)?;
         let next = Arc::new(self.keys.under(&new)?);
         let mut attempt = 0;
         let (tokens, retired, backup) = loop {
@@ -92,12 +94,31 @@ impl Store {
         let nothing = SourceSnapshot { origin: "key rotate".into(), documents: Vec::new() };
         let source = SourceCopy { snapshot: &nothing, holds_plain_secrets: false };
         let backup = self.back_up(live.fingerprint, source, "key rotate", now)?;
+        let committed = self.commit_rotation(live.fingerprint, key_file, new, next, now);
+        let (tokens, retired) = committed.inspect_err(|error| {
+            if let (Some(backup), true) = (&backup, error.wrote_nothing()) {
+                backup.discard();
+            }
+        })?;
+        Ok((tokens, retired, backup))
+    }
+
+    /// Under the write lock: both keys kept as files, every token rewritten, committed.
+    fn commit_rotation(
+        &mut self,
+        expected: StoreFingerprint,
+        key_file: &Path,
+        new: &KeyText,
+        next: &KeyRing,
+        now: SystemTime,
+    ) -> Result<(usize, PathBuf), StoreError> {
         self.begin()?;
-        if self.fingerprint()? != live.fingerprint {
+        if self.fingerprint()? != expected {
             return Err(StoreError::Stale);
         }
         let retired = key_file.with_file_name(format!("{}.{}.retired", name_of(key_file), stamp(now)));
-        files::copy_private(key_file, &retired)?;
+        let old = key::read_key_file(key_file)?;
+        key::write_key_file(&retired, &old.ok_or_else(|| StoreError::NoKey { path: key_file.to_owned() })?)?;
         let next_key = next_file(key_file);
         files::write_private(&next_key, new.as_bytes())?;
         // The orchestrator may be another user: whoever could read the key is to read the new one.
@@ -110,7 +131,7 @@ impl Store {
         crash::point("rotation_written");
         conn.execute_batch("COMMIT").doing("commit", &path).inspect_err(|_| forget(key_file, &retired))?;
         self.note_unlocked();
-        Ok((tokens, retired, backup))
+        Ok((tokens, retired))
     }
 
     /// Finishes or undoes a rotation that a killed process left; `None` when there is none.
@@ -134,7 +155,7 @@ impl Store {
     }
 
     fn resume(&mut self, key_file: &Path, next: &Path) -> Result<Option<Resumed>, StoreError> {
-        let Some(text) = super::key::read_key_file(next)? else { return Ok(None) };
+        let Some(text) = key::read_key_file(next)? else { return Ok(None) };
         let (path, ring) = (self.path().to_owned(), self.keys.under(&text)?);
         let tokens = tokens(self.connection()?).doing("read", &path)?;
         if !tokens.is_empty() && tokens.iter().all(|(_, token)| ring.opens_by_itself(token)) {
@@ -220,7 +241,7 @@ fn put_in_place(key_file: &Path) -> Result<(), StoreError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         renamed => renamed.doing("put the new key at", key_file)?,
     }
-    files::sync_folder(key_file.parent().unwrap_or(Path::new(".")))
+    files::sync_folder(files::folder_of(key_file))
 }
 
 /// Nothing was committed: neither the new key nor the copy of the old one is needed.

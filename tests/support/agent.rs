@@ -27,9 +27,7 @@ pub(crate) struct Agent {
 impl Agent {
     /// Starts on a file, and waits until it has applied it.
     pub(crate) fn on_a_file() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        std::fs::write(folder.path().join("default.yaml"), YAML).expect("written");
-        let mut agent = Self::start(folder, "file:default.yaml", &[]);
+        let mut agent = Self::start(folder_with_yaml(), "file:default.yaml", &[]);
         agent.wait_for_outcome("applied");
         agent
     }
@@ -137,6 +135,13 @@ impl Drop for Agent {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A folder with the guide's sample as `default.yaml`.
+pub(crate) fn folder_with_yaml() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("default.yaml"), YAML).expect("written");
+    folder
 }
 
 pub(crate) fn with_workers(count: i64) -> String {

@@ -355,7 +355,7 @@ Examples:
   oxide-operator schema --dir docs/schemas")]
 pub struct Schema {
     /// The output
-    #[arg(value_name = "NAME", value_parser = super::documents::SCHEMAS, conflicts_with = "dir")]
+    #[arg(value_name = "NAME", value_parser = super::documents::SCHEMAS.map(|(name, _)| name), conflicts_with = "dir")]
     pub name: Option<String>,
     /// Write a file for every output into this folder
     #[arg(long, value_name = "DIR")]
