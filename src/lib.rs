@@ -9,7 +9,7 @@
 //! | layer | modules | what they may touch |
 //! | --- | --- | --- |
 //! | words | [`model`], [`settings`] | nothing |
-//! | decisions | [`desired`], [`plan`], [`verify`], [`report`] | only the words: no file, no clock, no async |
+//! | decisions | [`desired`], [`plan`], [`verify`], [`report`], [`write_back`] | only the words: no file, no clock, no async |
 //! | the world | [`source`], [`store`], [`export`], [`metrics`], [`telemetry`] | files, SQLite, the log |
 //! | one pass | [`sync`] | **start reading here** |
 //! | what wakes it | [`run`], [`cli`], [`guide`] | anything |
@@ -32,6 +32,7 @@ pub mod store;
 pub mod sync;
 pub mod telemetry;
 pub mod verify;
+pub mod write_back;
 
 /// The README's example, so that it stays true.
 #[cfg(doctest)]

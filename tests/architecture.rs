@@ -26,6 +26,7 @@ const MODULES: &[(&str, MayUse)] = &[
     ("report", Only(&["model", "desired", "plan", "verify"])),
     ("metrics", Only(&["model", "plan", "report"])),
     ("export", Only(&["model", "desired", "store"])),
+    ("write_back", Only(&["model", "desired", "export"])),
     // Touch the world.
     ("source", Only(&["model", "desired"])),
     ("store", Only(&["model", "plan", "verify", "report"])),
@@ -47,7 +48,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("clap_complete", &["cli/"]),
     ("clap_mangen", &["cli/"]),
     ("fernet", &["store/"]),
-    ("granit_parser", &["desired/yaml.rs", "desired/carried.rs", "export/"]),
+    ("granit_parser", &["desired/yaml.rs", "desired/carried.rs", "export/", "write_back/"]),
     ("notify", &["source/", "run/", "cli/doctor/"]),
     ("prometheus", &["metrics.rs"]),
     ("rusqlite", &["store/"]),
@@ -59,7 +60,8 @@ const CRATES: &[(&str, &[&str])] = &[
 ];
 
 /// Modules with the same output for the same input: no files, no clock, no environment, no threads, no log.
-const PURE: &[&str] = &["model", "settings", "desired", "plan", "verify", "report", "metrics", "export"];
+const PURE: &[&str] =
+    &["model", "settings", "desired", "plan", "verify", "report", "metrics", "export", "write_back"];
 const WORLD: &[&str] = &[
     "std::env",
     "std::fs",

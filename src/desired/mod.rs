@@ -111,6 +111,22 @@ pub fn read(
     gathered.finish(source.digest())
 }
 
+/// Returns what a YAML text says as plain data, typed as the orchestrator's own reader types it.
+///
+/// # Errors
+/// What is wrong with the text, and where.
+pub fn value_of(text: &str) -> Result<serde_json::Value, String> {
+    let mut reader = yaml::Reader::new(text);
+    let read = reader.open().and_then(|_| reader.node()).and_then(|node| reader.close().map(|()| node));
+    match read {
+        Ok(node) => Ok(document::json(&node)),
+        Err(error) => {
+            let line = text.as_bytes()[..error.span.start].iter().filter(|byte| **byte == b'\n').count() + 1;
+            Err(format!("line {line}: {}", error.message))
+        }
+    }
+}
+
 /// Reads one object by itself, as an edit gives it: JSON or a YAML flow mapping. Fields that an edit leaves out are
 /// not missing, and what it refers to is judged with the state that would result.
 ///

@@ -2,6 +2,7 @@
 
 mod yaml_file;
 
+pub(crate) use yaml_file::scalar;
 pub use yaml_file::{ExportOptions, ExportedSecrets, to_yaml};
 
 /// Returns any value as a YAML document, for output that people and programs read.

@@ -128,7 +128,7 @@ fn push(text: &mut String, parts: &[&str]) {
 }
 
 /// Returns a text as a YAML scalar that every YAML 1.1 and 1.2 reader takes for that text.
-fn scalar(text: &str) -> Cow<'_, str> {
+pub(crate) fn scalar(text: &str) -> Cow<'_, str> {
     if is_plainly_text(text) {
         return Cow::Borrowed(text);
     }

@@ -1,0 +1,61 @@
+//! The last word: an edited text is taken only when it is exactly what was meant.
+
+use serde_json::Value as Json;
+
+use super::Refused;
+use super::differ::Patch;
+use super::tree::{Kind, Node, Tree};
+
+/// Checks an edited text against the one before.
+///
+/// # Errors
+/// The first check that failed.
+pub(super) fn check(before: &Tree<'_>, patches: &[Patch], after: &str, wanted: &Json) -> Result<(), Refused> {
+    no_key_twice(before, &before.root)?;
+    let found = super::value_of(after).map_err(|_| Refused::Guard("the result is no YAML"))?;
+    if found != *wanted {
+        return Err(Refused::Guard("another value would be read"));
+    }
+    if line_ends(before.text) != line_ends(after) {
+        return Err(Refused::Guard("the line ends would change"));
+    }
+    if before.text.ends_with('\n') != after.ends_with('\n') {
+        return Err(Refused::Guard("the end of the file would change"));
+    }
+    let tree = Tree::of(after)?;
+    let gone = |at: usize| patches.iter().any(|patch| patch.range.contains(&at));
+    let kept = before
+        .comments
+        .iter()
+        .filter(|comment| !gone(comment.start))
+        .map(|at| before.text[at.clone()].trim());
+    if !kept.eq(tree.comments.iter().map(|at| after[at.clone()].trim())) {
+        return Err(Refused::Guard("a comment would change"));
+    }
+    Ok(())
+}
+
+/// Which of the two kinds of line end a text has.
+fn line_ends(text: &str) -> (bool, bool) {
+    let with_return = text.matches("\r\n").count();
+    (with_return > 0, text.matches('\n').count() > with_return)
+}
+
+fn no_key_twice(tree: &Tree<'_>, node: &Node) -> Result<(), Refused> {
+    match &node.kind {
+        Kind::Map { entries, .. } => {
+            let mut seen = std::collections::HashSet::new();
+            for entry in entries {
+                if let Some(name) = entry.name.as_ref().filter(|_| !entry.is_merge())
+                    && !seen.insert(name)
+                {
+                    return Err(tree.refuse(entry.key.start, format!("`{name}` stands here twice")));
+                }
+                no_key_twice(tree, &entry.value)?;
+            }
+            Ok(())
+        }
+        Kind::List { items, .. } => items.iter().try_for_each(|item| no_key_twice(tree, item)),
+        Kind::Scalar(_) | Kind::Alias => Ok(()),
+    }
+}
