@@ -9,7 +9,7 @@
 //! | layer | modules | what they may touch |
 //! | --- | --- | --- |
 //! | words | [`model`], [`settings`] | nothing |
-//! | decisions | [`desired`], [`plan`], [`verify`], [`report`], [`write_back`] | only the words: no file, no clock, no async |
+//! | decisions | [`desired`], [`plan`], [`verify`], [`report`], [`write_back`], [`promotion`] | only the words: no file, no clock, no async |
 //! | the world | [`source`], [`store`], [`export`], [`metrics`], [`telemetry`] | files, SQLite, the log |
 //! | one pass | [`sync`] | **start reading here** |
 //! | what wakes it | [`run`], [`cli`], [`guide`] | anything |
@@ -24,6 +24,7 @@ pub mod guide;
 pub mod metrics;
 pub mod model;
 pub mod plan;
+pub mod promotion;
 pub mod report;
 pub mod run;
 pub mod settings;

@@ -28,6 +28,14 @@ pub struct Metrics {
     extra_objects: IntGauge,
     unknown_objects: IntGauge,
     plaintext_secrets: IntGauge,
+    oldest_difference: Gauge,
+    oldest_since: std::sync::Mutex<Option<f64>>,
+    accepted: IntGauge,
+    ignored_fields: IntGauge,
+    paused: IntGauge,
+    pinned: IntGauge,
+    fights_total: prometheus::IntCounter,
+    fighting: IntGauge,
     write_lock: Histogram,
     watch_available: IntGaugeVec,
     consumer_in_sync: IntGaugeVec,
@@ -84,6 +92,18 @@ impl Metrics {
             unknown_objects: make.int("unknown_objects", "Values that cannot be read or decrypted"),
             plaintext_secrets: make
                 .int("plaintext_secrets", "API keys that stand in the source in plain text"),
+            oldest_difference: make.gauge(
+                "drift_oldest_seconds",
+                "For how long the oldest difference is there; 0 when there is none",
+            ),
+            oldest_since: std::sync::Mutex::new(None),
+            accepted: make.int("accepted", "Differences that somebody accepted"),
+            ignored_fields: make.int("ignored_fields", "Differences that the policy ignores"),
+            paused: make.int("paused", "1 while somebody paused writes"),
+            pinned: make.int("pinned", "1 while a restore keeps the present source out"),
+            fights_total: make
+                .add(prometheus::IntCounter::with_opts(opts("fights_total", "Fields that were fought over"))),
+            fighting: make.int("fighting", "1 while a field is reverted and edited again and again"),
             write_lock: make.add(Histogram::with_opts(
                 HistogramOpts::new("write_lock_seconds", "How long the database's write lock was held")
                     .namespace(PREFIX)
@@ -153,6 +173,11 @@ impl Metrics {
         self.conflicts.set(total(Class::Conflict));
         self.extra_objects.set(total(Class::Extra));
         self.unknown_objects.set(total(Class::Unknown));
+        let size = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.accepted.set(size(report.accepted));
+        self.ignored_fields.set(size(report.ignored));
+        self.paused.set(i64::from(report.paused));
+        self.pinned.set(i64::from(report.pinned));
         self.plaintext_secrets.set(i64::try_from(report.plaintext_secrets).unwrap_or(i64::MAX));
         let Some(written) = report.written.as_ref().filter(|written| written.revision.is_some()) else {
             return;
@@ -185,8 +210,21 @@ impl Metrics {
         self.consumer_in_sync.with_label_values::<&str>(&[]).set(i64::from(in_sync));
     }
 
-    /// Returns the text that Prometheus reads.
-    pub fn render(&self) -> String {
+    /// Notes since when the oldest difference is there, in seconds since the epoch.
+    pub fn oldest_difference(&self, since: Option<f64>) {
+        *self.oldest_since.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = since;
+    }
+
+    /// Notes how many fights began so far, and whether there is one now.
+    pub fn fights(&self, began: u64, now: bool) {
+        self.fights_total.inc_by(began.saturating_sub(self.fights_total.get()));
+        self.fighting.set(i64::from(now));
+    }
+
+    /// Returns the text that Prometheus reads at `now`, in seconds since the epoch.
+    pub fn render(&self, now: f64) -> String {
+        let since = *self.oldest_since.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.oldest_difference.set(since.map_or(0.0, |since| (now - since).max(0.0)));
         let mut text = Vec::new();
         let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
         String::from_utf8(text).unwrap_or_default()
@@ -228,7 +266,7 @@ mod tests {
 
     #[test]
     fn every_series_is_there_before_the_first_pass() {
-        let text = Metrics::new().render();
+        let text = Metrics::new().render(0.0);
         for line in [
             "oxide_operator_drift_fields{class=\"drift\",section=\"services\"} 0",
             "oxide_operator_reconcile_total{result=\"failed\"} 0",
@@ -250,7 +288,7 @@ mod tests {
             vec![crate::report::Count { section: Section::Services, class: Class::Drift, count: 2 }];
         metrics.record(&report, true);
         metrics.record(&SyncReport::new("s", "d", 2.0), true);
-        let text = metrics.render();
+        let text = metrics.render(0.0);
         assert!(
             text.contains("oxide_operator_drift_fields{class=\"drift\",section=\"services\"} 2"),
             "{text}"

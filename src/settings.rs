@@ -8,6 +8,9 @@ pub const DEFAULT_SOURCE: &str = "file:config/default.yaml";
 /// The database when none is named, below the home folder: where the orchestrator keeps it.
 pub const DEFAULT_STORE: &str = ".oxide/config.db";
 
+/// The settings when none are named, below the home folder.
+pub const DEFAULT_SETTINGS: &str = ".oxide/operator.yaml";
+
 /// Where `run` serves health and metrics when not told otherwise.
 pub const DEFAULT_HEALTH_ADDRESS: &str = "127.0.0.1:8461";
 

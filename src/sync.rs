@@ -29,7 +29,7 @@ use crate::desired::{self, DesiredConfig, ResolveSecrets};
 use crate::model::{
     Finding, Policy, SecretReference, Section, SourceDigest, SourceSnapshot, StoreFingerprint, StoreSnapshot,
 };
-use crate::plan::{self, Plan, Step};
+use crate::plan::{self, Circumstances, Patience, Plan, Step};
 use crate::report::{Failure, Objects, Outcome, SyncReport};
 use crate::store::{KeyRing, Record, Retention, SourceCopy, Store, StoreError, files};
 pub use edit::{Edit, EditError, Edited, edit};
@@ -56,6 +56,12 @@ pub struct Pass<'a> {
     pub expected: Option<(SourceDigest, StoreFingerprint)>,
     /// How many backups are kept.
     pub retention: Retention,
+    /// Whether to write although somebody paused it.
+    pub while_paused: bool,
+    /// Whether to write what a restore rejected.
+    pub release_pin: bool,
+    /// What waits for quiet; none where somebody asked for the pass.
+    pub patience: Option<&'a Patience>,
     /// Where to copy the source's file before anything is written, as `migrate` does.
     pub source_copy: Option<PathBuf>,
 }
@@ -75,6 +81,9 @@ impl<'a> Pass<'a> {
             reason,
             expected: None,
             retention: Retention::default(),
+            while_paused: false,
+            release_pin: false,
+            patience: None,
             source_copy: None,
         }
     }
@@ -87,6 +96,8 @@ pub enum Mode {
     Plan,
     /// Do it.
     Apply,
+    /// Record what both sides agree on, and write nothing else.
+    Agree,
 }
 
 /// The source of a pass.
@@ -177,7 +188,11 @@ fn attempt_pass(
     }
     let (desired, live) = read_both(input, store, passed)?; //              reads both sides
     check_key(store, &live)?;
-    let plan = Arc::new(plan::plan(&desired, &live, pass.policy)); //       pure
+    let mut plan = plan::plan(&desired, &live, pass.policy, &circumstances(pass, now)); // pure
+    if pass.mode == Mode::Agree {
+        plan = plan.agreements();
+    }
+    let plan = Arc::new(plan);
     note(&mut passed.report, &desired, &live, &plan);
     if let Some(expected) = &pass.expected
         && (plan.source.as_ref() != Some(&expected.0) || plan.store != expected.1)
@@ -207,6 +222,15 @@ fn attempt_pass(
     passed.report.fingerprint = rows;
     passed.report.applied(written);
     Ok(())
+}
+
+fn circumstances<'a>(pass: &Pass<'a>, now: SystemTime) -> Circumstances<'a> {
+    Circumstances {
+        now: now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
+        while_paused: pass.while_paused,
+        release_pin: pass.release_pin,
+        patience: pass.patience,
+    }
 }
 
 fn copy_source(

@@ -26,6 +26,7 @@ const MODULES: &[(&str, MayUse)] = &[
     ("report", Only(&["model", "desired", "plan", "verify"])),
     ("metrics", Only(&["model", "plan", "report"])),
     ("export", Only(&["model", "desired", "store"])),
+    ("promotion", Only(&["model", "desired", "plan", "write_back"])),
     ("write_back", Only(&["model", "desired", "export"])),
     // Touch the world.
     ("source", Only(&["model", "desired"])),
@@ -52,6 +53,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("notify", &["source/", "run/", "cli/doctor/"]),
     ("prometheus", &["metrics.rs"]),
     ("rusqlite", &["store/"]),
+    ("similar", &["cli/"]),
     ("rustix", &["source/", "store/", "run/", "telemetry.rs", "main.rs", "cli/doctor/"]),
     ("serde_yaml", &["desired/yaml.rs", "desired/carried.rs", "export/"]),
     ("tokio", &["run/", "cli/", "main.rs"]),
@@ -60,8 +62,18 @@ const CRATES: &[(&str, &[&str])] = &[
 ];
 
 /// Modules with the same output for the same input: no files, no clock, no environment, no threads, no log.
-const PURE: &[&str] =
-    &["model", "settings", "desired", "plan", "verify", "report", "metrics", "export", "write_back"];
+const PURE: &[&str] = &[
+    "model",
+    "settings",
+    "desired",
+    "plan",
+    "verify",
+    "report",
+    "metrics",
+    "export",
+    "promotion",
+    "write_back",
+];
 const WORLD: &[&str] = &[
     "std::env",
     "std::fs",

@@ -184,7 +184,7 @@ fn happen(event: &Event, place: &Place, store: &mut Store) {
 
 fn how() -> Edit<'static> {
     let retention = Retention::default();
-    Edit { mode: Mode::Apply, actor: "test", reason: "test", origin: "test", retention }
+    Edit { mode: Mode::Apply, actor: "test", reason: "test", origin: "test", retention, decide: &[] }
 }
 
 fn go_back(store: &mut Store, number: i64, only: Option<&str>) -> Result<Edited, EditError> {

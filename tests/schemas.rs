@@ -51,6 +51,8 @@ const PRINTED: &[(&str, &[&str])] = &[
     ("backup-check", &["backup", "check"]),
     ("backup-list", &["backup", "list"]),
     ("config", &["config"]),
+    ("decisions", &["accept", "services.lmstudio", "--reason", "on purpose"]),
+    ("decisions", &["pause", "services.lm*", "--reason", "tried out", "--until", "2h"]),
     ("diff", &["diff", "1"]),
     ("doctor", &["doctor"]),
     ("edit", &["set", "services.lmstudio.enabled", "false", "--dry-run"]),
@@ -72,6 +74,7 @@ const PRINTED: &[(&str, &[&str])] = &[
     ("report", &["plan"]),
     ("report", &["plan", "--on-drift", "revert"]),
     ("report", &["apply", "--dry-run"]),
+    ("promote", &["promote", "--all", "--dry-run"]),
     ("show", &["show", "1"]),
     ("status", &["status"]),
     ("verify", &["verify"]),
@@ -110,7 +113,18 @@ fn what_is_printed_is_what_its_schema_says_in_every_state() {
         let (name, path) = wanted.split_once(": ").expect("a pair");
         assert!(seen[name].contains(path), "no state showed {wanted}: {:#?}", seen[name]);
     }
+    settings_fit_their_schema();
+    seen.insert("operator", BTreeSet::new());
     assert_eq!(seen.len(), fs::read_dir(published()).expect("schemas").count(), "a schema was never used");
+}
+
+fn settings_fit_their_schema() {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/operator.yaml"))
+        .expect("shipped");
+    let settings = oxide_operator::desired::value_of(&text).expect("YAML");
+    let faults: Vec<String> = validator("operator").iter_errors(&settings).map(|it| it.to_string()).collect();
+    assert!(faults.is_empty(), "{faults:#?}");
+    assert!(!validator("operator").is_valid(&serde_json::json!({"onDrfit": "keep"})));
 }
 
 /// The schema, closed: what it does not name may not be there. Programs that read the output are told to be more lenient.

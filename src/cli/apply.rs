@@ -6,13 +6,12 @@ use super::args::{Apply, OutputFormat};
 use super::context::{Context, actor, ensure_not_failed};
 use super::plan::{SavedPlan, print_text, print_value};
 use super::{Exit, output};
-use crate::model::Policy;
 use crate::report::{Outcome, SyncReport, Written};
 use crate::store::Access;
 use crate::sync::{Mode, Pass};
 
 pub(super) fn run(context: &mut Context, args: &Apply) -> Result<Exit> {
-    let mut policy = Policy::from(&args.policy);
+    let mut policy = context.policy(Some(&args.policy))?;
     let mut expected = None;
     if let Some(path) = &args.plan {
         let saved = SavedPlan::load(path)?;
@@ -24,7 +23,9 @@ pub(super) fn run(context: &mut Context, args: &Apply) -> Result<Exit> {
     let mode = if args.dry_run { Mode::Plan } else { Mode::Apply };
     let mut store = context.store(if args.dry_run { Access::Read } else { Access::Write })?;
     let actor = actor();
-    let pass = Pass { mode, expected, ..Pass::apply(&policy, &actor, &args.reason) };
+    let Apply { while_paused, release_pin, .. } = *args;
+    let pass =
+        Pass { mode, expected, while_paused, release_pin, ..Pass::apply(&policy, &actor, &args.reason) };
     let spinner = output::spinner("applying");
     let passed = context.pass(&mut store, &pass);
     spinner.finish_and_clear();

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use zeroize::Zeroizing;
 
-use super::args::Common;
+use super::args::{Common, PolicyArgs};
+use super::operator_file::{self, OperatorFile};
 use crate::consumer::{Consumer, TokenSource};
 use crate::model::{Policy, SourceSnapshot};
+use crate::plan::Circumstances;
 use crate::report::SyncReport;
 use crate::settings;
 use crate::source::{self, Secrets, SourceError, SourceSpec};
@@ -21,18 +23,56 @@ pub(super) struct Context {
     pub(super) db: PathBuf,
     pub(super) keys: KeySources,
     pub(super) consumer: Option<Consumer>,
+    pub(super) file: OperatorFile,
 }
 
 impl Context {
-    pub(super) fn new(common: &Common) -> Result<Self> {
-        let db = match &common.db {
+    pub(super) fn new(common: &Common, file: OperatorFile) -> Result<Self> {
+        let db = match common.db.as_ref().or(file.db.as_ref()) {
             Some(db) => db.clone(),
             None => default_store()?,
         };
+        let source = match (&common.source, &file.source) {
+            (Some(source), _) => source.clone(),
+            (None, named) => {
+                let named = named.as_deref().unwrap_or(settings::DEFAULT_SOURCE);
+                named.parse().map_err(anyhow::Error::msg).context("source")?
+            }
+        };
         let environment = std::env::var(KEY_VARIABLE).ok().filter(|key| !key.is_empty()).map(Zeroizing::new);
-        let keys =
-            KeySources { environment, file: common.key_file.clone(), retired: common.old_key_file.clone() };
-        Ok(Self { source: common.source.clone(), db, keys, consumer: consumer(common)? })
+        let retired = if common.old_key_file.is_empty() { &file.old_key_files } else { &common.old_key_file };
+        let keys = KeySources {
+            environment,
+            file: common.key_file.clone().or_else(|| file.key_file.clone()),
+            retired: retired.clone(),
+        };
+        Ok(Self { source, db, keys, consumer: consumer(common, &file)?, file })
+    }
+
+    /// The answers to differences: flags and environment first, then `operator.yaml`, then the defaults.
+    pub(super) fn policy(&self, args: Option<&PolicyArgs>) -> Result<Policy> {
+        let (none, file) = (PolicyArgs::default(), &self.file);
+        let args = args.unwrap_or(&none);
+        let usual = Policy::default();
+        let first =
+            |given: &Vec<_>, other: &Vec<_>| if given.is_empty() { other.clone() } else { given.clone() };
+        let policy = Policy {
+            on_drift: args.on_drift.or(file.on_drift).unwrap_or_default(),
+            grace: args.grace.or(file.grace).map_or(usual.grace, |seconds| seconds.0),
+            on_conflict: args.on_conflict.or(file.on_conflict).unwrap_or_default(),
+            prune: args.prune.or(file.prune).unwrap_or_default(),
+            confirm_prune: args.confirm_prune,
+            overrides: if args.overrides.is_empty() {
+                file.overrides.clone()
+            } else {
+                args.overrides.clone()
+            },
+            ignore: first(&args.ignore, &file.ignore),
+        };
+        match operator_file::ties(&policy).first() {
+            Some(tie) => bail!("{}", tie.message),
+            None => Ok(policy),
+        }
     }
 
     pub(super) fn store(&self, access: Access) -> Result<Store> {
@@ -111,14 +151,25 @@ pub(super) fn ensure_not_failed(report: &SyncReport) -> Result<()> {
 /// The token in the environment; a flag would show it to everybody who lists processes.
 const TOKEN_VARIABLE: &str = "OXIDE_OPERATOR_RELOAD_TOKEN";
 
-fn consumer(common: &Common) -> Result<Option<Consumer>> {
-    let Some(url) = &common.reload_url else { return Ok(None) };
+fn consumer(common: &Common, file: &OperatorFile) -> Result<Option<Consumer>> {
+    let Some(url) = common.reload_url.as_ref().or(file.reload.url.as_ref()) else { return Ok(None) };
     let text = std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty()).map(Zeroizing::new);
-    let token = match (&common.reload_token_file, text) {
+    let token = match (common.reload_token_file.as_ref().or(file.reload.token_file.as_ref()), text) {
         (Some(file), _) => Some(TokenSource::File(file.clone())),
         (None, text) => text.map(TokenSource::Text),
     };
     Consumer::new(url, token).map(Some).map_err(|why| anyhow::anyhow!("--reload-url {why}"))
+}
+
+/// What a plan depends on when somebody asks for it now.
+pub(super) fn circumstances() -> Circumstances<'static> {
+    Circumstances { now: super::decide::now(), ..Circumstances::default() }
+}
+
+/// Where the settings are looked for when none are named.
+pub(super) fn usual_settings() -> Option<PathBuf> {
+    let home = std::env::var_os("HOME").filter(|home| !home.is_empty())?;
+    Some(Path::new(&home).join(settings::DEFAULT_SETTINGS))
 }
 
 fn default_store() -> Result<PathBuf> {

@@ -7,8 +7,11 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 
 use super::backup::Listed;
+use super::decide::DecisionDocument;
 use super::doctor::Check;
 use super::explain::ExplainDocument;
+use super::operator_file::OperatorFile;
+use super::promote::PromoteDocument;
 use crate::guide::MigrationResult;
 use crate::model::{FieldDefault, FieldSpec, Finding, Kind, Section};
 use crate::plan::{PlanDocument, StepDocument};
@@ -141,10 +144,11 @@ pub(super) struct DiffDocument {
 type Published = (&'static str, fn() -> Schema);
 
 /// The schema of every output.
-pub(super) const SCHEMAS: [Published; 15] = [
+pub(super) const SCHEMAS: [Published; 18] = [
     ("backup-check", of::<Vec<BackupCheck>>),
     ("backup-list", of::<Vec<Listed>>),
     ("config", of::<ConfigDocument<'_>>),
+    ("decisions", of::<Vec<DecisionDocument<'_>>>),
     ("diff", of::<DiffDocument>),
     ("doctor", of::<Vec<Check>>),
     ("edit", of::<EditDocument<'_>>),
@@ -153,6 +157,8 @@ pub(super) const SCHEMAS: [Published; 15] = [
     ("history", of::<Vec<Revision>>),
     ("key-check", of::<KeyCheckDocument>),
     ("migrate", of::<MigrationResult>),
+    ("operator", of_settings),
+    ("promote", of::<PromoteDocument<'_>>),
     ("report", of::<ReportDocument<'_>>),
     ("show", of::<RevisionDocument<'_>>),
     ("status", of::<StatusDocument<'_>>),
@@ -161,6 +167,11 @@ pub(super) const SCHEMAS: [Published; 15] = [
 
 fn of<T: JsonSchema>() -> Schema {
     SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<T>()
+}
+
+/// `operator.yaml`.
+fn of_settings() -> Schema {
+    schemars::schema_for!(OperatorFile)
 }
 
 /// `get`: services, rules, an object, or one value.

@@ -12,7 +12,7 @@ use super::context::{Context, actor, error_with_help};
 use super::documents::EditDocument;
 use super::{Exit, output};
 use crate::desired::partial_object;
-use crate::model::{ConfigPath, FieldId, Finding, Kind, Object, Section, Selection, StoreSnapshot};
+use crate::model::{ConfigPath, Decision, FieldId, Finding, Kind, Object, Section, Selection, StoreSnapshot};
 use crate::plan::{Class, Refusal, Step, removal, rules_naming, update};
 use crate::source::Secrets;
 use crate::store::{Access, Retention, Store};
@@ -126,6 +126,17 @@ pub(super) fn run(
     what: &str,
     choose: impl FnMut(&StoreSnapshot, &Store) -> Result<Vec<Step>, Refusal>,
 ) -> Result<Exit> {
+    run_deciding(context, args, what, &[], choose)
+}
+
+/// Makes an edit, records decisions with it, and shows it.
+pub(super) fn run_deciding(
+    context: &Context,
+    args: &EditArgs,
+    what: &str,
+    decide: &[Decision],
+    choose: impl FnMut(&StoreSnapshot, &Store) -> Result<Vec<Step>, Refusal>,
+) -> Result<Exit> {
     let mut store = context.store(if args.dry_run { Access::Read } else { Access::Write })?;
     if !store.exists() {
         let message = format!("{} does not exist", store.path().display());
@@ -139,6 +150,7 @@ pub(super) fn run(
         reason: args.reason.as_deref().unwrap_or(what),
         origin: "command line",
         retention: Retention::default(),
+        decide,
     };
     match edit(&mut store, &how, choose) {
         Ok(edited) => {

@@ -8,7 +8,7 @@ use super::context::{Context, with_hint};
 use super::edit::{find, not_there};
 use super::{Exit, edit, output};
 use crate::desired::DesiredConfig;
-use crate::model::{ConfigPath, FieldId, Finding, Policy, Section, Selection, StoreSnapshot};
+use crate::model::{ConfigPath, FieldId, Finding, Section, Selection, StoreSnapshot};
 use crate::plan::{self, Explanation, Refusal, findings_text, towards};
 use crate::source::Secrets;
 use crate::store::{Access, Revision, Store};
@@ -51,7 +51,8 @@ pub(super) fn run(context: &Context, args: &Explain) -> Result<Exit> {
         Ok(wanted) => wanted,
         Err(findings) => return Ok(invalid(&findings)),
     };
-    let plan = plan::plan(&desired, &live, &Policy::from(&args.policy));
+    let plan =
+        plan::plan(&desired, &live, &context.policy(Some(&args.policy))?, &super::context::circumstances());
     let revisions = store.revisions()?;
     let documents: Vec<ExplainDocument> = plan::explain(&desired, &live, &plan, section, &id, field)
         .into_iter()

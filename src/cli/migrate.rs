@@ -23,7 +23,7 @@ pub(super) fn run(context: &Context, args: &Migrate) -> Result<Exit> {
         output::result(format!("✅ Exported to: {}", file.display()));
         return Ok(if incomplete { Exit::Error } else { Exit::Ok });
     }
-    let policy = Policy::from(&args.policy);
+    let policy = context.policy(Some(&args.policy))?;
     if args.dry_run {
         let passed = context.dry_pass(&policy)?;
         match args.format.output {

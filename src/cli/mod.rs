@@ -8,6 +8,7 @@ mod backup;
 mod completions;
 mod config;
 mod context;
+mod decide;
 mod doctor;
 mod documents;
 mod edit;
@@ -19,8 +20,10 @@ mod history;
 mod key;
 mod man;
 mod migrate;
+mod operator_file;
 mod output;
 mod plan;
+mod promote;
 mod reload;
 mod restore;
 mod rollback;
@@ -35,6 +38,7 @@ use clap::error::ErrorKind;
 use args::{Cli, Command};
 use context::{Context, Hint};
 pub use exit::Exit;
+use operator_file::OperatorFile;
 
 use crate::store::StoreError;
 
@@ -63,7 +67,18 @@ pub fn main() -> Exit {
 }
 
 fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
-    let mut context = Context::new(&cli.common)?;
+    let file = match &cli.command {
+        Command::Completions(_) | Command::Man(_) | Command::Schema(_) => Ok(OperatorFile::default()),
+        _ => OperatorFile::find(cli.common.config.as_deref(), context::usual_settings().as_deref()),
+    };
+    let file = match file {
+        Ok(file) => file,
+        Err(findings) => {
+            output::note(crate::plan::findings_text(&findings).trim_end());
+            return Ok(Exit::Invalid);
+        }
+    };
+    let mut context = Context::new(&cli.common, file)?;
     match &cli.command {
         Command::Run(args) => run::run(context, args, cli.common.verbose, cli.common.color),
         Command::Migrate(args) => {
@@ -86,6 +101,10 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Diff(args) => history::diff(&context, args),
         Command::Explain(args) => explain::run(&context, args),
         Command::Revert(args) => explain::revert(&context, args),
+        Command::Promote(args) => promote::run(&context, args),
+        Command::Accept(args) => decide::accept(&context, args),
+        Command::Pause(args) => decide::pause(&context, args),
+        Command::Resume(args) => decide::resume(&context, args),
         Command::Get(args) => get::run(&context, args),
         Command::Set(args) => edit::set(&context, args),
         Command::Add(args) => edit::add(&context, args),

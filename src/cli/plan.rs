@@ -45,7 +45,7 @@ impl SavedPlan {
 }
 
 pub(super) fn run(context: &Context, args: &PlanArgs) -> Result<Exit> {
-    let policy = Policy::from(&args.policy);
+    let policy = context.policy(Some(&args.policy))?;
     let passed = context.dry_pass(&policy)?;
     let report = &passed.report;
     match args.output.as_str() {

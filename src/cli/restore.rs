@@ -3,9 +3,9 @@
 use anyhow::Result;
 
 use super::args::{Restore, RestoreArgs};
-use super::context::{Context, error_with_help};
+use super::context::{Context, actor, error_with_help};
 use super::{Exit, edit};
-use crate::model::Configuration;
+use crate::model::{Configuration, Decision, DecisionKind, SourceDigest};
 use crate::plan::restore;
 use crate::store::{Access, RecordedState, RevisionId, Store};
 
@@ -25,9 +25,31 @@ pub(super) fn to_state(
         Some(only) => format!("restore {only} from {name}"),
         None => format!("restore {name}"),
     };
-    edit::run(context, &how.edit, &what, |live, _| {
+    let pin: Vec<Decision> = rejected(context)
+        .map(|digest| Decision {
+            kind: DecisionKind::Pin { digest },
+            scope: how.only.as_ref().and_then(|only| only.to_string().parse().ok()),
+            by: actor(),
+            reason: how.edit.reason.clone().unwrap_or_else(|| what.clone()),
+            at: super::decide::now(),
+            until: None,
+        })
+        .into_iter()
+        .collect();
+    edit::run_deciding(context, &how.edit, &what, &pin, |live, _| {
         restore(state, &live.live, how.only.as_ref(), how.confirm_prune)
     })
+}
+
+/// The source that a restore rejects: as it is now, else as it was applied last.
+fn rejected(context: &Context) -> Option<SourceDigest> {
+    let applied = || {
+        let revisions = context.store(Access::Read).ok()?.revisions().ok()?;
+        let mut digests =
+            revisions.into_iter().map(|it| it.source_digest).filter(|digest| !digest.is_empty());
+        digests.next().map(SourceDigest)
+    };
+    context.read_source().ok().map(|source| source.digest()).or_else(applied)
 }
 
 /// Returns what a revision recorded, or an error that says which there are.

@@ -86,8 +86,9 @@ fn export_file(context: &Context, args: &Rollback) -> Result<PathBuf> {
 /// Whether a YAML says what the database holds: every value of every object, and nothing else.
 fn says_the_same(context: &Context, source: &SourceSnapshot, live: &StoreSnapshot, store: &Store) -> bool {
     let secrets = Secrets::new(context.source.folder());
-    read_source(source, &secrets, store.keys())
-        .is_ok_and(|desired| verify::is_equal(&plan(&desired, live, &Policy::default())))
+    read_source(source, &secrets, store.keys()).is_ok_and(|desired| {
+        verify::is_equal(&plan(&desired, live, &Policy::default(), &super::context::circumstances()))
+    })
 }
 
 fn print_done(yaml: &Path, exported: Option<&Path>, retired: &Path, tokens: bool) {

@@ -7,12 +7,11 @@ use anyhow::Result;
 use super::args::{ColourChoice, LogFormat, Run};
 use super::context::Context;
 use super::{Exit, context};
-use crate::model::Policy;
 use crate::run::{RunOptions, run as run_agent};
 use crate::telemetry::{LogForm, start_log};
 
 pub(super) fn run(context: Context, args: &Run, verbosity: u8, colour: ColourChoice) -> Result<Exit> {
-    let form = match args.log_format {
+    let form = match args.log_format.or(context.file.log_format).unwrap_or(LogFormat::Text) {
         LogFormat::Text => LogForm::Text,
         LogFormat::Json => LogForm::Json,
     };
@@ -22,13 +21,20 @@ pub(super) fn run(context: Context, args: &Run, verbosity: u8, colour: ColourCho
         ColourChoice::Auto => std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
     };
     start_log(form, verbosity, colour);
+    let policy = context.policy(Some(&args.policy))?;
+    let listen = args.listen_health.or(context.file.listen_health);
+    let listen_health = match listen {
+        Some(address) => address,
+        None => crate::settings::DEFAULT_HEALTH_ADDRESS.parse()?,
+    };
     run_agent(RunOptions {
+        fights: context.file.fights(),
         source: context.source,
         db: context.db,
         keys: context.keys,
-        policy: Policy::from(&args.policy),
+        policy,
         consumer: context.consumer,
-        listen_health: args.listen_health,
+        listen_health,
         actor: context::actor(),
     })?;
     Ok(Exit::Ok)

@@ -6,7 +6,7 @@ use super::args::{Format, OutputFormat};
 use super::context::Context;
 use super::documents::{BackupDocument, KeyDocument, StatusDocument};
 use super::{Exit, output};
-use crate::model::{Policy, Section};
+use crate::model::{DecisionKind, Section};
 use crate::plan::Class;
 use crate::report::{Outcome, SyncReport};
 use crate::store::{Access, backups};
@@ -15,7 +15,7 @@ use crate::sync::Pass;
 pub(super) fn run(context: &Context, format: Format) -> Result<Exit> {
     let mut store = context.store(Access::Read)?;
     let report = match context.read_source() {
-        Ok(source) => context.pass_over(&source, &mut store, &Pass::plan(&Policy::default())).report,
+        Ok(source) => context.pass_over(&source, &mut store, &Pass::plan(&context.policy(None)?)).report,
         Err(error) => {
             let mut report =
                 SyncReport::new(context.source.to_string(), context.db.display().to_string(), 0.0);
@@ -79,6 +79,7 @@ fn lines(
         lines.push(("Rules", rules));
     }
     lines.push(("Differences", differences(report)));
+    lines.extend(standing(report));
     let keys = store.keys();
     let key = match (keys.has_key(), stored) {
         (true, None) => keys.origin(),
@@ -106,6 +107,21 @@ fn lines(
         },
     ));
     lines
+}
+
+/// What somebody decided that holds now.
+fn standing(report: &SyncReport) -> Vec<(&'static str, String)> {
+    let decisions = report.plan.iter().flat_map(|plan| &plan.standing);
+    decisions
+        .map(|decision| {
+            let name = if decision.kind == DecisionKind::Pause { "Paused" } else { "Pinned" };
+            let scope = decision.scope.as_ref().map(|scope| format!("{scope}: ")).unwrap_or_default();
+            let until =
+                decision.until.map(|at| format!(" until {}", output::local_time(at))).unwrap_or_default();
+            let since = output::local_time(decision.at);
+            (name, format!("{scope}{} (by {}, {since}{until})", decision.reason, decision.by))
+        })
+        .collect()
 }
 
 fn database(store: &crate::store::Store) -> String {

@@ -4,14 +4,14 @@ use super::args::{Format, OutputFormat};
 use super::context::{Context, ensure_not_failed};
 use super::documents::VerifyDocument;
 use super::{Exit, output};
-use crate::model::{Policy, Section};
+use crate::model::Section;
 use crate::plan::{Class, Plan, findings_text};
 use crate::report::{Outcome, SyncReport};
 use anyhow::Result;
 
 pub(super) fn run(context: &Context, format: Format) -> Result<Exit> {
     let spinner = output::spinner("comparing");
-    let passed = context.dry_pass(&Policy::default());
+    let passed = context.dry_pass(&context.policy(None)?);
     spinner.finish_and_clear();
     let report = passed?.report;
     if format.output == OutputFormat::Table && report.outcome == Outcome::Invalid && report.plan.is_none() {

@@ -60,10 +60,58 @@ pub(super) fn declared_in<'d>(
     documents
         .iter()
         .find(|document| {
-            let text = std::str::from_utf8(&document.bytes).unwrap_or_default();
-            find_entries(text, |found, name, _| found == section && name == id).is_some()
+            declares(std::str::from_utf8(&document.bytes).unwrap_or_default(), section, Some(id))
         })
         .map(|document| document.name.as_str())
+}
+
+/// Whether a text declares an object, or a section when no `id` is given.
+pub(super) fn declares(text: &str, section: Section, id: Option<&str>) -> bool {
+    match id {
+        Some(id) => find_entries(text, |found, name, _| found == section && name == id).is_some(),
+        None => super::value_of(text).is_ok_and(|value| value.get(section.name()).is_some()),
+    }
+}
+
+/// Returns where each key stands.
+pub(super) fn key_places(name: &str, text: &str) -> Vec<(String, Location)> {
+    fn walk(node: &Node<'_>, path: &str, visit: &mut impl FnMut(String, &Range<usize>)) {
+        let inner = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+        match &node.content {
+            Content::Mapping(entries) => {
+                for (key, value) in entries {
+                    let path = inner(key.text().unwrap_or_default());
+                    visit(path.clone(), &key.span);
+                    walk(value, &path, visit);
+                }
+            }
+            Content::Sequence(items) => {
+                for (position, item) in items.iter().enumerate() {
+                    let path = inner(&position.to_string());
+                    visit(path.clone(), &item.span);
+                    walk(item, &path, visit);
+                }
+            }
+            Content::Scalar { .. } => {}
+        }
+    }
+    let mut reader = Reader::new(text);
+    let Ok(root) = reader.open().and_then(|_| reader.node()) else { return Vec::new() };
+    let mut places = Vec::new();
+    walk(&root, "", &mut |path, span| places.push((path, location(name, text, span))));
+    places
+}
+
+/// Returns a text with every line masked.
+pub(super) fn masked_text(text: &str) -> String {
+    let mut start = 0;
+    let lines = text.split_inclusive('\n').map(|line| {
+        let end = start + line.trim_end_matches(['\r', '\n']).len();
+        let masked = masked(text, start..end) + &text[end..start + line.len()];
+        start += line.len();
+        masked
+    });
+    lines.collect()
 }
 
 /// Locates broken references by reading the documents once more: errors are rare, and positions of every value

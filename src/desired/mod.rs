@@ -111,6 +111,25 @@ pub fn read(
     gathered.finish(source.digest())
 }
 
+/// Returns the position of the document that declares an object, or the whole section when no `id` is given.
+pub fn owner(source: &SourceSnapshot, section: Section, id: Option<&str>) -> Option<usize> {
+    source.documents.iter().position(|document| {
+        std::str::from_utf8(&document.bytes).is_ok_and(|text| locate::declares(text, section, id))
+    })
+}
+
+/// Returns where each key of a text stands, by its path: keys and positions in lists, joined by dots.
+pub fn key_places(name: &str, text: &str) -> Vec<(String, crate::model::Location)> {
+    locate::key_places(name, text)
+}
+
+pub use scalar::closest;
+
+/// Returns a text with everything that may be a secret replaced by dots, line by line.
+pub fn masked_text(text: &str) -> String {
+    locate::masked_text(text)
+}
+
 /// Returns what a YAML text says as plain data, typed as the orchestrator's own reader types it.
 ///
 /// # Errors
@@ -121,7 +140,7 @@ pub fn value_of(text: &str) -> Result<serde_json::Value, String> {
     match read {
         Ok(node) => Ok(document::json(&node)),
         Err(error) => {
-            let line = text.as_bytes()[..error.span.start].iter().filter(|byte| **byte == b'\n').count() + 1;
+            let line = text[..error.span.start].matches('\n').count() + 1;
             Err(format!("line {line}: {}", error.message))
         }
     }

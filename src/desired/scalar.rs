@@ -177,7 +177,7 @@ fn integer(text: &str) -> Result<i64, WrongType> {
 }
 
 /// Returns "did you mean …?" when one of `words` is close to `word`.
-pub(super) fn closest(word: &str, words: &[&str]) -> Option<String> {
+pub fn closest(word: &str, words: &[&str]) -> Option<String> {
     words
         .iter()
         .map(|candidate| (strsim::osa_distance(word, candidate), candidate))

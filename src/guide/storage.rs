@@ -178,6 +178,7 @@ impl Store {
         steps: impl Fn(&StoreSnapshot) -> Result<Vec<Step>, Vec<Finding>>,
     ) -> Result<(), GuideError> {
         let how = Edit {
+            decide: &[],
             mode: Mode::Apply,
             actor: "library",
             reason,

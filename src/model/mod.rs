@@ -4,19 +4,23 @@
 //! random source, and nothing in it can print a secret.
 
 mod configuration;
+mod decision;
 mod field;
 mod finding;
 mod path;
+mod pattern;
 mod policy;
 mod secret;
 mod snapshot;
 mod value;
 
 pub use configuration::{Configuration, Object, Objects};
+pub use decision::{Decision, DecisionKind, mark};
 pub use field::{FieldDefault, FieldId, FieldSpec, Kind, Section};
 pub use finding::{Finding, Location, Severity};
 pub use path::{ConfigPath, Selection};
-pub use policy::{OnConflict, OnDrift, Policy, Prune};
+pub use pattern::{PathPattern, Specificity};
+pub use policy::{OnConflict, OnDrift, Override, Policy, Prune};
 pub use secret::{Fingerprint, Fingerprinter, Secret, SecretReference, SecretText};
 pub use snapshot::{
     Base, BaseObject, Carried, CarriedSection, Held, MissingSchema, SourceDigest, SourceDocument,

@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use super::{FieldId, Section};
 
 /// Names a section's object, or one field of it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConfigPath {
     /// The section.
     pub section: Section,
@@ -74,9 +74,21 @@ pub struct Selection {
 }
 
 impl Selection {
+    /// Whether this names a path, or something that the path lies in.
+    pub fn covers(&self, path: &ConfigPath) -> bool {
+        self.covers_object(path.section, &path.id)
+            && (self.field.is_none() || path.field.is_none() || self.field == path.field)
+    }
+
     /// Whether this names the object, something in it, or its section.
     pub fn covers_object(&self, section: Section, id: &str) -> bool {
         self.section == section && self.id.as_deref().is_none_or(|own| own == id)
+    }
+}
+
+impl From<&ConfigPath> for Selection {
+    fn from(path: &ConfigPath) -> Self {
+        Self { section: path.section, id: Some(path.id.clone()), field: path.field }
     }
 }
 

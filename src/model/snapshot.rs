@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{Configuration, FieldId, Object, Section, parse_canonical};
+use super::{Configuration, Decision, FieldId, Object, Section, parse_canonical};
 
 /// The source as it was read: bytes, names, nothing parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +94,8 @@ pub struct StoreSnapshot {
     pub undecryptable: usize,
     /// Of `tokens`, those that only a retired key decrypts: the orchestrator cannot read them.
     pub under_retired_key: usize,
+    /// What somebody decided about this store: accepted values, pauses, pins.
+    pub decisions: Vec<Decision>,
     /// Changes whenever a managed row or our own bookkeeping changes.
     pub fingerprint: StoreFingerprint,
 }

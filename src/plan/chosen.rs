@@ -3,8 +3,11 @@
 
 use std::sync::Arc;
 
-use super::{Change, Class, Step};
-use crate::model::{ConfigPath, Configuration, FieldId, Finding, Object, Section, Selection, Value};
+use super::{BaseUpdate, Change, Class, NewRecord, Step};
+use crate::model::{
+    Base, BaseObject, ConfigPath, Configuration, FieldId, Finding, Object, Section, Selection, Value,
+    canonical_json,
+};
 
 /// Why chosen steps are not written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +109,31 @@ pub fn restore(
         Some(finding) => Err(Refusal::Guarded(Box::new(finding))),
         None => Ok(steps),
     }
+}
+
+/// Returns what is agreed after a restore: the values that it wrote. What the source says otherwise is then pending
+/// (and pinned out), not drift, so that the next edit of the source is applied as always.
+pub fn settled(steps: &[Step], base: &Base) -> Vec<BaseUpdate> {
+    let update = |step: &Step| {
+        let (section, id) = step.target();
+        let known = base.get(section, id)?;
+        let record = match step {
+            Step::Update { changes, .. } => {
+                let mut fields = known.fields(section);
+                for change in
+                    changes.iter().filter(|change| known.fields(section).get(change.field).is_some())
+                {
+                    fields.set(change.field, change.new.clone());
+                }
+                let agreed = canonical_json(section, &fields).into();
+                Some(NewRecord::Record(BaseObject { agreed, held: known.held.clone() }))
+            }
+            Step::Delete { .. } => None,
+            Step::Create { .. } => return None,
+        };
+        Some(BaseUpdate { section, id: id.into(), record })
+    };
+    steps.iter().filter_map(update).collect()
 }
 
 /// The finding for a step that would write a value nobody can read.

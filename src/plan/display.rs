@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 
-use super::{Class, LeftAlone, Plan, SchemaStep, Step};
+use super::{Class, LeftAlone, Plan, Reason, SchemaStep, Step};
 use crate::model::{ConfigPath, Finding, Object, Section, Shown, Value};
 
 /// How many lines of one kind are printed before the rest is counted. JSON and Markdown have them all.
@@ -60,9 +60,13 @@ impl Plan {
             );
             push_lines(&mut text, &steps, colour);
         }
-        let (differences, notes): (Vec<&LeftAlone>, Vec<&LeftAlone>) =
+        let (differences, others): (Vec<&LeftAlone>, Vec<&LeftAlone>) =
             self.left_alone.iter().partition(|left| left.is_difference());
-        for (title, left) in [("Left alone:", differences), ("Only in the database:", notes)] {
+        let (accepted, notes): (Vec<&LeftAlone>, Vec<&LeftAlone>) =
+            others.into_iter().partition(|left| matches!(left.reason, Reason::Accepted { .. }));
+        for (title, left) in
+            [("Left alone:", differences), ("Accepted:", accepted), ("Only in the database:", notes)]
+        {
             if !left.is_empty() {
                 let _ = writeln!(text, "{}{title}", if text.is_empty() { "" } else { "\n" });
                 push_lines(&mut text, &left.into_iter().map(left_line).collect::<Vec<_>>(), colour);
@@ -88,8 +92,14 @@ impl Plan {
 
     /// Returns one sentence.
     pub fn summary(&self) -> String {
+        let quiet = [(self.accepted(), "accepted"), (self.ignored, "ignored")];
+        let quiet: String = quiet
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| format!(", {count} {what}"))
+            .collect();
         if self.is_in_sync() {
-            return format!("In sync: {} values compared, nothing to write.", self.in_sync);
+            return format!("In sync: {} values compared, nothing to write{quiet}.", self.in_sync);
         }
         let count = |op: &str| self.steps.iter().filter(|step| step.op() == op).count();
         let mut parts = Vec::new();
@@ -108,7 +118,7 @@ impl Plan {
         if parts.is_empty() {
             parts.push("nothing to write".into());
         }
-        format!("Plan: {}; {} values in sync.", parts.join(", "), self.in_sync)
+        format!("Plan: {}; {} values in sync{quiet}.", parts.join(", "), self.in_sync)
     }
 
     /// Returns the plan as Markdown, for a comment on a pull request.

@@ -112,6 +112,16 @@ impl Sides<'_> {
         Some(it)
     }
 
+    /// Whether the sides differ at a field of which the plan says nothing.
+    fn is_ignored(&self, field: FieldId) -> bool {
+        let (section, id) = (self.section, self.id);
+        let value = |object: Option<&std::sync::Arc<crate::model::Object>>| {
+            object.and_then(|object| object.get(field)).cloned().unwrap_or(Value::Unset)
+        };
+        let source = value(self.desired.configuration().get(section, id));
+        !source.same(&value(self.store.live.get(section, id)), section.spec(field).kind)
+    }
+
     fn field(&self, field: FieldId) -> Explanation {
         let (section, id) = (self.section, self.id);
         let path = ConfigPath::field(section, id, field);
@@ -130,6 +140,10 @@ impl Sides<'_> {
             _ => None,
         });
         let Some(class) = left.map(|left| left.class).or(change.map(|change| change.class)) else {
+            if it.source.is_some() && it.source != it.database && self.is_ignored(field) {
+                it.meaning = "The sides differ, and the policy ignores this path.";
+                it.next = "Nothing: it is left out of every comparison.".into();
+            }
             return it;
         };
         it.class = Some(class);
@@ -176,20 +190,24 @@ fn answers(path: &ConfigPath, class: Class, declared: bool) -> Vec<Answer> {
             answer(String::new(), "declare it in the source again, to keep it"),
         ],
         Class::Extra => vec![
-            answer(String::new(), "declare it in the source, to own it"),
+            answer(ours(&format!("promote {path}")), "declares it in the source, to own it"),
             answer(ours(&format!("remove {path}")), "deletes it from the database"),
         ],
         Class::Undeclared => vec![
-            answer(String::new(), "put the value into the source, to own it"),
+            answer(ours(&format!("promote {path}")), "writes the value into the source, to own it"),
             answer(ours(&format!("set {path} null")), "unsets it in the database"),
         ],
         _ if path.field.is_none() => vec![
             answer(ours(&format!("revert {path}")), "creates it in the database as the source declares it"),
-            answer(String::new(), "take it out of the source, to leave it at that"),
+            answer(ours(&format!("promote {path}")), "takes it out of the source, to leave it at that"),
         ],
         Class::Drift | Class::Conflict | Class::Pending => vec![
             answer(ours(&format!("revert {path}")), "writes the source's value into the database"),
-            answer(String::new(), "put the database's value into the source, to keep it"),
+            answer(
+                ours(&format!("promote {path}")),
+                "writes the database's value into the source, to keep it",
+            ),
+            answer(ours(&format!("accept {path} --reason WHY")), "leaves it so, quietly, until either moves"),
         ],
     }
 }

@@ -7,23 +7,29 @@ mod chosen;
 mod display;
 mod document;
 mod explain;
+mod judge;
 mod object;
+mod patience;
+mod reason;
 mod result;
 mod three_way;
 
 use std::sync::Arc;
 
 use schemars::JsonSchema;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use crate::model::{
-    BaseObject, Carried, ConfigPath, FieldId, Finding, Object, Section, Shown, SourceDigest,
-    StoreFingerprint, Value,
+    BaseObject, Carried, ConfigPath, Decision, FieldId, Finding, Object, PathPattern, Section, Shown,
+    SourceDigest, StoreFingerprint, Value,
 };
-pub use chosen::{Refusal, removal, restore, rules_naming, towards, update};
+pub use chosen::{Refusal, removal, restore, rules_naming, settled, towards, update};
 pub use display::{Colour, findings_text};
 pub use document::{ChangeDocument, PlanDocument, SchemaStepDocument, StepDocument};
 pub use explain::{Answer, Explanation, explain};
+pub use judge::Circumstances;
+pub use patience::{Fights, Patience};
+pub use reason::Reason;
 pub use result::{check, faults};
 pub use three_way::plan;
 
@@ -50,12 +56,46 @@ pub struct Plan {
     pub source: Option<SourceDigest>,
     /// The rows that were planned on.
     pub store: StoreFingerprint,
+    /// Differences that are left out because the policy ignores their paths.
+    pub ignored: usize,
+    /// Patterns to ignore that fit nothing on either side.
+    pub idle_ignores: Vec<String>,
+    /// Pauses and pins that hold now.
+    pub standing: Vec<Decision>,
+    /// When the first decision is over, in seconds since the epoch.
+    pub deadline: Option<f64>,
+    /// Decisions to record.
+    pub decide: Vec<Decision>,
+    /// Decisions that no longer hold, to forget: kind and scope.
+    pub forget: Vec<(String, String)>,
 }
 
 impl Plan {
+    /// Returns what is left of the plan when nothing may be written but what both sides agree on already. On a store
+    /// that was never met that is nothing.
+    #[must_use]
+    pub fn agreements(mut self) -> Self {
+        let steps = std::mem::take(&mut self.steps);
+        let touched =
+            |update: &BaseUpdate| steps.iter().any(|step| step.target() == (update.section, &*update.id));
+        self.base.retain(|update| !touched(update));
+        self.schema.clear();
+        self.refused.clear();
+        self.carried = None;
+        if std::mem::take(&mut self.first_meeting) {
+            self.base.clear();
+        }
+        self
+    }
+
     /// Whether a pass would write nothing at all, not even its own bookkeeping.
     pub fn is_noop(&self) -> bool {
-        !self.changes_store() && self.base.is_empty() && self.carried.is_none() && !self.first_meeting
+        !self.changes_store()
+            && self.base.is_empty()
+            && self.carried.is_none()
+            && !self.first_meeting
+            && self.decide.is_empty()
+            && self.forget.is_empty()
     }
 
     /// Whether a pass would change the orchestrator's rows or tables.
@@ -85,9 +125,23 @@ impl Plan {
         })
     }
 
-    /// Whether deletions were more than the limit allows.
+    /// Whether a guard keeps something from being written: too many deletions, a pause, a pin.
     pub fn is_guarded(&self) -> bool {
-        self.left_alone.iter().any(|left| matches!(left.reason, Reason::PruneGuard { .. }))
+        let guarded = |reason: &Reason| {
+            matches!(reason, Reason::PruneGuard { .. } | Reason::Paused { .. } | Reason::Pinned(_))
+        };
+        self.left_alone.iter().any(|left| guarded(&left.reason))
+    }
+
+    /// How many differences somebody accepted.
+    pub fn accepted(&self) -> usize {
+        self.left_alone.iter().filter(|left| matches!(left.reason, Reason::Accepted { .. })).count()
+    }
+
+    /// Returns the decision of a kind that holds now, of the widest scope.
+    pub fn standing(&self, kind: &str) -> Option<&Decision> {
+        let of_kind = self.standing.iter().filter(|decision| decision.kind.name() == kind);
+        of_kind.min_by_key(|decision| decision.scope.as_ref().map(PathPattern::specificity))
     }
 }
 
@@ -231,79 +285,11 @@ pub struct LeftAlone {
 }
 
 impl LeftAlone {
-    /// Whether source and database say different things here. What only one side mentions is no difference.
+    /// Whether source and database say different things here. What only one side mentions is no difference, nor is
+    /// what somebody accepted.
     pub fn is_difference(&self) -> bool {
         !matches!(self.class, Class::Undeclared | Class::Extra)
-    }
-}
-
-/// Why a difference stays.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// Edited in the database; policy `onDrift: keep`.
-    DriftKept,
-    /// Deleted in the database; policy `onDrift: keep`.
-    DeletionKept,
-    /// Both sides moved; policy `onConflict: hold`.
-    ConflictHeld,
-    /// Differed when we met; policy `onConflict: hold`.
-    AdoptionHeld,
-    /// Both sides moved; policy `onConflict: database`.
-    DatabaseWins,
-    /// The source no longer declares it; policy `prune: never`.
-    PruneNever,
-    /// The source no longer declares it, and somebody edited it.
-    RemovedButEdited,
-    /// More deletions than a pass may make without confirmation.
-    PruneGuard {
-        /// How many objects the source no longer declares.
-        wanted: usize,
-        /// How many a pass may delete.
-        allowed: usize,
-    },
-    /// A rule that stays still names it.
-    StillNamed(Box<str>),
-    /// The source does not mention the field.
-    NotDeclared,
-    /// The source never declared the object.
-    NotOurs,
-    /// A side cannot be read, and why.
-    Unreadable(&'static str),
-}
-
-impl std::fmt::Display for Reason {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::DriftKept => f.write_str("edited in the database; kept (onDrift: keep)"),
-            Self::DeletionKept => f.write_str("deleted in the database; stays deleted (onDrift: keep)"),
-            Self::ConflictHeld => {
-                f.write_str("edited on both sides; held until you choose (onConflict: hold)")
-            }
-            Self::AdoptionHeld => {
-                f.write_str("differed when this store was first met; held until you choose")
-            }
-            Self::DatabaseWins => {
-                f.write_str("edited on both sides; the database wins (onConflict: database)")
-            }
-            Self::PruneNever => f.write_str("no longer in the source; stays (prune: never)"),
-            Self::RemovedButEdited => {
-                f.write_str("no longer in the source, but edited in the database; held")
-            }
-            Self::PruneGuard { wanted, allowed } => write!(
-                f,
-                "{wanted} deletions are more than the {allowed} allowed at once; confirm with --confirm-prune {wanted}"
-            ),
-            Self::StillNamed(rule) => write!(f, "still named by routing rule {rule}"),
-            Self::NotDeclared => f.write_str("set in the database, not mentioned in the source"),
-            Self::NotOurs => f.write_str("added in the database; never declared by the source"),
-            Self::Unreadable(why) => f.write_str(why),
-        }
-    }
-}
-
-impl Serialize for Reason {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+            && !matches!(self.reason, Reason::Accepted { .. })
     }
 }
 

@@ -2,11 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::judge::{Difference, Judge, Verdict};
 use super::{Change, Class, LeftAlone, Reason};
-use crate::model::{
-    BaseObject, ConfigPath, FieldId, Held, Object, OnConflict, OnDrift, Policy, Section, Value,
-    canonical_json,
-};
+use crate::model::{BaseObject, ConfigPath, FieldId, Held, Object, Section, Value, canonical_json};
 
 /// What to do about one object that both the source and the database have.
 #[derive(Debug, Default)]
@@ -14,6 +12,8 @@ pub(super) struct Outcome {
     pub(super) changes: Vec<Change>,
     pub(super) left_alone: Vec<LeftAlone>,
     pub(super) in_sync: usize,
+    /// Differences at paths that the policy ignores.
+    pub(super) ignored: usize,
     /// What will be agreed afterwards.
     pub(super) record: BaseObject,
 }
@@ -40,7 +40,7 @@ enum Standing {
     Unreadable(&'static str),
 }
 
-pub(super) fn compare(sides: &Sides<'_>, policy: &Policy) -> Outcome {
+pub(super) fn compare(sides: &Sides<'_>, judge: &Judge<'_>) -> Outcome {
     let base_fields = sides.base.map(|base| base.fields(sides.section)).unwrap_or_default();
     let mut outcome = Outcome::default();
     let mut agreed = Object::default();
@@ -52,53 +52,42 @@ pub(super) fn compare(sides: &Sides<'_>, policy: &Policy) -> Outcome {
         let keep = |agreed: &mut Object| base.map(|base| agreed.set(field, base.clone()));
         let left = |class, reason| left_alone(sides, field, class, reason, base, Some(desired), live);
         let write = |class| Change { field, old: live.clone(), new: desired.clone(), class };
-        match standing(sides, field, base, desired, live) {
+        let path = ConfigPath::field(sides.section, sides.id, field);
+        let standing = standing(sides, field, base, desired, live);
+        if judge.policy.ignores(&path) && !matches!(standing, Standing::InSync) {
+            outcome.ignored += 1;
+            keep(&mut agreed);
+            continue;
+        }
+        let it = Difference { path: &path, desired: Some(sides.desired), live: Some(sides.live) };
+        let (class, verdict) = match &standing {
             Standing::InSync => {
                 outcome.in_sync += 1;
                 settle(&mut agreed, desired);
+                continue;
             }
-            Standing::Pending => {
-                outcome.changes.push(write(Class::Pending));
+            Standing::Pending => (Class::Pending, judge.pending(&path)),
+            Standing::Drift => (Class::Drift, judge.drift(it, Reason::DriftKept)),
+            Standing::Conflict => (Class::Conflict, judge.conflict(it, Reason::ConflictHeld)),
+            Standing::Adoption => (Class::Conflict, judge.conflict(it, Reason::AdoptionHeld)),
+            Standing::Unreadable(why) => (Class::Unknown, Verdict::Leave(Reason::Unreadable(why))),
+        };
+        match verdict {
+            Verdict::Write => {
+                outcome.changes.push(write(class));
                 settle(&mut agreed, desired);
             }
-            Standing::Drift if policy.on_drift == OnDrift::Revert => {
-                outcome.changes.push(write(Class::Drift));
-                settle(&mut agreed, desired);
-            }
-            Standing::Drift => {
-                outcome.left_alone.push(left(Class::Drift, Reason::DriftKept));
+            Verdict::Leave(reason) => {
+                outcome.left_alone.push(left(class, reason));
                 keep(&mut agreed);
-            }
-            standing @ (Standing::Conflict | Standing::Adoption) => match policy.on_conflict {
-                OnConflict::Source => {
-                    outcome.changes.push(write(Class::Conflict));
-                    settle(&mut agreed, desired);
+                // Without it, the next pass would take a value that is unset in the database for pending.
+                if matches!(standing, Standing::Adoption) {
+                    held.insert(field);
                 }
-                OnConflict::Database => {
-                    outcome.left_alone.push(left(Class::Conflict, Reason::DatabaseWins));
-                    keep(&mut agreed);
-                    // Without it, the next pass would take a value that is unset in the database for pending.
-                    if matches!(standing, Standing::Adoption) {
-                        held.insert(field);
-                    }
-                }
-                OnConflict::Hold => {
-                    let met = matches!(standing, Standing::Conflict);
-                    let reason = if met { Reason::ConflictHeld } else { Reason::AdoptionHeld };
-                    outcome.left_alone.push(left(Class::Conflict, reason));
-                    keep(&mut agreed);
-                    if !met {
-                        held.insert(field);
-                    }
-                }
-            },
-            Standing::Unreadable(why) => {
-                outcome.left_alone.push(left(Class::Unknown, Reason::Unreadable(why)));
-                keep(&mut agreed);
             }
         }
     }
-    outcome.left_alone.extend(undeclared(sides, &base_fields));
+    outcome.left_alone.extend(undeclared(sides, &base_fields, judge, &mut outcome.ignored));
     if outcome.left_alone.iter().any(|left| left.class == Class::Unknown) {
         hold_back(&mut outcome, sides, &base_fields, &mut agreed);
     }
@@ -156,15 +145,26 @@ fn hold_back(outcome: &mut Outcome, sides: &Sides<'_>, base_fields: &Object, agr
 
 /// Fields that only the database sets. One that the source has just stopped declaring is released: it is
 /// no longer in the record, and its value stays.
-fn undeclared(sides: &Sides<'_>, base_fields: &Object) -> Vec<LeftAlone> {
+fn undeclared(
+    sides: &Sides<'_>,
+    base_fields: &Object,
+    judge: &Judge<'_>,
+    ignored: &mut usize,
+) -> Vec<LeftAlone> {
     let mut left = Vec::new();
     for (field, live) in sides.live.iter() {
         if sides.desired.get(field).is_some() || live.is_default(sides.section.spec(field)) {
             continue;
         }
+        let path = ConfigPath::field(sides.section, sides.id, field);
+        if judge.policy.ignores(&path) {
+            *ignored += 1;
+            continue;
+        }
+        let it = Difference { path: &path, desired: Some(sides.desired), live: Some(sides.live) };
         let (class, reason) = match live {
             Value::Unreadable(why) => (Class::Unknown, Reason::Unreadable(why)),
-            _ => (Class::Undeclared, Reason::NotDeclared),
+            _ => (Class::Undeclared, judge.accepted(it).unwrap_or(Reason::NotDeclared)),
         };
         left.push(left_alone(sides, field, class, reason, base_fields.get(field), None, live));
     }

@@ -3,12 +3,13 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
+use super::judge::{Circumstances, Difference, Judge, Verdict};
 use super::object::{self, Sides};
 use super::{BaseUpdate, Class, LeftAlone, NewRecord, Plan, Reason, SchemaStep, Step, result};
 use crate::desired::DesiredConfig;
 use crate::model::{
-    BaseObject, ConfigPath, Held, Object, OnConflict, OnDrift, Policy, Prune, Section, StoreSnapshot, Value,
-    canonical_json,
+    BaseObject, ConfigPath, Decision, DecisionKind, Held, Object, PathPattern, Policy, Section,
+    StoreSnapshot, Value, canonical_json,
 };
 
 /// The share of the owned objects that one pass may delete without confirmation, as a divisor: 20 %.
@@ -27,11 +28,22 @@ pub(super) fn deletion_limit(wanted: usize, owned: usize, confirmed: Option<usiz
 /// - The same arguments give the same plan, in the same order.
 /// - Nothing that the base does not own is ever deleted; rows of other machines never appear.
 /// - A plan with `refused` findings is not to be applied; its steps are there to be shown.
-pub fn plan(desired: &DesiredConfig, store: &StoreSnapshot, policy: &Policy) -> Plan {
+pub fn plan(
+    desired: &DesiredConfig,
+    store: &StoreSnapshot,
+    policy: &Policy,
+    circumstances: &Circumstances<'_>,
+) -> Plan {
+    let judge = Judge {
+        policy,
+        decisions: &store.decisions,
+        digest: desired.digest(),
+        circumstances: *circumstances,
+    };
     let mut planner = Planner {
         desired,
         store,
-        policy,
+        judge,
         adopting: !store.base.met && !store.is_untouched(),
         plan: Plan {
             first_meeting: !store.base.met,
@@ -51,7 +63,7 @@ pub fn plan(desired: &DesiredConfig, store: &StoreSnapshot, policy: &Policy) -> 
 struct Planner<'a> {
     desired: &'a DesiredConfig,
     store: &'a StoreSnapshot,
-    policy: &'a Policy,
+    judge: Judge<'a>,
     adopting: bool,
     plan: Plan,
     deletions: Vec<(Section, &'a str)>,
@@ -82,8 +94,9 @@ impl<'a> Planner<'a> {
         }
         let outcome = object::compare(
             &Sides { section, id, desired, live, base, adopting: self.adopting },
-            self.policy,
+            &self.judge,
         );
+        self.plan.ignored += outcome.ignored;
         self.plan.in_sync += outcome.in_sync;
         self.plan.left_alone.extend(outcome.left_alone);
         if !outcome.changes.is_empty() {
@@ -94,33 +107,28 @@ impl<'a> Planner<'a> {
 
     fn only_declared(&mut self, section: Section, id: &str, desired: &Arc<Object>) {
         let base = self.store.base.get(section, id);
-        let (class, kept) = match base {
-            Some(base) if base.is_owned() => (
-                Class::Drift,
-                (self.policy.on_drift == OnDrift::Keep).then_some((Reason::DeletionKept, base.clone())),
-            ),
+        let path = ConfigPath::object(section, id);
+        if self.judge.policy.ignores(&path) {
+            self.plan.ignored += 1;
+            return;
+        }
+        let it = Difference { path: &path, desired: Some(&**desired), live: None };
+        let (class, verdict, record) = match base {
+            Some(base) if base.is_owned() => {
+                (Class::Drift, self.judge.drift(it, Reason::DeletionKept), Some(base.clone()))
+            }
             held if held.is_some() || self.adopting => {
                 let record = BaseObject { held: Held::Absent, ..BaseObject::default() };
-                let reason = match self.policy.on_conflict {
-                    OnConflict::Source => None,
-                    OnConflict::Hold => Some(Reason::AdoptionHeld),
-                    OnConflict::Database => Some(Reason::DatabaseWins),
-                };
-                (Class::Conflict, reason.map(|reason| (reason, record)))
+                (Class::Conflict, self.judge.conflict(it, Reason::AdoptionHeld), Some(record))
             }
-            _ => (Class::Pending, None),
+            _ => (Class::Pending, self.judge.pending(&path), None),
         };
-        if let Some((reason, record)) = kept {
-            let path = ConfigPath::object(section, id);
-            self.plan.left_alone.push(LeftAlone {
-                path,
-                class,
-                reason,
-                base: None,
-                desired: None,
-                live: None,
-            });
-            return self.record(section, id, Some(record));
+        if let Verdict::Leave(reason) = verdict {
+            self.leave_object(section, id, class, reason);
+            if let Some(record) = record {
+                self.record(section, id, Some(record));
+            }
+            return;
         }
         self.plan.steps.push(Step::Create { section, id: id.into(), object: Arc::clone(desired), class });
         let record = Some(NewRecord::Whole(Arc::clone(desired)));
@@ -129,18 +137,22 @@ impl<'a> Planner<'a> {
 
     fn only_live(&mut self, section: Section, id: &'a str, live: &Object) {
         let base = self.store.base.get(section, id).filter(|base| base.is_owned());
+        let path = ConfigPath::object(section, id);
+        if self.judge.policy.ignores(&path) {
+            self.plan.ignored += 1;
+            return;
+        }
+        let it = Difference { path: &path, desired: None, live: Some(live) };
         let Some(base) = base else {
-            return self.leave_object(section, id, Class::Extra, Reason::NotOurs);
+            let reason = self.judge.accepted(it).unwrap_or(Reason::NotOurs);
+            return self.leave_object(section, id, Class::Extra, reason);
         };
         let unchanged = base.fields(section).iter().all(|(field, agreed)| {
             agreed.same(live.get(field).unwrap_or(&Value::Unset), section.spec(field).kind)
         });
-        match (self.policy.prune, unchanged) {
-            (Prune::Never, _) => self.leave_object(section, id, Class::Pending, Reason::PruneNever),
-            (Prune::Owned, true) => self.deletions.push((section, id)),
-            (Prune::Owned, false) => {
-                self.leave_object(section, id, Class::Conflict, Reason::RemovedButEdited)
-            }
+        match self.judge.removed(it, unchanged) {
+            (_, Verdict::Write) => self.deletions.push((section, id)),
+            (class, Verdict::Leave(reason)) => self.leave_object(section, id, class, reason),
         }
     }
 
@@ -181,7 +193,7 @@ impl<'a> Planner<'a> {
         let prunable = self.store.base.objects.iter().filter(|(section, _)| **section != Section::Execution);
         let owned =
             prunable.flat_map(|(_, records)| records.values()).filter(|record| record.is_owned()).count();
-        if let Some(allowed) = deletion_limit(wanted, owned, self.policy.confirm_prune) {
+        if let Some(allowed) = deletion_limit(wanted, owned, self.judge.policy.confirm_prune) {
             for (section, id) in deletions {
                 self.leave_object(section, id, Class::Pending, Reason::PruneGuard { wanted, allowed });
             }
@@ -212,7 +224,55 @@ impl<'a> Planner<'a> {
             self.plan.carried = Some(self.desired.carried().clone());
         }
         self.plan.left_alone.sort_by(|one, two| one.path.cmp(&two.path));
+        self.note_decisions();
+        self.plan.idle_ignores = self.idle_ignores();
         self.plan
+    }
+
+    /// Which decisions hold, and which are over.
+    fn note_decisions(&mut self) {
+        let now = self.judge.circumstances.now;
+        for decision in &self.store.decisions {
+            let over = decision.is_over(now)
+                || match &decision.kind {
+                    DecisionKind::Accept { .. } => !self.is_still_accepted(decision),
+                    DecisionKind::Pause => false,
+                    DecisionKind::Pin { digest } => {
+                        self.judge.circumstances.release_pin || digest != self.desired.digest()
+                    }
+                };
+            if over {
+                self.plan.forget.push((decision.kind.name().to_owned(), decision.scope_text()));
+            } else if !matches!(decision.kind, DecisionKind::Accept { .. }) {
+                self.plan.standing.push(decision.clone());
+            }
+        }
+        let ends = self.store.decisions.iter().filter_map(|decision| decision.until);
+        self.plan.deadline = ends.filter(|at| *at > now).reduce(f64::min);
+        if self.judge.is_paused_whole() {
+            self.plan.base.clear();
+            self.plan.forget.clear();
+            self.plan.carried = None;
+            self.plan.first_meeting = false;
+        }
+    }
+
+    fn is_still_accepted(&self, decision: &Decision) -> bool {
+        let scope = decision.scope_text();
+        let accepted = |left: &LeftAlone| matches!(left.reason, Reason::Accepted { .. });
+        self.plan.left_alone.iter().any(|left| accepted(left) && left.path.to_string() == scope)
+    }
+
+    /// Patterns to ignore that fit no object of either side.
+    fn idle_ignores(&self) -> Vec<String> {
+        let fits = |pattern: &PathPattern| {
+            Section::ALL.into_iter().any(|section| {
+                let ids = |side: &'a crate::model::Configuration| side.section(section).into_iter().flatten();
+                let both = ids(self.desired.configuration()).chain(ids(&self.store.live));
+                both.map(|(id, _)| id).any(|id| pattern.covers_object(section, id))
+            })
+        };
+        self.judge.policy.ignore.iter().filter(|pattern| !fits(pattern)).map(ToString::to_string).collect()
     }
 }
 

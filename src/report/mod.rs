@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::desired::DesiredConfig;
 use crate::model::{Finding, Section, SourceDigest, StoreFingerprint};
-use crate::plan::{Class, Plan, Step};
+use crate::plan::{Class, Plan, Reason, Step};
 
 /// What one pass found and did. Always made, also on failure. It holds no secret.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -44,6 +44,14 @@ pub struct SyncReport {
     pub failure: Option<Failure>,
     /// API keys in the source in plain text.
     pub plaintext_secrets: usize,
+    /// Differences that somebody accepted: quiet until either side moves.
+    pub accepted: usize,
+    /// Differences that the policy ignores.
+    pub ignored: usize,
+    /// Whether somebody paused writes, everywhere or in places.
+    pub paused: bool,
+    /// Whether a restore keeps this source out.
+    pub pinned: bool,
     /// Tokens in the database that no key at hand decrypts.
     pub undecryptable: usize,
     /// Whether a corrupt database was moved aside during this pass, and where to.
@@ -198,6 +206,10 @@ impl SyncReport {
             written: None,
             failure: None,
             plaintext_secrets: 0,
+            accepted: 0,
+            ignored: 0,
+            paused: false,
+            pinned: false,
             undecryptable: 0,
             quarantined: None,
             source_copy: None,
@@ -216,6 +228,15 @@ impl SyncReport {
     /// Notes a plan, and ends the report as if nothing was to be written.
     pub fn planned(&mut self, plan: Arc<Plan>) {
         self.findings.extend(plan.refused.iter().cloned());
+        self.findings.extend(plan.idle_ignores.iter().map(|pattern| {
+            let finding =
+                Finding::warning(format!("`ignore: {pattern}` fits nothing in the source or the database"));
+            finding.suggest("is it spelt right? remove it if what it named is gone")
+        }));
+        self.accepted = plan.accepted();
+        self.ignored = plan.ignored;
+        self.paused = plan.standing("pause").is_some();
+        self.pinned = plan.standing("pin").is_some();
         self.differences = differences(&plan, &plan.steps);
         self.outcome = outcome(&plan, &plan.steps);
         self.summary = plan.summary();
@@ -283,7 +304,8 @@ fn outcome(plan: &Plan, steps: &[Step]) -> Outcome {
 
 fn differences(plan: &Plan, steps: &[Step]) -> Vec<Count> {
     let mut counts: BTreeMap<(Section, Class), usize> = BTreeMap::new();
-    for left in &plan.left_alone {
+    let accepted = |left: &&crate::plan::LeftAlone| matches!(left.reason, Reason::Accepted { .. });
+    for left in plan.left_alone.iter().filter(|left| !accepted(left)) {
         *counts.entry((left.path.section, left.class)).or_default() += 1;
     }
     for step in steps {

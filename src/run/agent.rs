@@ -1,5 +1,6 @@
 //! The owner of the store: waits for a wake, decides whether a pass is needed, runs it, publishes what it found.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Instant, SystemTime};
@@ -10,7 +11,8 @@ use super::watch::{Hint, Watcher};
 use super::{Published, RunError, RunOptions, Wake};
 use crate::desired::DesiredConfig;
 use crate::metrics::Metrics;
-use crate::model::{SourceSnapshot, StoreFingerprint};
+use crate::model::{ConfigPath, SourceSnapshot, StoreFingerprint};
+use crate::plan::Patience;
 use crate::report::{Failure, Outcome, SyncReport};
 use crate::settings;
 use crate::source::{self, Secrets, SourceError};
@@ -18,13 +20,21 @@ use crate::store::{Access, Store};
 use crate::sync::{Input, Mode, Pass, Passed, sync_once};
 
 pub(super) struct Agent {
-    options: RunOptions,
-    store: Store,
+    pub(super) options: RunOptions,
+    pub(super) store: Store,
     watcher: Watcher,
-    schedule: Schedule,
+    pub(super) schedule: Schedule,
     published: Published,
-    metrics: Arc<Metrics>,
-    source: Source,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) source: Source,
+    /// When this agent began: the foot of a clock that never goes back.
+    pub(super) began: Instant,
+    /// What it remembers of edits that may not be over.
+    pub(super) patience: Patience,
+    /// Since when each difference is there, in seconds since the epoch.
+    pub(super) differing_since: HashMap<ConfigPath, f64>,
+    /// Why edits could not be promoted, as the log has it.
+    pub(super) said_blocked: Vec<String>,
     /// What the rows were when they were last compared.
     compared: Option<StoreFingerprint>,
     data_version: Option<i64>,
@@ -41,10 +51,10 @@ pub(super) struct Agent {
 
 /// The source as it was last read, and the last one that was good.
 #[derive(Default)]
-struct Source {
-    current: Option<Arc<SourceSnapshot>>,
+pub(super) struct Source {
+    pub(super) current: Option<Arc<SourceSnapshot>>,
     /// What `current` reads as, once it was read.
-    known: Option<Arc<DesiredConfig>>,
+    pub(super) known: Option<Arc<DesiredConfig>>,
     /// The last valid source: drift is still watched against it while the present one cannot be used.
     good: Option<(Arc<SourceSnapshot>, Arc<DesiredConfig>)>,
     fault: Option<SourceError>,
@@ -77,6 +87,10 @@ impl Agent {
             published,
             metrics,
             source: Source::default(),
+            began: Instant::now(),
+            patience: Patience::new(options.fights),
+            differing_since: HashMap::new(),
+            said_blocked: Vec::new(),
             compared: None,
             data_version: None,
             locked_out: false,
@@ -222,6 +236,7 @@ impl Agent {
         self.metrics.record(&report, self.store.exists());
         self.published.publish(Arc::clone(&report));
         self.log(&report);
+        self.after_pass(&report);
         if std::mem::take(&mut self.arm_after_pass) {
             self.watcher.arm();
         }
@@ -293,7 +308,10 @@ impl Agent {
 
     fn sync(&mut self, snapshot: &SourceSnapshot, known: Option<Arc<DesiredConfig>>, mode: Mode) -> Passed {
         let secrets = Secrets::new(self.options.source.folder());
-        let pass = Pass { mode, ..Pass::apply(&self.options.policy, &self.options.actor, "reconcile") };
+        self.patience.at(self.monotonic());
+        let patience = Some(&self.patience);
+        let pass =
+            Pass { mode, patience, ..Pass::apply(&self.options.policy, &self.options.actor, "reconcile") };
         sync_once(&Input { source: snapshot, known, secrets: &secrets }, &mut self.store, &pass)
     }
 

@@ -41,5 +41,5 @@ async fn ready(State(served): State<Served>) -> Response {
 }
 
 async fn metrics_text(State(served): State<Served>) -> Response {
-    ([(header::CONTENT_TYPE, EXPOSITION)], served.metrics.render()).into_response()
+    ([(header::CONTENT_TYPE, EXPOSITION)], served.metrics.render(super::answer::wall_clock())).into_response()
 }

@@ -11,6 +11,7 @@
 #![expect(clippy::disallowed_methods, reason = "the loop waits, reads the clock and the environment")]
 
 mod agent;
+mod answer;
 mod consumer;
 mod health;
 mod mounts;
@@ -28,6 +29,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::consumer::Consumer;
 use crate::metrics::Metrics;
 use crate::model::Policy;
+use crate::plan::Fights;
 use crate::report::SyncReport;
 use crate::source::SourceSpec;
 use crate::store::{KeySources, StoreError};
@@ -45,6 +47,8 @@ pub struct RunOptions {
     pub keys: KeySources,
     /// The answers to differences.
     pub policy: Policy,
+    /// When reverts of one field are a fight.
+    pub fights: Fights,
     /// Where health and metrics are served.
     pub listen_health: SocketAddr,
     /// The orchestrator to tell of each change, when it is known.

@@ -20,6 +20,8 @@ pub(super) struct Schedule {
     ladder: Option<(Instant, usize)>,
     /// When a failed pass is tried again, and how long the wait was.
     retry: Option<(Instant, Duration)>,
+    /// When something that waits is to be looked at again.
+    again: Option<Instant>,
     /// When to look without being told, because events cannot be had.
     poll: Option<Instant>,
 }
@@ -37,14 +39,25 @@ pub(super) struct Due {
 
 impl Schedule {
     pub(super) fn new(now: Instant) -> Self {
-        Self { full: now, source: Some(now), writing: HashMap::new(), ladder: None, retry: None, poll: None }
+        Self {
+            full: now,
+            source: Some(now),
+            writing: HashMap::new(),
+            ladder: None,
+            retry: None,
+            again: None,
+            poll: None,
+        }
     }
 
     /// Returns when to look next.
     pub(super) fn next(&self) -> Instant {
         let rung = self.ladder.and_then(|(start, rung)| Some(start + *settings::LADDER.get(rung)?));
         let retry = self.retry.map(|(at, _)| at);
-        [rung, retry, self.poll, self.source_due()].into_iter().flatten().fold(self.full, Instant::min)
+        [rung, retry, self.again, self.poll, self.source_due()]
+            .into_iter()
+            .flatten()
+            .fold(self.full, Instant::min)
     }
 
     /// Takes what is due at `now`.
@@ -67,6 +80,10 @@ impl Schedule {
             }
         }
         due.retry = self.retry.is_some_and(|(at, _)| at <= now);
+        if self.again.is_some_and(|at| at <= now) {
+            due.retry = true;
+            self.again = None;
+        }
         if self.poll.is_some_and(|at| at <= now) {
             due.poll = true;
             self.poll = None;
@@ -128,6 +145,11 @@ impl Schedule {
     /// Notes that a pass did not fail.
     pub(super) fn succeeded(&mut self) {
         self.retry = None;
+    }
+
+    /// Asks for a pass at `at`: something that waits may be due then.
+    pub(super) fn look_again(&mut self, at: Instant) {
+        self.again = Some(at);
     }
 
     /// Looks again after `wait` without being told.

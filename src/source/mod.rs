@@ -5,6 +5,8 @@
 #![expect(clippy::disallowed_methods, reason = "a source is read from the world")]
 
 mod file;
+mod git;
+mod replace;
 mod secrets;
 
 use std::fmt;
@@ -14,6 +16,8 @@ use std::str::FromStr;
 use thiserror::Error;
 
 pub use file::{is_yaml, read};
+pub use git::{Branch, GitError, Repository};
+pub use replace::{ReplaceError, replace};
 pub use secrets::Secrets;
 
 /// A source as the user names it.

@@ -108,7 +108,7 @@ pub(super) fn write_schema(
             }
         }
     }
-    if !present.has_table("operator_snapshot_part") {
+    if !present.has_our_tables() {
         conn.execute_batch(schema::OPERATOR)?;
     }
     crash::point("schema_written");
@@ -269,6 +269,9 @@ pub(super) fn write_base(conn: &Connection, plan: &Plan) -> rusqlite::Result<()>
         set.execute((MET, 1))?;
     }
     set.execute((GENERATION, super::read::generation(conn)? + 1))?;
+    if !(plan.decide.is_empty() && plan.forget.is_empty()) {
+        super::decision::write(conn, &plan.decide, &plan.forget)?;
+    }
     crash::point("base_written");
     Ok(())
 }

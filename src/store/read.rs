@@ -109,6 +109,7 @@ pub(super) fn snapshot(
     if present.has_table("operator_base") {
         read_records(conn, &mut snapshot, &mut hasher)?;
     }
+    snapshot.decisions = super::decision::all(conn, present)?;
     snapshot.tokens = tally.tokens;
     snapshot.undecryptable = tally.undecryptable;
     snapshot.under_retired_key = tally.under_retired_key;

@@ -77,6 +77,10 @@ CREATE TABLE IF NOT EXISTS operator_revision (
 CREATE TABLE IF NOT EXISTS operator_snapshot_part (
     digest TEXT PRIMARY KEY, objects TEXT NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS operator_decision (
+    kind TEXT NOT NULL, scope TEXT NOT NULL, by TEXT NOT NULL, reason TEXT NOT NULL, at REAL NOT NULL,
+    until REAL, detail TEXT NOT NULL, PRIMARY KEY (kind, scope)
+) STRICT, WITHOUT ROWID;
 ";
 
 /// The tables and columns that a database has.
@@ -101,6 +105,13 @@ impl Present {
 
     pub(super) fn has_table(&self, table: &str) -> bool {
         self.columns.contains_key(table)
+    }
+
+    /// Whether every table of ours is there.
+    pub(super) fn has_our_tables(&self) -> bool {
+        ["base", "decision", "meta", "revision", "snapshot_part"]
+            .into_iter()
+            .all(|table| self.has_table(&format!("operator_{table}")))
     }
 
     pub(super) fn has_column(&self, table: &str, column: &str) -> bool {

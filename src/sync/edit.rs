@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::write::{self, Order};
 use super::{LOCK_EARLY_FROM, MAX_ATTEMPTS, Mode, check_key, pause, writes_secrets};
-use crate::model::{SourceDigest, SourceSnapshot, StoreSnapshot};
+use crate::model::{Decision, DecisionKind, SourceDigest, SourceSnapshot, StoreSnapshot};
 use crate::plan::{self, Plan, Refusal, Step};
 use crate::report::Written;
 use crate::store::{Record, Retention, SourceCopy, Store, StoreError};
@@ -26,6 +26,8 @@ pub struct Edit<'a> {
     pub origin: &'a str,
     /// How many backups are kept.
     pub retention: Retention,
+    /// Decisions to record with it.
+    pub decide: &'a [Decision],
 }
 
 /// What an edit found and did.
@@ -83,7 +85,12 @@ fn attempt_edit(
     let live = store.read()?;
     check_key(store, &live)?;
     let steps = choose(&live, store).map_err(EditError::Refused)?;
-    let plan = plan::check(Plan { steps, store: live.fingerprint, ..Plan::default() }, &live);
+    let pins = edit.decide.iter().any(|decision| matches!(decision.kind, DecisionKind::Pin { .. }));
+    let base = if pins { plan::settled(&steps, &live.base) } else { Vec::new() };
+    let plan = plan::check(
+        Plan { steps, base, store: live.fingerprint, decide: edit.decide.to_vec(), ..Plan::default() },
+        &live,
+    );
     if !plan.refused.is_empty() {
         return Err(EditError::Refused(Refusal::Invalid(plan.refused)));
     }

@@ -33,12 +33,12 @@ impl Differ<'_> {
             let Some(name) = entry.name.as_ref().filter(|_| !entry.is_merge()) else { continue };
             if !stays {
                 self.may_leave(&entry.value, &entry.range())?;
-            } else if let (Some(old), Some(new)) = (before.get(name), after.get(name)) {
-                if old != new {
-                    let after = self.after_colon(entry)?;
-                    let place = Place { after, column: None, flow: true, item: false };
-                    self.flow_node(&entry.value, place, old, new)?;
-                }
+            } else if let (Some(old), Some(new)) = (before.get(name), after.get(name))
+                && old != new
+            {
+                let after = self.after_colon(entry)?;
+                let place = Place { after, column: None, flow: true, item: false };
+                self.flow_node(&entry.value, place, old, new)?;
             }
         }
         let quoted = entries.iter().all(|entry| entry.quoted);

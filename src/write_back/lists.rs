@@ -43,8 +43,7 @@ impl Differ<'_> {
 
     fn item_place(&self, node: &Node, flow: bool, items: &[Node], item: usize) -> Place {
         let column = self.tree.column(node.range.start);
-        let after = if flow { items[item].range.start } else { items[item].range.start };
-        Place { after, column: Some(column), flow, item: true }
+        Place { after: items[item].range.start, column: Some(column), flow, item: true }
     }
 
     fn flow_list(&mut self, items: &[Node], gaps: &[Gap], after: &[Json]) -> Result<(), Refused> {

@@ -29,12 +29,11 @@ impl Differ<'_> {
                 self.take_out(entries, position, column)?;
             } else if let (Some(old), Some(new), false) =
                 (before.get(name), after.get(name), entry.is_merge())
+                && old != new
             {
-                if old != new {
-                    let after = self.after_colon(entry)?;
-                    let place = Place { after, column: Some(column), flow: false, item: false };
-                    self.node(&entry.value, place, old, new)?;
-                }
+                let after = self.after_colon(entry)?;
+                let place = Place { after, column: Some(column), flow: false, item: false };
+                self.node(&entry.value, place, old, new)?;
             }
         }
         let mut lines = Vec::new();

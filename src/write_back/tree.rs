@@ -107,7 +107,7 @@ impl<'s> Tree<'s> {
 
     /// The line at a place, counted from one.
     pub(super) fn line(&self, at: usize) -> usize {
-        self.text[..at].bytes().filter(|byte| *byte == b'\n').count() + 1
+        self.text[..at].matches('\n').count() + 1
     }
 
     pub(super) fn refuse(&self, at: usize, why: impl Into<String>) -> Refused {
@@ -198,7 +198,8 @@ impl<'s> Builder<'s> {
 
     fn unreadable(&self, error: &ScanError) -> Refused {
         let at = error.marker().byte_offset().unwrap_or(self.text.len()).min(self.text.len());
-        let line = self.text.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
+        let before = self.text.get(..at).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
         Refused::At { line, why: error.info() }
     }
 

@@ -1,9 +1,10 @@
-//! Arguments of `explain` and `revert`.
+//! Arguments of `explain`, `revert`, `promote`, `accept`, `pause` and `resume`.
 
 use clap::Args;
 
 use super::{EditArgs, Format, PolicyArgs};
-use crate::model::Selection;
+use crate::model::{PathPattern, Selection};
+use crate::source::Branch;
 
 /// Arguments of `explain`.
 #[derive(Args, Debug)]
@@ -36,4 +37,98 @@ pub struct Revert {
     /// How the edit is made.
     #[command(flatten)]
     pub edit: EditArgs,
+}
+
+/// Arguments of `promote`.
+#[derive(Args, Debug)]
+#[command(before_help = "\
+Examples:
+  oxide-operator promote services.lmstudio.enabled
+  oxide-operator promote --all --dry-run
+  oxide-operator promote services.lmstudio --git --reason 'it is too slow'
+  oxide-operator promote --all --git=drift    a commit on another branch")]
+pub struct Promote {
+    /// Sections, objects or fields in which the database says something else
+    #[arg(value_name = "PATH", required_unless_present = "all", conflicts_with = "all")]
+    pub paths: Vec<Selection>,
+    /// Everything in which it does
+    #[arg(long)]
+    pub all: bool,
+    /// Show what would be written, and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Write API keys, encrypted: they open only with the encryption key
+    #[arg(long)]
+    pub keys_as_tokens: bool,
+    /// Commit the edit in the repository that holds the file: on the branch that is checked out, or on another one,
+    /// which leaves the work tree as it is
+    #[arg(long, value_name = "BRANCH", num_args = 0..=1, require_equals = true)]
+    pub git: Option<Option<String>>,
+    /// Why; recorded in the commit
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// The form of the output.
+    #[command(flatten)]
+    pub format: Format,
+}
+
+impl Promote {
+    /// Where the commit goes, if one is wanted.
+    pub fn branch(&self) -> Option<Branch> {
+        self.git.as_ref().map(|name| name.clone().map_or(Branch::CheckedOut, Branch::Named))
+    }
+}
+
+/// Arguments of `accept`.
+#[derive(Args, Debug)]
+#[command(before_help = "\
+Examples:
+  oxide-operator accept services.lmstudio.enabled --reason 'being repaired' --until 7d
+  oxide-operator accept services.lmstudio --reason 'set by hand'")]
+pub struct Accept {
+    /// Objects or fields that stay as the database has them, until either side moves
+    #[arg(value_name = "PATH", required = true)]
+    pub paths: Vec<Selection>,
+    /// Why; shown wherever the difference is
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// Until when: 2h, 7d, 2026-12-31, 2026-12-31T18:00Z
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// The form of the output.
+    #[command(flatten)]
+    pub format: Format,
+}
+
+/// Arguments of `pause`.
+#[derive(Args, Debug)]
+#[command(before_help = "\
+Examples:
+  oxide-operator pause --reason 'maintenance' --until 2h
+  oxide-operator pause 'services.lm*' --reason 'being tried out'")]
+pub struct Pause {
+    /// Paths in which nothing is written; everything when none is named
+    #[arg(value_name = "PATH")]
+    pub scope: Option<PathPattern>,
+    /// Why; shown wherever something waits
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// Until when: 2h, 7d, 2026-12-31, 2026-12-31T18:00Z
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// The form of the output.
+    #[command(flatten)]
+    pub format: Format,
+}
+
+/// Arguments of `resume`.
+#[derive(Args, Debug)]
+#[command(before_help = "Examples:\n  oxide-operator resume\n  oxide-operator resume 'services.lm*'")]
+pub struct Resume {
+    /// What was paused; everything when none is named
+    #[arg(value_name = "PATH")]
+    pub scope: Option<PathPattern>,
+    /// The form of the output.
+    #[command(flatten)]
+    pub format: Format,
 }

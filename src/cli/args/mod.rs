@@ -12,14 +12,13 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
-pub use answer::{Explain, Revert};
+pub use answer::{Accept, Explain, Pause, Promote, Resume, Revert};
 pub use backup::Backup;
 pub use edit::{Add, AddObject, EditArgs, Get, Remove, RestoreArgs, RuleFields, ServiceFields, Set};
 pub use history::{Diff, History, Restore, Rollback, Show};
 pub use key::Key;
 pub use policy::PolicyArgs;
 
-use crate::settings;
 use crate::source::SourceSpec;
 
 /// Returns the command line, with the examples of each command above its options.
@@ -60,10 +59,12 @@ pub struct Cli {
 /// Options of every command.
 #[derive(Args, Clone, Debug)]
 pub struct Common {
-    /// The declared configuration: `file:PATH` or `dir:PATH`
+    /// The settings below flags and environment [default: ~/.oxide/operator.yaml]
+    #[arg(long, global = true, env = "OXIDE_OPERATOR_CONFIG", value_name = "PATH", help_heading = "Where")]
+    pub config: Option<PathBuf>,
+    /// The declared configuration: `file:PATH` or `dir:PATH` [default: `file:config/default.yaml`]
     #[arg(long, global = true, env = "OXIDE_OPERATOR_SOURCE", value_name = "SOURCE", help_heading = "Where")]
-    #[arg(default_value = settings::DEFAULT_SOURCE)]
-    pub source: SourceSpec,
+    pub source: Option<SourceSpec>,
     /// The database [default: ~/.oxide/config.db]
     #[arg(long, global = true, env = "OXIDE_OPERATOR_DB", value_name = "PATH", help_heading = "Where")]
     pub db: Option<PathBuf>,
@@ -155,6 +156,14 @@ pub enum Command {
     Explain(Explain),
     /// Write the source's values back into the database, where somebody changed them
     Revert(Revert),
+    /// Write the database's values into the source, touching nothing else in it
+    Promote(Promote),
+    /// Keep values as the database has them, quietly, until either side moves
+    Accept(Accept),
+    /// Write nothing for a while; differences are still watched
+    Pause(Pause),
+    /// End a pause
+    Resume(Resume),
     /// Show services, rules, settings or one value of the database
     Get(Get),
     /// Change one value in the database
@@ -276,6 +285,12 @@ pub struct Apply {
     /// Why; recorded in the history
     #[arg(long, value_name = "TEXT", default_value = "apply")]
     pub reason: String,
+    /// Write although somebody paused it
+    #[arg(long)]
+    pub while_paused: bool,
+    /// Write what a restore rejected, too
+    #[arg(long)]
+    pub release_pin: bool,
     /// The form of the output.
     #[command(flatten)]
     pub format: Format,
@@ -310,12 +325,12 @@ Examples:
   oxide-operator run --source dir:/etc/oxide --on-drift revert
   curl -s http://127.0.0.1:8461/metrics  while it runs")]
 pub struct Run {
-    /// Where to serve /livez, /readyz and /metrics
-    #[arg(long, env = "OXIDE_OPERATOR_LISTEN_HEALTH", value_name = "ADDRESS", default_value = settings::DEFAULT_HEALTH_ADDRESS)]
-    pub listen_health: SocketAddr,
-    /// The form of the log on stderr
-    #[arg(long, env = "OXIDE_OPERATOR_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
-    pub log_format: LogFormat,
+    /// Where to serve /livez, /readyz and /metrics [default: 127.0.0.1:8461]
+    #[arg(long, env = "OXIDE_OPERATOR_LISTEN_HEALTH", value_name = "ADDRESS")]
+    pub listen_health: Option<SocketAddr>,
+    /// The form of the log on stderr [default: text]
+    #[arg(long, env = "OXIDE_OPERATOR_LOG_FORMAT", value_enum, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
     /// The answers to differences.
     #[command(flatten)]
     pub policy: PolicyArgs,
@@ -363,7 +378,8 @@ pub struct Schema {
 }
 
 /// The forms of the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// A line for people.
     Text,

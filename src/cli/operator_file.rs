@@ -1,0 +1,237 @@
+//! `operator.yaml`: settings below flags and environment, above the defaults.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value as Json};
+
+use super::args::LogFormat;
+use crate::desired;
+use crate::model::{Finding, OnConflict, OnDrift, Override, PathPattern, Policy, Prune};
+use crate::plan::Fights;
+
+/// The settings of oxide-operator. Flags and environment variables come before them.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(super) struct OperatorFile {
+    /// The declared configuration: `file:PATH` or `dir:PATH`.
+    pub(super) source: Option<String>,
+    /// The database.
+    pub(super) db: Option<PathBuf>,
+    /// The encryption key's file.
+    pub(super) key_file: Option<PathBuf>,
+    /// Files with retired keys, still used for reading.
+    pub(super) old_key_files: Vec<PathBuf>,
+    /// How the orchestrator is told of changes.
+    pub(super) reload: Reload,
+    /// Where `run` serves health and metrics, as `127.0.0.1:8461`.
+    #[schemars(with = "Option<String>")]
+    pub(super) listen_health: Option<SocketAddr>,
+    /// The form of the log of `run`.
+    pub(super) log_format: Option<LogFormat>,
+    /// What to do where only the database moved.
+    pub(super) on_drift: Option<OnDrift>,
+    /// How long an edit must be quiet before `run` answers it by itself, as `30s` or `5m`.
+    pub(super) grace: Option<Seconds>,
+    /// What to do where both sides moved apart, or differed when they met.
+    pub(super) on_conflict: Option<OnConflict>,
+    /// Whether to delete what the source no longer declares.
+    pub(super) prune: Option<Prune>,
+    /// Other answers for some paths; the most specific one counts.
+    pub(super) overrides: Vec<Override>,
+    /// Paths that are left out of every comparison, as `services.*.models`.
+    #[schemars(with = "Vec<String>")]
+    pub(super) ignore: Vec<PathPattern>,
+    /// When reverts of one field are a fight, and what then happens.
+    pub(super) fights: FightSettings,
+}
+
+/// How the orchestrator is told of changes.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(super) struct Reload {
+    /// Its reload call.
+    pub(super) url: Option<String>,
+    /// A file with the bearer token for it.
+    pub(super) token_file: Option<PathBuf>,
+    /// A file with the process id to signal instead.
+    pub(super) pid_file: Option<PathBuf>,
+    /// The signal; HUP when none is named.
+    pub(super) signal: Option<String>,
+}
+
+/// When reverts of one field are a fight, and what then happens.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(super) struct FightSettings {
+    /// So many reverts within a minute are one; 5 by default.
+    after: Option<usize>,
+    /// How long the next revert waits then, three times as long each time; `2s` by default.
+    back_off: Option<Seconds>,
+    /// After so many waits the field is held; 5 by default.
+    rounds: Option<u32>,
+}
+
+/// A span of time: `30s`, `5m`, `1h 30m`, or a number of seconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Seconds(pub(super) f64);
+
+impl std::str::FromStr for Seconds {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let plain = text.parse::<f64>().ok();
+        let span = || text.parse::<jiff::SignedDuration>().ok().map(|span| span.as_secs_f64());
+        let seconds = plain.or_else(span).filter(|seconds| seconds.is_finite() && *seconds >= 0.0);
+        seconds.map(Self).ok_or_else(|| format!("`{text}` is not a span of time: write it as 30s, 5m or 1h"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Seconds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = match Json::deserialize(deserializer)? {
+            Json::String(text) => text,
+            other => other.to_string(),
+        };
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl JsonSchema for Seconds {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Seconds".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": ["string", "number"], "description": "A span of time: `30s`, `5m`, or a number of seconds."})
+    }
+}
+
+impl OperatorFile {
+    /// Reads the file that is named, or the one in its usual place when there is one.
+    pub(super) fn find(named: Option<&Path>, usual: Option<&Path>) -> Result<Self, Vec<Finding>> {
+        let (path, must_exist) = match (named, usual) {
+            (Some(path), _) => (path, true),
+            (None, Some(path)) => (path, false),
+            (None, None) => return Ok(Self::default()),
+        };
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::read(&path.display().to_string(), &text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => Ok(Self::default()),
+            Err(error) => {
+                let finding = Finding::error(format!("read {}: {error}", path.display()));
+                Err(vec![finding.suggest("name the settings with --config")])
+            }
+        }
+    }
+
+    /// Reads settings; every fault is found at once.
+    fn read(name: &str, text: &str) -> Result<Self, Vec<Finding>> {
+        let value = desired::value_of(text).map_err(|why| vec![Finding::error(format!("{name}: {why}"))])?;
+        let entries = match value {
+            Json::Null => Map::new(),
+            Json::Object(entries) => entries,
+            _ => return Err(vec![Finding::error(format!("{name}: expected settings by name"))]),
+        };
+        let places = desired::key_places(name, text);
+        let at = |path: &str, finding: Finding| {
+            let place = places.iter().find(|(known, _)| known == path).map(|(_, place)| place.clone());
+            Finding { location: place, ..finding.at_path(path) }
+        };
+        let mut findings: Vec<Finding> =
+            unknown(&entries).into_iter().map(|(path, finding)| at(&path, finding)).collect();
+        for (key, value) in &entries {
+            for (path, part) in parts(key, value) {
+                let known = !findings
+                    .iter()
+                    .any(|finding| finding.path.as_deref().is_some_and(|at| at.starts_with(&path)));
+                if let (true, Err(error)) = (known, serde_json::from_value::<Self>(part)) {
+                    findings.push(at(&path, Finding::error(error.to_string())));
+                }
+            }
+        }
+        let read: Option<Self> = serde_json::from_value(Json::Object(entries)).ok();
+        if let Some(read) = &read {
+            let policy = Policy { overrides: read.overrides.clone(), ..Policy::default() };
+            findings.extend(ties(&policy).into_iter().map(|finding| at("overrides", finding)));
+        }
+        match read {
+            Some(read) if findings.is_empty() => Ok(read),
+            _ => Err(findings),
+        }
+    }
+
+    pub(super) fn fights(&self) -> Fights {
+        let usual = Fights::default();
+        Fights {
+            after: self.fights.after.unwrap_or(usual.after).max(1),
+            back_off: self.fights.back_off.map_or(usual.back_off, |seconds| seconds.0),
+            rounds: self.fights.rounds.unwrap_or(usual.rounds),
+        }
+    }
+}
+
+/// Overrides of which nobody could tell which counts.
+pub(super) fn ties(policy: &Policy) -> Vec<Finding> {
+    let tie = |(one, two): (&Override, &Override)| {
+        let finding = Finding::error(format!(
+            "overrides for {} and {} are equally specific and give different answers",
+            one.path, two.path
+        ));
+        finding.suggest("name the paths on which they overlap in a third one, or narrow one of them")
+    };
+    policy.ties().into_iter().map(tie).collect()
+}
+
+/// A setting as settings of its own, so that each is judged by itself: the items of `overrides` and `ignore`, too.
+fn parts(key: &str, value: &Json) -> Vec<(String, Json)> {
+    let alone = |value: Json| Json::Object(Map::from_iter([(key.to_owned(), value)]));
+    match value {
+        Json::Array(items) if !items.is_empty() => items
+            .iter()
+            .enumerate()
+            .map(|(position, item)| (format!("{key}.{position}"), alone(Json::Array(vec![item.clone()]))))
+            .collect(),
+        value => vec![(key.to_owned(), alone(value.clone()))],
+    }
+}
+
+/// The names that are not settings, with the one that was perhaps meant.
+fn unknown(entries: &Map<String, Json>) -> Vec<(String, Finding)> {
+    let schema = schemars::schema_for!(OperatorFile).to_value();
+    let names = |of: &Json| -> Vec<String> {
+        of.get("properties")
+            .and_then(Json::as_object)
+            .map(|it| it.keys().cloned().collect())
+            .unwrap_or_default()
+    };
+    let definition = |name: &str| names(schema.pointer(&format!("/$defs/{name}")).unwrap_or(&Json::Null));
+    let mut found = Vec::new();
+    let mut check = |path: &str, entries: &Map<String, Json>, known: &[String]| {
+        for key in entries.keys().filter(|key| !known.contains(key)) {
+            let at = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            let words: Vec<&str> = known.iter().map(String::as_str).collect();
+            let finding = Finding::error(format!("`{key}` is not a setting"));
+            let help =
+                desired::closest(key, &words).unwrap_or_else(|| format!("there are {}", words.join(", ")));
+            found.push((at, finding.suggest(help)));
+        }
+    };
+    check("", entries, &names(&schema));
+    for (key, of) in [("reload", "Reload"), ("fights", "FightSettings"), ("overrides", "Override")] {
+        match entries.get(key) {
+            Some(Json::Object(inner)) => check(key, inner, &definition(of)),
+            Some(Json::Array(items)) => {
+                for (position, item) in items.iter().enumerate() {
+                    if let Json::Object(inner) = item {
+                        check(&format!("{key}.{position}"), inner, &definition(of));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}

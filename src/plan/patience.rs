@@ -1,0 +1,223 @@
+//! Edits that may not be over yet, and fights: what a watcher remembers from pass to pass. The clock is passed in.
+
+use std::collections::HashMap;
+
+use super::{Class, Plan, Reason, Step};
+use crate::model::ConfigPath;
+
+/// When a field is fought over, and what then happens. Times are in seconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Fights {
+    /// So many reverts of one path within a minute are a fight.
+    pub after: usize,
+    /// How long the next revert waits then; three times as long each time.
+    pub back_off: f64,
+    /// After so many waits the path is held.
+    pub rounds: u32,
+}
+
+impl Default for Fights {
+    fn default() -> Self {
+        Self { after: 5, back_off: 2.0, rounds: 5 }
+    }
+}
+
+/// The longest wait, in seconds.
+const LONGEST: f64 = 300.0;
+/// Reverts further apart than this are no fight, in seconds.
+const WINDOW: f64 = 60.0;
+/// How much longer each wait is than the one before.
+const FACTOR: f64 = 3.0;
+
+/// What is known of the paths that drifted lately.
+#[derive(Clone, Debug, Default)]
+pub struct Patience {
+    now: f64,
+    fights: Fights,
+    watched: HashMap<ConfigPath, Watched>,
+    /// How many fights began.
+    pub fought: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Watched {
+    /// What the database holds, see [`mark`](crate::model::mark).
+    mark: String,
+    /// When that was first seen.
+    since: f64,
+    /// When it was reverted, lately.
+    reverts: Vec<f64>,
+    /// How long the next revert waits; 0 while there is no fight.
+    wait: f64,
+    rounds: u32,
+}
+
+impl Patience {
+    /// Begins to watch.
+    pub fn new(fights: Fights) -> Self {
+        Self { fights, ..Self::default() }
+    }
+
+    /// Sets the time, in seconds of a clock that never goes back.
+    pub fn at(&mut self, now: f64) {
+        self.now = now;
+    }
+
+    /// Why a drift is not answered yet, if it is not.
+    pub(super) fn waits(&self, path: &ConfigPath, mark: &str, grace: f64) -> Option<Reason> {
+        let Some(watched) = self.watched.get(path) else {
+            return (grace > 0.0).then_some(Reason::Grace { seconds: grace });
+        };
+        if watched.rounds > self.fights.rounds {
+            return Some(Reason::Fighting);
+        }
+        let last = watched.reverts.last().copied().unwrap_or(f64::MIN);
+        if watched.wait > 0.0 && self.now < last + watched.wait {
+            return Some(Reason::BackOff { seconds: watched.wait });
+        }
+        let quiet = if watched.mark == mark { self.now - watched.since } else { 0.0 };
+        (quiet < grace).then_some(Reason::Grace { seconds: grace })
+    }
+
+    /// Takes note of what a pass found and, where `applied`, wrote. `live` returns the mark of what the database held.
+    pub fn observe(&mut self, plan: &Plan, applied: bool, live: impl Fn(&ConfigPath) -> String) {
+        let now = self.now;
+        let drifted = plan.left_alone.iter().filter(|left| {
+            let waits = matches!(
+                left.reason,
+                Reason::Grace { .. } | Reason::BackOff { .. } | Reason::Fighting | Reason::ToPromote
+            );
+            left.class == Class::Drift && waits
+        });
+        let drifted: Vec<ConfigPath> = drifted.map(|left| left.path.clone()).collect();
+        for path in &drifted {
+            let mark = live(path);
+            let fresh =
+                || Watched { mark: String::new(), since: now, reverts: Vec::new(), wait: 0.0, rounds: 0 };
+            let watched = self.watched.entry(path.clone()).or_insert_with(fresh);
+            if watched.mark != mark {
+                (watched.mark, watched.since) = (mark, now);
+            }
+        }
+        for path in applied.then(|| reverted(plan)).into_iter().flatten() {
+            let fresh =
+                || Watched { mark: String::new(), since: now, reverts: Vec::new(), wait: 0.0, rounds: 0 };
+            let watched = self.watched.entry(path).or_insert_with(fresh);
+            watched.reverts.retain(|at| now - at < WINDOW.max(watched.wait * 2.0));
+            watched.reverts.push(now);
+            if watched.wait > 0.0 || watched.reverts.len() >= self.fights.after {
+                if watched.wait == 0.0 {
+                    self.fought += 1;
+                }
+                watched.rounds += 1;
+                watched.wait = if watched.wait == 0.0 {
+                    self.fights.back_off
+                } else {
+                    (watched.wait * FACTOR).min(LONGEST)
+                };
+            }
+        }
+        self.watched.retain(|path, watched| {
+            let last = watched.reverts.last().copied().unwrap_or(watched.since);
+            drifted.contains(path) || now - last < WINDOW.max(watched.wait * 2.0)
+        });
+    }
+
+    /// Returns when some wait will be over, in seconds of the same clock.
+    pub fn next(&self, grace: f64) -> Option<f64> {
+        let fighting = |watched: &&Watched| watched.rounds <= self.fights.rounds;
+        let ends = self.watched.values().filter(fighting).filter(|watched| !watched.mark.is_empty());
+        let last = |watched: &Watched| watched.reverts.last().copied().unwrap_or(f64::MIN) + watched.wait;
+        ends.map(|watched| (watched.since + grace).max(last(watched)))
+            .filter(|at| *at > self.now)
+            .reduce(f64::min)
+    }
+
+    /// Whether some path is held because it was fought over.
+    pub fn is_fighting(&self) -> bool {
+        self.watched.values().any(|watched| watched.rounds > 0)
+    }
+}
+
+/// The paths at which a plan writes back over an edit.
+fn reverted(plan: &Plan) -> Vec<ConfigPath> {
+    let paths = plan.steps.iter().flat_map(|step| match step {
+        Step::Update { section, id, changes } => changes
+            .iter()
+            .filter(|change| change.class == Class::Drift)
+            .map(|change| ConfigPath::field(*section, id, change.field))
+            .collect(),
+        Step::Create { section, id, class: Class::Drift, .. } => vec![ConfigPath::object(*section, id)],
+        _ => Vec::new(),
+    });
+    paths.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{FieldId, Section, Value};
+    use crate::plan::{Change, LeftAlone};
+
+    fn path() -> ConfigPath {
+        ConfigPath::field(Section::Execution, "", FieldId(0))
+    }
+
+    fn waiting(reason: Reason) -> Plan {
+        let left =
+            LeftAlone { path: path(), class: Class::Drift, reason, base: None, desired: None, live: None };
+        Plan { left_alone: vec![left], ..Plan::default() }
+    }
+
+    fn reverting() -> Plan {
+        let change = Change { field: FieldId(0), old: Value::Unset, new: Value::Unset, class: Class::Drift };
+        let step = Step::Update { section: Section::Execution, id: "".into(), changes: vec![change] };
+        Plan { steps: vec![step], ..Plan::default() }
+    }
+
+    #[test]
+    fn an_edit_is_answered_once_it_is_quiet_for_the_grace() {
+        let mut patience = Patience::new(Fights::default());
+        assert!(patience.waits(&path(), "a", 30.0).is_some());
+        patience.observe(&waiting(Reason::Grace { seconds: 30.0 }), false, |_| "a".into());
+        patience.at(20.0);
+        patience.observe(&waiting(Reason::Grace { seconds: 30.0 }), false, |_| "b".into());
+        patience.at(49.0);
+        assert!(patience.waits(&path(), "b", 30.0).is_some(), "it moved again at 20");
+        assert_eq!(patience.next(30.0), Some(50.0));
+        patience.at(50.0);
+        assert_eq!(patience.waits(&path(), "b", 30.0), None);
+        assert_eq!(patience.waits(&path(), "c", 30.0), Some(Reason::Grace { seconds: 30.0 }));
+    }
+
+    #[test]
+    fn a_field_that_is_reverted_again_and_again_is_held() {
+        let mut patience = Patience::new(Fights { after: 3, back_off: 2.0, rounds: 2 });
+        let mut at = 0.0;
+        let mut reverts = 0;
+        while patience.waits(&path(), "x", 0.0) != Some(Reason::Fighting) {
+            patience.at(at);
+            match patience.waits(&path(), "x", 0.0) {
+                None => {
+                    patience.observe(&reverting(), true, |_| "x".into());
+                    reverts += 1;
+                }
+                Some(reason) => patience.observe(&waiting(reason), false, |_| "x".into()),
+            }
+            at += 0.05;
+            assert!(at < 60.0, "never held");
+        }
+        assert_eq!(reverts, 5, "three, and one after each wait");
+        assert!(at > 7.9, "waits of 2 and 6 seconds: {at}");
+        assert_eq!(patience.fought, 1);
+    }
+
+    #[test]
+    fn what_stays_quiet_is_forgotten() {
+        let mut patience = Patience::new(Fights::default());
+        patience.observe(&reverting(), true, |_| "x".into());
+        patience.at(61.0);
+        patience.observe(&Plan::default(), false, |_| String::new());
+        assert!(patience.watched.is_empty());
+    }
+}

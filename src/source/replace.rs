@@ -1,0 +1,78 @@
+//! A source's file with other bytes: whole or not at all, and never over somebody else's edit.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+/// Why a file was left as it is.
+#[derive(Debug, Error)]
+pub enum ReplaceError {
+    /// It holds something else than what the edit was made for.
+    #[error("{path} changed meanwhile; it was left alone", path = .0.display())]
+    Moved(PathBuf),
+    /// It cannot be written.
+    #[error("write {path}", path = path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+}
+
+impl ReplaceError {
+    /// What the user can do next.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Moved(_) => "run the command again: it starts from what the file says now",
+            Self::Unwritable { .. } => {
+                "promote where the file is written, in its Git repository: a mounted ConfigMap is read-only"
+            }
+        }
+    }
+}
+
+/// Gives a file other bytes, if it still holds `before`.
+///
+/// # Guarantees
+/// Written beside it, made durable and renamed over it; mode and owner stay, a symbolic link stays one.
+pub fn replace(path: &Path, before: &[u8], after: &[u8]) -> Result<(), ReplaceError> {
+    let unwritable = |source| ReplaceError::Unwritable { path: path.to_owned(), source };
+    let target = std::fs::canonicalize(path).map_err(unwritable)?;
+    let folder = target.parent().unwrap_or(Path::new("/"));
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    let beside = folder.join(format!(".{name}.oxide-operator-{}", std::process::id()));
+    let written = write_beside(&target, &beside, before, after);
+    if !matches!(written, Ok(true)) {
+        let _ = std::fs::remove_file(&beside);
+    }
+    if written.map_err(unwritable)? {
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(unwritable)
+    } else {
+        Err(ReplaceError::Moved(path.to_owned()))
+    }
+}
+
+/// Writes and renames; false when the file holds something else than `before`.
+fn write_beside(target: &Path, beside: &Path, before: &[u8], after: &[u8]) -> std::io::Result<bool> {
+    let metadata = std::fs::metadata(target)?;
+    let mut options = File::options();
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.write(true).create_new(true).open(beside)?;
+    file.write_all(after)?;
+    if metadata.uid() != rustix::process::geteuid().as_raw()
+        || metadata.gid() != rustix::process::getegid().as_raw()
+    {
+        std::os::unix::fs::fchown(&file, Some(metadata.uid()), Some(metadata.gid()))?;
+    }
+    file.set_permissions(std::fs::Permissions::from_mode(metadata.mode() & 0o7777))?;
+    file.sync_all()?;
+    if std::fs::read(target)? != before {
+        return Ok(false);
+    }
+    std::fs::rename(beside, target)?;
+    Ok(true)
+}

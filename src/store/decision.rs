@@ -1,0 +1,93 @@
+//! Decisions about this store: accepted values, pauses, pins. They live in it, so that a backup has them, too.
+
+use rusqlite::{Connection, params};
+
+use super::error::Doing as _;
+use super::read::{self, GENERATION};
+use super::schema::{self, Present};
+use super::{Store, StoreError};
+use crate::model::{Decision, DecisionKind};
+
+/// What was decided, and what no longer holds.
+#[derive(Clone, Debug, Default)]
+pub struct Decided {
+    /// To record, in the place of what was decided in the same kind and scope.
+    pub decide: Vec<Decision>,
+    /// To forget: kind and scope.
+    pub forget: Vec<(String, String)>,
+}
+
+impl Store {
+    /// Records decisions, and nothing else.
+    ///
+    /// # Errors
+    /// A database that cannot be written; nothing was recorded then.
+    pub fn decide(&mut self, decided: &Decided) -> Result<(), StoreError> {
+        let path = self.path().to_owned();
+        self.begin()?;
+        let recorded = self.connection().and_then(|conn| {
+            conn.execute_batch(schema::OPERATOR).doing("record", &path)?;
+            write(conn, &decided.decide, &decided.forget).doing("record", &path)?;
+            conn.execute_batch("COMMIT").doing("commit", &path)
+        });
+        self.rollback();
+        recorded
+    }
+}
+
+/// Writes decisions into the open transaction.
+pub(super) fn write(
+    conn: &Connection,
+    decide: &[Decision],
+    forget: &[(String, String)],
+) -> rusqlite::Result<()> {
+    for (kind, scope) in forget {
+        conn.prepare_cached("DELETE FROM operator_decision WHERE kind = ?1 AND scope = ?2")?
+            .execute((kind, scope))?;
+    }
+    for decision in decide {
+        let detail = serde_json::to_string(&decision.kind).unwrap_or_default();
+        let Decision { by, reason, at, until, .. } = decision;
+        let row = params![decision.kind.name(), decision.scope_text(), by, reason, at, until, detail];
+        conn.prepare_cached("INSERT OR REPLACE INTO operator_decision VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
+            .execute(row)?;
+    }
+    conn.prepare_cached(
+        "INSERT INTO operator_meta (key, value) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value",
+    )?
+    .execute((GENERATION, read::generation(conn)? + 1))?;
+    Ok(())
+}
+
+/// Reads every decision, in the order of its scope.
+pub(super) fn all(conn: &Connection, present: &Present) -> rusqlite::Result<Vec<Decision>> {
+    if !present.has_table("operator_decision") {
+        return Ok(Vec::new());
+    }
+    let mut query = conn.prepare_cached(
+        "SELECT scope, by, reason, at, until, detail FROM operator_decision ORDER BY kind, scope",
+    )?;
+    let mut rows = query.query([])?;
+    let mut decisions = Vec::new();
+    while let Some(row) = rows.next()? {
+        let scope: String = row.get(0)?;
+        let detail: String = row.get(5)?;
+        let Ok(kind) = serde_json::from_str::<DecisionKind>(&detail) else { continue };
+        let scope = match scope.as_str() {
+            "" => None,
+            text => match text.parse() {
+                Ok(scope) => Some(scope),
+                Err(_) => continue,
+            },
+        };
+        decisions.push(Decision {
+            kind,
+            scope,
+            by: row.get(1)?,
+            reason: row.get(2)?,
+            at: row.get(3)?,
+            until: row.get(4)?,
+        });
+    }
+    Ok(decisions)
+}
