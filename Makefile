@@ -101,7 +101,7 @@ rust-components:
 apt-packages:
 	@missing=(); \
 	need() { command -v "$$1" >/dev/null || missing+=("$$2"); }; \
-	need gcc gcc; need git git; need strace strace; need sqlite3 sqlite3; need groff groff; need zsh zsh; need fish fish; \
+	need gcc gcc; need git git; need strace strace; need sqlite3 sqlite3; need groff groff; need promtool prometheus; need prometheus prometheus; need zsh zsh; need fish fish; \
 	[ -e /usr/include/sqlite3.h ] || missing+=(libsqlite3-dev); [ -x /usr/bin/time ] || missing+=(time); \
 	python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv); \
 	if [ "$${#missing[@]}" -gt 0 ]; then \

@@ -30,12 +30,15 @@ pub struct Metrics {
     plaintext_secrets: IntGauge,
     oldest_difference: Gauge,
     oldest_since: std::sync::Mutex<Option<f64>>,
+    backup_missing: Gauge,
+    unsaved_since: std::sync::Mutex<Option<f64>>,
     accepted: IntGauge,
     ignored_fields: IntGauge,
     paused: IntGauge,
     pinned: IntGauge,
     fights_total: prometheus::IntCounter,
     fighting: IntGauge,
+    source_clobbered: IntGauge,
     write_lock: Histogram,
     watch_available: IntGaugeVec,
     consumer_in_sync: IntGaugeVec,
@@ -97,6 +100,11 @@ impl Metrics {
                 "For how long the oldest difference is there; 0 when there is none",
             ),
             oldest_since: std::sync::Mutex::new(None),
+            backup_missing: make.gauge(
+                "backup_missing_seconds",
+                "For how long the database holds what no backup has; 0 when a backup has it",
+            ),
+            unsaved_since: std::sync::Mutex::new(None),
             accepted: make.int("accepted", "Differences that somebody accepted"),
             ignored_fields: make.int("ignored_fields", "Differences that the policy ignores"),
             paused: make.int("paused", "1 while somebody paused writes"),
@@ -104,6 +112,8 @@ impl Metrics {
             fights_total: make
                 .add(prometheus::IntCounter::with_opts(opts("fights_total", "Fields that were fought over"))),
             fighting: make.int("fighting", "1 while a field is reverted and edited again and again"),
+            source_clobbered: make
+                .int("source_clobbered", "1 while the source is one that another program wrote anew"),
             write_lock: make.add(Histogram::with_opts(
                 HistogramOpts::new("write_lock_seconds", "How long the database's write lock was held")
                     .namespace(PREFIX)
@@ -150,7 +160,11 @@ impl Metrics {
         self.reconcile_duration.observe(report.duration_seconds);
         let finished = report.started_at + report.duration_seconds;
         let reason = report.failure.as_ref().map(|failure| failure.reason);
-        let source_is_bad = matches!(report.outcome, Outcome::Invalid | Outcome::SourceUnavailable);
+        let source_is_bad = matches!(
+            report.outcome,
+            Outcome::Invalid | Outcome::SourceUnavailable | Outcome::SourceClobbered
+        );
+        self.source_clobbered.set(i64::from(report.outcome == Outcome::SourceClobbered));
         self.source_available.set(i64::from(!source_is_bad));
         self.store_available.set(i64::from(store_exists && report.outcome != Outcome::Failed));
         let wrong_key =
@@ -189,8 +203,7 @@ impl Metrics {
             self.apply_steps_total.with_label_values(&[op]).inc_by(count as u64);
         }
         if let Some(bytes) = written.backup_bytes {
-            self.backup_last_success.set(finished);
-            self.backup_size.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+            self.backed_up(finished, bytes);
         }
     }
 
@@ -215,6 +228,17 @@ impl Metrics {
         *self.oldest_since.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = since;
     }
 
+    /// Notes since when the database holds what no backup has, in seconds since the epoch.
+    pub fn unsaved(&self, since: Option<f64>) {
+        *self.unsaved_since.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = since;
+    }
+
+    /// Notes a backup, and when it was taken, in seconds since the epoch.
+    pub fn backed_up(&self, at: f64, bytes: u64) {
+        self.backup_last_success.set(at);
+        self.backup_size.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
     /// Notes how many fights began so far, and whether there is one now.
     pub fn fights(&self, began: u64, now: bool) {
         self.fights_total.inc_by(began.saturating_sub(self.fights_total.get()));
@@ -225,6 +249,8 @@ impl Metrics {
     pub fn render(&self, now: f64) -> String {
         let since = *self.oldest_since.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         self.oldest_difference.set(since.map_or(0.0, |since| (now - since).max(0.0)));
+        let unsaved = *self.unsaved_since.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.backup_missing.set(unsaved.map_or(0.0, |since| (now - since).max(0.0)));
         let mut text = Vec::new();
         let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
         String::from_utf8(text).unwrap_or_default()

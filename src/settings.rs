@@ -74,5 +74,8 @@ pub const TELL_AGAIN_FIRST: Duration = Duration::from_millis(500);
 /// The longest time between two calls to an orchestrator that does not follow.
 pub const TELL_AGAIN_LIMIT: Duration = Duration::from_mins(1);
 
+/// After how long `run` backs up what no backup has, in seconds.
+pub const BACKUP_EVERY_SECONDS: f64 = 86_400.0;
+
 /// From which size on the write-ahead log is written back by us, when nobody else does it.
 pub const CHECKPOINT_WAL_BYTES: u64 = 4 << 20;

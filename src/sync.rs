@@ -19,20 +19,21 @@
 #![expect(clippy::disallowed_methods, reason = "a pass waits for a busy store and measures itself")]
 
 mod edit;
+mod reading;
 mod write;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::desired::{self, DesiredConfig, ResolveSecrets};
-use crate::model::{
-    Finding, Policy, SecretReference, Section, SourceDigest, SourceSnapshot, StoreFingerprint, StoreSnapshot,
-};
+use crate::desired::{DesiredConfig, ResolveSecrets};
+use crate::model::{Finding, Policy, Section, SourceDigest, SourceSnapshot, StoreFingerprint, StoreSnapshot};
 use crate::plan::{self, Circumstances, Patience, Plan, Step};
 use crate::report::{Failure, Objects, Outcome, SyncReport};
-use crate::store::{KeyRing, Record, Retention, SourceCopy, Store, StoreError, files};
+use crate::store::{KeptSource, Record, Retention, SourceCopy, Store, StoreError, files};
 pub use edit::{Edit, EditError, Edited, edit};
+use reading::{read_both, refuse_clobbered};
+pub use reading::{read_source, with_tokens};
 use write::Order;
 
 /// How often a pass starts over because the rows moved between planning and writing.
@@ -122,6 +123,8 @@ pub struct Passed {
 /// Why one attempt ended without an answer.
 enum Stop {
     Invalid(Vec<Finding>),
+    /// Another program wrote the source anew; by which signs that is seen.
+    Clobbered(String),
     Store(StoreError),
 }
 
@@ -149,6 +152,10 @@ pub fn sync_once(input: &Input<'_>, store: &mut Store, pass: &Pass<'_>) -> Passe
         match stop {
             Stop::Invalid(findings) => {
                 passed.report.invalid(findings);
+                break;
+            }
+            Stop::Clobbered(signs) => {
+                passed.report.failed(Outcome::SourceClobbered, clobbered(&signs));
                 break;
             }
             Stop::Store(StoreError::Stale) if attempt + 1 < MAX_ATTEMPTS && pass.expected.is_none() => {
@@ -188,10 +195,13 @@ fn attempt_pass(
     }
     let (desired, live) = read_both(input, store, passed)?; //              reads both sides
     check_key(store, &live)?;
+    refuse_clobbered(input, store, &desired, &live)?;
     let mut plan = plan::plan(&desired, &live, pass.policy, &circumstances(pass, now)); // pure
     if pass.mode == Mode::Agree {
         plan = plan.agreements();
     }
+    let kept = kept(input, store, pass, &desired, &live, &plan)?;
+    plan.keeps_source = kept.is_some();
     let plan = Arc::new(plan);
     note(&mut passed.report, &desired, &live, &plan);
     if let Some(expected) = &pass.expected
@@ -212,7 +222,7 @@ fn attempt_pass(
     copy_source(input, pass, &plan, &mut passed.report)?;
     let order = Order {
         plan: &plan,
-        record: &record(input, pass, &desired),
+        record: &record(input, pass, &desired, kept),
         source: SourceCopy { snapshot: input.source, holds_plain_secrets: desired.plaintext_secrets() > 0 },
         retention: pass.retention,
         locked: lock_early,
@@ -248,59 +258,6 @@ fn copy_source(
     }
     Ok(())
 }
-
-/// Reads the source and the store at the same time: neither needs the other.
-fn read_both(
-    input: &Input<'_>,
-    store: &mut Store,
-    passed: &mut Passed,
-) -> Result<(Arc<DesiredConfig>, StoreSnapshot), Stop> {
-    if let Some(known) = &passed.desired {
-        return Ok((Arc::clone(known), store.read()?));
-    }
-    let keys = Arc::clone(store.keys());
-    let read_source = || read_source(input.source, input.secrets, &keys);
-    let size: usize = input.source.documents.iter().map(|document| document.bytes.len()).sum();
-    let (desired, live) = if size < PARALLEL_BYTES {
-        (read_source(), store.read())
-    } else {
-        std::thread::scope(|scope| {
-            let live = scope.spawn(|| store.read());
-            (read_source(), live.join().unwrap_or(Err(StoreError::Stale)))
-        })
-    };
-    let desired = Arc::new(desired.map_err(Stop::Invalid)?);
-    passed.desired = Some(Arc::clone(&desired));
-    Ok((desired, live?))
-}
-
-/// Reads a source: tokens in it are opened with `keys`, every other secret is found by `secrets`.
-///
-/// # Errors
-/// Returns every finding.
-pub fn read_source(
-    source: &SourceSnapshot,
-    secrets: &(dyn ResolveSecrets + Sync),
-    keys: &KeyRing,
-) -> Result<DesiredConfig, Vec<Finding>> {
-    desired::read(source, &with_tokens(secrets, keys), keys.fingerprinter())
-}
-
-/// Finds every secret that a source or a snippet refers to: tokens are opened with `keys`, the rest is found by `secrets`.
-pub fn with_tokens<'a>(
-    secrets: &'a (dyn ResolveSecrets + Sync),
-    keys: &'a KeyRing,
-) -> impl ResolveSecrets + Sync + 'a {
-    |reference: &SecretReference| match reference {
-        SecretReference::Token(token) => {
-            keys.open_token(token).ok_or_else(|| "no key at hand decrypts this token".to_owned())
-        }
-        elsewhere => secrets.resolve(elsewhere),
-    }
-}
-
-/// Smaller sources are read after the store: a thread costs more than it saves.
-const PARALLEL_BYTES: usize = 256 << 10;
 
 /// Refuses to go on under a key that reads nothing: every write would be a guess.
 fn check_key(store: &Store, live: &StoreSnapshot) -> Result<(), StoreError> {
@@ -348,13 +305,45 @@ fn writes_secrets(plan: &Plan) -> bool {
     })
 }
 
-fn record(input: &Input<'_>, pass: &Pass<'_>, desired: &DesiredConfig) -> Record {
+/// The source, when it is another one than the one that is kept as good, and something may be written.
+fn kept(
+    input: &Input<'_>,
+    store: &Store,
+    pass: &Pass<'_>,
+    desired: &DesiredConfig,
+    live: &StoreSnapshot,
+    plan: &Plan,
+) -> Result<Option<KeptSource>, StoreError> {
+    let paused = !pass.while_paused && plan.standing("pause").is_some_and(|pause| pause.scope.is_none());
+    let writes = pass.mode == Mode::Apply || (pass.mode == Mode::Agree && live.base.met);
+    if !writes || paused || !plan.refused.is_empty() || live.good_source.as_ref() == Some(desired.digest()) {
+        return Ok(None);
+    }
+    KeptSource::of(input.source, desired.plaintext_secrets() > 0, store.keys())
+}
+
+fn clobbered(signs: &str) -> Failure {
+    Failure {
+        reason: "source_clobbered",
+        message: format!(
+            "SourceClobbered: another program wrote the source anew ({signs}); it is not applied"
+        ),
+        hint: Some(
+            "`source restore` puts the file back as it was; `source accept` takes over only what it changed"
+                .into(),
+        ),
+        transient: false,
+    }
+}
+
+fn record(input: &Input<'_>, pass: &Pass<'_>, desired: &DesiredConfig, kept: Option<KeptSource>) -> Record {
     Record {
         actor: pass.actor.to_owned(),
         reason: pass.reason.to_owned(),
         source: input.source.origin.clone(),
         source_digest: desired.digest().clone(),
         carried: desired.carried().clone(),
+        kept,
     }
 }
 

@@ -54,7 +54,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("prometheus", &["metrics.rs"]),
     ("rusqlite", &["store/"]),
     ("similar", &["cli/"]),
-    ("rustix", &["source/", "store/", "run/", "telemetry.rs", "main.rs", "cli/doctor/"]),
+    ("rustix", &["consumer/", "source/", "store/", "run/", "telemetry.rs", "main.rs", "cli/doctor/"]),
     ("serde_yaml", &["desired/yaml.rs", "desired/carried.rs", "export/"]),
     ("tokio", &["run/", "cli/", "main.rs"]),
     ("ureq", &["consumer/"]),

@@ -5,12 +5,15 @@
 
 #[path = "support/agent.rs"]
 mod agent;
+#[path = "support/process.rs"]
+mod process;
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use agent::{Agent, folder_with_yaml, with_workers};
+use process::{Place, SAMPLE};
 use serde_json::Value as Json;
 
 const IN_SYNC: &str = "oxide_operator_consumer_in_sync";
@@ -183,4 +186,30 @@ fn a_token_comes_from_a_file_or_the_environment_and_is_never_shown() {
         assert!(!wrong.status.success() && all(&wrong).contains("--reload-url"), "{}", all(&wrong));
         assert!(!all(&wrong).contains("tok-123"), "{}", all(&wrong));
     }
+}
+
+#[test]
+fn an_orchestrator_that_is_told_by_a_signal_hears_of_each_write() {
+    let place = Place::new(SAMPLE);
+    place.expect(0, &["migrate"]);
+    // A shell that waits in `read` runs its trap at once.
+    let script = "trap 'echo heard >> heard' USR1; echo $$ > pid; while :; do read line < fifo; done";
+    let status = place.program("sh").args(["-c", "mkfifo fifo && : > heard"]).status();
+    assert!(status.expect("a shell").success());
+    let mut orchestrator = place.program("sh").args(["-c", script]).spawn().expect("a shell");
+    let heard = || std::fs::read_to_string(place.root().join("heard")).expect("there").lines().count();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !place.root().join("pid").exists() {
+        assert!(std::time::Instant::now() < deadline, "it never started");
+    }
+    let told = ["--reload-pid-file", "pid", "--reload-signal", "USR1"];
+    let said = place.expect(0, &[&["set", "execution.timeout_seconds", "99"], &told[..]].concat());
+    assert!(!said.stderr.contains("warning"), "{said:#?}");
+    while heard() < 1 {
+        assert!(std::time::Instant::now() < deadline, "it never heard");
+    }
+    orchestrator.kill().expect("ours");
+    orchestrator.wait().expect("ended");
+    let said = place.expect(0, &[&["set", "execution.timeout_seconds", "98"], &told[..]].concat());
+    assert!(said.stderr.contains("warning: the orchestrator does not answer at pid"), "{said:#?}");
 }

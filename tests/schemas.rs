@@ -48,6 +48,7 @@ fn the_published_schemas_are_those_of_the_program() {
 
 /// The commands, by the schema of their output.
 const PRINTED: &[(&str, &[&str])] = &[
+    ("adopt", &["adopt", "--plan"]),
     ("backup-check", &["backup", "check"]),
     ("backup-list", &["backup", "list"]),
     ("config", &["config"]),

@@ -108,7 +108,8 @@ fn when_the_clock_jumps_back_and_forth_both_sides_are_still_seen_and_written() {
     let clock = Clock::new(folder.path());
     let mut program = Command::new(env!("CARGO_BIN_EXE_oxide-operator"));
     clock.of(&mut program);
-    let mut agent = Agent::start_with(program, folder, "file:default.yaml", &["--on-drift", "revert"]);
+    let mut agent =
+        Agent::start_with(program, folder, "file:default.yaml", &["--on-drift", "revert", "--grace", "0"]);
     agent.wait_for_outcome("applied");
     for (jump, workers) in [(-400 * DAY, 61), (4_000 * DAY, 62), (-1, 63), (0, 64)] {
         clock.jump_to(jump);

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 
 use super::args::{Apply, OutputFormat};
-use super::context::{Context, actor, ensure_not_failed};
+use super::context::{Context, actor, ensure_not_failed, refused};
 use super::plan::{SavedPlan, print_text, print_value};
 use super::{Exit, output};
 use crate::report::{Outcome, SyncReport, Written};
@@ -41,6 +41,9 @@ pub(super) fn run(context: &mut Context, args: &Apply) -> Result<Exit> {
         let message = "the source or the database moved since the plan was made; nothing was written";
         output::error(message, Some("run `oxide-operator plan` again and look at what changed"));
         return Ok(Exit::Stale);
+    }
+    if let Some(exit) = refused(&report) {
+        return Ok(exit);
     }
     ensure_not_failed(&report)?;
     if wrote(&report) {

@@ -10,7 +10,7 @@ use super::operator_file::{self, OperatorFile};
 use crate::consumer::{Consumer, TokenSource};
 use crate::model::{Policy, SourceSnapshot};
 use crate::plan::Circumstances;
-use crate::report::SyncReport;
+use crate::report::{Outcome, SyncReport};
 use crate::settings;
 use crate::source::{self, Secrets, SourceError, SourceSpec};
 use crate::store::{Access, KEY_VARIABLE, KeySources, Store};
@@ -139,6 +139,13 @@ pub(super) fn actor() -> String {
         .unwrap_or_else(|| "oxide-operator".into())
 }
 
+/// Says why a guard refused the pass, if one did.
+pub(super) fn refused(report: &SyncReport) -> Option<super::Exit> {
+    let failure = report.failure.as_ref().filter(|_| report.outcome == Outcome::SourceClobbered)?;
+    super::output::error(&failure.message, failure.hint.as_deref());
+    Some(super::Exit::Guarded)
+}
+
 /// A report that failed becomes an error with its hint.
 pub(super) fn ensure_not_failed(report: &SyncReport) -> Result<()> {
     let Some(failure) = &report.failure else { return Ok(()) };
@@ -152,7 +159,13 @@ pub(super) fn ensure_not_failed(report: &SyncReport) -> Result<()> {
 const TOKEN_VARIABLE: &str = "OXIDE_OPERATOR_RELOAD_TOKEN";
 
 fn consumer(common: &Common, file: &OperatorFile) -> Result<Option<Consumer>> {
-    let Some(url) = common.reload_url.as_ref().or(file.reload.url.as_ref()) else { return Ok(None) };
+    let pid_file = common.reload_pid_file.as_ref().or(file.reload.pid_file.as_ref());
+    let Some(url) = common.reload_url.as_ref().or(file.reload.url.as_ref()) else {
+        let signal = common.reload_signal.as_ref().or(file.reload.signal.as_ref());
+        let signalled =
+            |file: &PathBuf| Consumer::signalled(file.clone(), signal.map_or("HUP", String::as_str));
+        return pid_file.map(signalled).transpose().map_err(|why| anyhow::anyhow!("--reload-signal: {why}"));
+    };
     let text = std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty()).map(Zeroizing::new);
     let token = match (common.reload_token_file.as_ref().or(file.reload.token_file.as_ref()), text) {
         (Some(file), _) => Some(TokenSource::File(file.clone())),

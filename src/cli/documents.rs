@@ -6,6 +6,7 @@ use schemars::{JsonSchema, Schema, json_schema};
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 
+use super::adopt::AdoptDocument;
 use super::backup::Listed;
 use super::decide::DecisionDocument;
 use super::doctor::Check;
@@ -144,7 +145,8 @@ pub(super) struct DiffDocument {
 type Published = (&'static str, fn() -> Schema);
 
 /// The schema of every output.
-pub(super) const SCHEMAS: [Published; 18] = [
+pub(super) const SCHEMAS: [Published; 19] = [
+    ("adopt", of::<AdoptDocument<'_>>),
     ("backup-check", of::<Vec<BackupCheck>>),
     ("backup-list", of::<Vec<Listed>>),
     ("config", of::<ConfigDocument<'_>>),

@@ -20,7 +20,7 @@ pub enum Exit {
     ConflictHeld = 5,
     /// The source, or the result, is not valid.
     Invalid = 6,
-    /// A guard refused: too many deletions at once.
+    /// A guard refused: too many deletions at once, a pause, a pin, a source that was written anew.
     Guarded = 7,
     /// The command line makes no sense.
     Usage = 64,
@@ -33,7 +33,7 @@ impl From<&SyncReport> for Exit {
             Outcome::Differences => Self::Differences,
             Outcome::ConflictHeld => Self::ConflictHeld,
             Outcome::Incomplete => Self::Incomplete,
-            Outcome::Guarded => Self::Guarded,
+            Outcome::Guarded | Outcome::SourceClobbered => Self::Guarded,
             Outcome::Invalid => Self::Invalid,
             Outcome::Stale => Self::Stale,
             Outcome::SourceUnavailable | Outcome::Failed => Self::Error,

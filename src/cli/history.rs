@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::Value as Json;
 
-use super::args::{Diff, History, OutputFormat, Show};
+use super::args::{Diff, History, HistoryCommand, OutputFormat, Show};
 use super::context::{Context, error_with_help};
 use super::documents::{DiffDocument, RevisionDocument};
 use super::restore::recorded;
@@ -13,6 +13,9 @@ use crate::plan::{Plan, towards};
 use crate::store::{Access, Revision, RevisionId};
 
 pub(super) fn list(context: &Context, args: &History) -> Result<Exit> {
+    if let Some(HistoryCommand::Scrub { dry_run }) = args.command {
+        return scrub(context, dry_run);
+    }
     let mut revisions = context.store(Access::Read)?.revisions()?;
     let all = revisions.len();
     revisions.truncate(args.limit);
@@ -140,4 +143,31 @@ pub(super) fn diff(context: &Context, args: &Diff) -> Result<Exit> {
         }
     }
     Ok(if plan.steps.is_empty() { Exit::Ok } else { Exit::Differences })
+}
+
+fn scrub(context: &Context, dry_run: bool) -> Result<Exit> {
+    let mut store = context.store(if dry_run { Access::Read } else { Access::Write })?;
+    if !store.exists() {
+        return Err(error_with_help(
+            format!("{} does not exist", store.path().display()),
+            "name another with --db",
+        ));
+    }
+    let done = store.scrub_history(dry_run)?;
+    let snapshots = format!("{} of the orchestrator's own", output::counted(done.snapshots, "snapshot"));
+    let verb = if dry_run { "hold" } else { "held" };
+    output::result(match done.with_keys {
+        0 => format!("{snapshots}: none {verb} a plain API key."),
+        count => format!(
+            "{snapshots}: {count} {verb} plain API keys{}.",
+            if dry_run { "" } else { "; they are out" }
+        ),
+    });
+    if done.unreadable > 0 {
+        output::note(format!("warning: {} cannot be read and stay as they are", done.unreadable));
+    }
+    if done.with_keys > 0 && !dry_run {
+        output::note("Older backups still hold them: `oxide-operator backup list` names the files.");
+    }
+    Ok(Exit::Ok)
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "the command line touches the world")]
 
+mod adopt;
 mod apply;
 pub mod args;
 mod backup;
@@ -29,6 +30,7 @@ mod restore;
 mod rollback;
 mod run;
 mod schema;
+mod source;
 mod status;
 mod verify;
 
@@ -69,7 +71,7 @@ pub fn main() -> Exit {
 fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
     let file = match &cli.command {
         Command::Completions(_) | Command::Man(_) | Command::Schema(_) => Ok(OperatorFile::default()),
-        _ => OperatorFile::find(cli.common.config.as_deref(), context::usual_settings().as_deref()),
+        _ => OperatorFile::find(cli.common.config.as_deref(), context::usual_settings().as_deref())?,
     };
     let file = match file {
         Ok(file) => file,
@@ -105,6 +107,8 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Accept(args) => decide::accept(&context, args),
         Command::Pause(args) => decide::pause(&context, args),
         Command::Resume(args) => decide::resume(&context, args),
+        Command::Adopt(args) => adopt::run(&context, args),
+        Command::Source(args) => source::run(&context, args),
         Command::Get(args) => get::run(&context, args),
         Command::Set(args) => edit::set(&context, args),
         Command::Add(args) => edit::add(&context, args),

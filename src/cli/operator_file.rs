@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value as Json};
 
 use super::args::LogFormat;
+use super::context::error_with_help;
 use crate::desired;
 use crate::model::{Finding, OnConflict, OnDrift, Override, PathPattern, Policy, Prune};
 use crate::plan::Fights;
@@ -44,6 +45,8 @@ pub(super) struct OperatorFile {
     /// Paths that are left out of every comparison, as `services.*.models`.
     #[schemars(with = "Vec<String>")]
     pub(super) ignore: Vec<PathPattern>,
+    /// After how long `run` backs up what no backup has; `24h` by default. Every write is backed up besides.
+    pub(super) backup_every: Option<Seconds>,
     /// When reverts of one field are a fight, and what then happens.
     pub(super) fights: FightSettings,
 }
@@ -111,18 +114,26 @@ impl JsonSchema for Seconds {
 
 impl OperatorFile {
     /// Reads the file that is named, or the one in its usual place when there is one.
-    pub(super) fn find(named: Option<&Path>, usual: Option<&Path>) -> Result<Self, Vec<Finding>> {
+    pub(super) fn find(
+        named: Option<&Path>,
+        usual: Option<&Path>,
+    ) -> anyhow::Result<Result<Self, Vec<Finding>>> {
         let (path, must_exist) = match (named, usual) {
             (Some(path), _) => (path, true),
             (None, Some(path)) => (path, false),
-            (None, None) => return Ok(Self::default()),
+            (None, None) => return Ok(Ok(Self::default())),
         };
         match std::fs::read_to_string(path) {
-            Ok(text) => Self::read(&path.display().to_string(), &text),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => Ok(Self::default()),
+            Ok(text) => Ok(Self::read(&path.display().to_string(), &text)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => {
+                Ok(Ok(Self::default()))
+            }
             Err(error) => {
-                let finding = Finding::error(format!("read {}: {error}", path.display()));
-                Err(vec![finding.suggest("name the settings with --config")])
+                let message = format!("read {}: {error}", path.display());
+                Err(error_with_help(
+                    message,
+                    "the settings are needed: free the disk, or name others with --config",
+                ))
             }
         }
     }

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use super::args::{OutputFormat, PlanArgs};
-use super::context::{Context, ensure_not_failed};
+use super::context::{Context, ensure_not_failed, refused};
 use super::documents::ReportDocument;
 use super::{Exit, output};
 use crate::model::{Policy, SourceDigest, StoreFingerprint};
@@ -57,6 +57,9 @@ pub(super) fn run(context: &Context, args: &PlanArgs) -> Result<Exit> {
             None => print_text(report),
         },
         file => save(context, report, policy, Path::new(file))?,
+    }
+    if let Some(exit) = refused(report) {
+        return Ok(exit);
     }
     ensure_not_failed(report)?;
     Ok(Exit::from(report))

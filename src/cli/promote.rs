@@ -102,7 +102,7 @@ fn unknown(path: &Selection, desired: &DesiredConfig, live: &crate::model::Store
 }
 
 /// Writes every file, or none.
-fn write(documents: &[Rewritten]) -> Result<()> {
+pub(super) fn write(documents: &[Rewritten]) -> Result<()> {
     for (position, document) in documents.iter().enumerate() {
         if let Err(error) = replace(Path::new(&document.name), &document.before, &document.after) {
             for written in &documents[..position] {
@@ -193,7 +193,7 @@ fn show(promotion: &Promotion, commit: Option<String>, repository: Option<&Repos
 }
 
 /// The change of one file, with what may be a secret masked.
-fn diff(document: &Rewritten) -> String {
+pub(super) fn diff(document: &Rewritten) -> String {
     let text = |bytes: &[u8]| masked_text(&String::from_utf8_lossy(bytes));
     let (before, after) = (text(&document.before), text(&document.after));
     let diff = similar::TextDiff::from_lines(&before, &after);

@@ -29,6 +29,7 @@ pub(super) fn run(context: Context, args: &Run, verbosity: u8, colour: ColourCho
     };
     run_agent(RunOptions {
         fights: context.file.fights(),
+        backup_every: context.file.backup_every.map_or(crate::settings::BACKUP_EVERY_SECONDS, |it| it.0),
         source: context.source,
         db: context.db,
         keys: context.keys,

@@ -29,6 +29,8 @@ pub struct Consumer {
     reload: String,
     token: Option<TokenSource>,
     agent: ureq::Agent,
+    /// Told by a signal instead, to the process that this file names.
+    signal: Option<(PathBuf, rustix::process::Signal)>,
 }
 
 /// Where the bearer token comes from.
@@ -137,10 +139,28 @@ impl Consumer {
             .proxy(None)
             .build()
             .new_agent();
-        Ok(Self { reload: reload_url.trim_end_matches('/').to_owned(), token, agent })
+        Ok(Self { reload: reload_url.trim_end_matches('/').to_owned(), token, agent, signal: None })
     }
 
-    /// The URL that it is told at.
+    /// Names the consumer by a file with its process id, and the signal that makes it read the database again: HUP, USR1
+    /// or USR2. What it then runs with cannot be asked.
+    ///
+    /// # Errors
+    /// A signal that is none of these.
+    pub fn signalled(pid_file: PathBuf, signal: &str) -> Result<Self, String> {
+        use rustix::process::Signal;
+        let signal = match signal.trim_start_matches("SIG") {
+            "HUP" => Signal::HUP,
+            "USR1" => Signal::USR1,
+            "USR2" => Signal::USR2,
+            other => return Err(format!("`{other}` is not one of HUP, USR1, USR2")),
+        };
+        let agent = ureq::Agent::config_builder().build().new_agent();
+        let reload = pid_file.display().to_string();
+        Ok(Self { reload, token: None, agent, signal: Some((pid_file, signal)) })
+    }
+
+    /// The URL that it is told at, or the file that names its process.
     pub fn url(&self) -> &str {
         &self.reload
     }
@@ -173,11 +193,17 @@ impl Consumer {
     }
 
     fn tell(&self) -> Result<(), ConsumerError> {
+        if let Some((pid_file, signal)) = &self.signal {
+            return send(pid_file, *signal);
+        }
         let request = self.authorised(self.agent.post(&self.reload))?;
         accepted(&self.reload, request.send_empty()).map(|_| ())
     }
 
     fn configuration_url(&self) -> Option<String> {
+        if self.signal.is_some() {
+            return None;
+        }
         self.reload.strip_suffix(RELOAD).map(|configuration| format!("{configuration}/"))
     }
 
@@ -202,6 +228,17 @@ impl Consumer {
             }
         }
     }
+}
+
+/// Signals the process that a file names.
+fn send(pid_file: &std::path::Path, signal: rustix::process::Signal) -> Result<(), ConsumerError> {
+    let gone = |why: String| ConsumerError::Unreachable { url: pid_file.display().to_string(), why };
+    let text = std::fs::read_to_string(pid_file).map_err(|error| gone(error.to_string()))?;
+    let pid = text.trim().parse().ok().and_then(rustix::process::Pid::from_raw);
+    // Below 1 are groups of processes, and 1 is everybody's parent unless we share a pod.
+    let pid =
+        pid.filter(|pid| pid.as_raw_nonzero().get() > 0).ok_or_else(|| gone("holds no process id".into()))?;
+    rustix::process::kill_process(pid, signal).map_err(|error| gone(error.to_string()))
 }
 
 type Response = ureq::http::Response<ureq::Body>;

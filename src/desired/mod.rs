@@ -11,6 +11,7 @@
 
 mod carried;
 mod check;
+mod clobbered;
 mod decode;
 mod document;
 mod locate;
@@ -123,6 +124,7 @@ pub fn key_places(name: &str, text: &str) -> Vec<(String, crate::model::Location
     locate::key_places(name, text)
 }
 
+pub use clobbered::clobbered;
 pub use scalar::closest;
 
 /// Returns a text with everything that may be a secret replaced by dots, line by line.

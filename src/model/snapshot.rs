@@ -96,6 +96,8 @@ pub struct StoreSnapshot {
     pub under_retired_key: usize,
     /// What somebody decided about this store: accepted values, pauses, pins.
     pub decisions: Vec<Decision>,
+    /// The digest of the source that was last good, when it is kept.
+    pub good_source: Option<SourceDigest>,
     /// Changes whenever a managed row or our own bookkeeping changes.
     pub fingerprint: StoreFingerprint,
 }

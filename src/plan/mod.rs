@@ -62,6 +62,8 @@ pub struct Plan {
     pub idle_ignores: Vec<String>,
     /// Pauses and pins that hold now.
     pub standing: Vec<Decision>,
+    /// Whether the source is to be kept as good.
+    pub keeps_source: bool,
     /// When the first decision is over, in seconds since the epoch.
     pub deadline: Option<f64>,
     /// Decisions to record.
@@ -94,6 +96,7 @@ impl Plan {
             && self.base.is_empty()
             && self.carried.is_none()
             && !self.first_meeting
+            && !self.keeps_source
             && self.decide.is_empty()
             && self.forget.is_empty()
     }

@@ -52,6 +52,17 @@ struct Watched {
     rounds: u32,
 }
 
+impl Watched {
+    /// How long it must be quiet until a fight is over.
+    fn rest(&self) -> f64 {
+        self.wait * 2.0
+    }
+
+    fn last_revert(&self) -> f64 {
+        self.reverts.last().copied().unwrap_or(f64::MIN)
+    }
+}
+
 impl Patience {
     /// Begins to watch.
     pub fn new(fights: Fights) -> Self {
@@ -68,14 +79,13 @@ impl Patience {
         let Some(watched) = self.watched.get(path) else {
             return (grace > 0.0).then_some(Reason::Grace { seconds: grace });
         };
-        if watched.rounds > self.fights.rounds {
+        let quiet = if watched.mark == mark { self.now - watched.since } else { 0.0 };
+        if watched.rounds > self.fights.rounds && quiet < watched.rest() {
             return Some(Reason::Fighting);
         }
-        let last = watched.reverts.last().copied().unwrap_or(f64::MIN);
-        if watched.wait > 0.0 && self.now < last + watched.wait {
+        if watched.wait > 0.0 && self.now < watched.last_revert() + watched.wait {
             return Some(Reason::BackOff { seconds: watched.wait });
         }
-        let quiet = if watched.mark == mark { self.now - watched.since } else { 0.0 };
         (quiet < grace).then_some(Reason::Grace { seconds: grace })
     }
 
@@ -118,17 +128,24 @@ impl Patience {
             }
         }
         self.watched.retain(|path, watched| {
-            let last = watched.reverts.last().copied().unwrap_or(watched.since);
-            drifted.contains(path) || now - last < WINDOW.max(watched.wait * 2.0)
+            let last = watched.last_revert().max(watched.since);
+            let rest = if watched.wait > 0.0 { watched.rest() } else { WINDOW };
+            drifted.contains(path) || now - last < rest
         });
     }
 
     /// Returns when some wait will be over, in seconds of the same clock.
     pub fn next(&self, grace: f64) -> Option<f64> {
-        let fighting = |watched: &&Watched| watched.rounds <= self.fights.rounds;
-        let ends = self.watched.values().filter(fighting).filter(|watched| !watched.mark.is_empty());
-        let last = |watched: &Watched| watched.reverts.last().copied().unwrap_or(f64::MIN) + watched.wait;
-        ends.map(|watched| (watched.since + grace).max(last(watched)))
+        let held = |watched: &Watched| watched.rounds > self.fights.rounds;
+        let answered = |watched: &Watched| {
+            let rested = if held(watched) { watched.since + watched.rest() } else { f64::MIN };
+            (watched.since + grace).max(watched.last_revert() + watched.wait).max(rested)
+        };
+        // A fight is over, and said to be, once nothing moved for its rest.
+        let over = |watched: &Watched| watched.last_revert().max(watched.since) + watched.rest();
+        self.watched
+            .values()
+            .flat_map(|watched| [answered(watched), over(watched)])
             .filter(|at| *at > self.now)
             .reduce(f64::min)
     }

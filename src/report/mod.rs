@@ -88,6 +88,8 @@ pub enum Outcome {
     Invalid,
     /// The source is not there or cannot be read. Nothing was written.
     SourceUnavailable,
+    /// Another program wrote the source anew and lost what it does not know. Nothing was written.
+    SourceClobbered,
     /// The saved plan no longer fits. Nothing was written.
     Stale,
     /// The store could not be read or written. It is as it was.
@@ -96,7 +98,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// All outcomes.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::InSync,
         Self::Applied,
         Self::Differences,
@@ -105,6 +107,7 @@ impl Outcome {
         Self::Guarded,
         Self::Invalid,
         Self::SourceUnavailable,
+        Self::SourceClobbered,
         Self::Stale,
         Self::Failed,
     ];
@@ -120,6 +123,7 @@ impl Outcome {
             Self::Guarded => "guarded",
             Self::Invalid => "invalid",
             Self::SourceUnavailable => "source_unavailable",
+            Self::SourceClobbered => "source_clobbered",
             Self::Stale => "stale",
             Self::Failed => "failed",
         }

@@ -33,10 +33,13 @@ pub(super) struct Agent {
     pub(super) patience: Patience,
     /// Since when each difference is there, in seconds since the epoch.
     pub(super) differing_since: HashMap<ConfigPath, f64>,
+    /// The rows that the newest backup has, and since when the database holds others.
+    pub(super) saved_rows: Option<StoreFingerprint>,
+    pub(super) unsaved_since: Option<f64>,
     /// Why edits could not be promoted, as the log has it.
     pub(super) said_blocked: Vec<String>,
     /// What the rows were when they were last compared.
-    compared: Option<StoreFingerprint>,
+    pub(super) compared: Option<StoreFingerprint>,
     data_version: Option<i64>,
     /// Whether the last pass failed because somebody else held the database.
     locked_out: bool,
@@ -90,6 +93,8 @@ impl Agent {
             began: Instant::now(),
             patience: Patience::new(options.fights),
             differing_since: HashMap::new(),
+            saved_rows: None,
+            unsaved_since: None,
             said_blocked: Vec::new(),
             compared: None,
             data_version: None,
@@ -237,6 +242,7 @@ impl Agent {
         self.published.publish(Arc::clone(&report));
         self.log(&report);
         self.after_pass(&report);
+        self.back_up_when_due(&report);
         if std::mem::take(&mut self.arm_after_pass) {
             self.watcher.arm();
         }
@@ -269,11 +275,12 @@ impl Agent {
         {
             let passed = self.sync(&current, self.source.known.clone(), Mode::Apply);
             self.source.known.clone_from(&passed.desired);
-            let valid = passed.desired.as_ref().filter(|_| passed.report.outcome != Outcome::Invalid);
+            let refused = matches!(passed.report.outcome, Outcome::Invalid | Outcome::SourceClobbered);
+            let valid = passed.desired.as_ref().filter(|_| !refused);
             if let Some(desired) = valid {
                 self.source.good = Some((current, Arc::clone(desired)));
             }
-            if passed.report.plan.is_some() || passed.report.outcome != Outcome::Invalid {
+            if passed.report.plan.is_some() || !refused {
                 return passed.report;
             }
             return self.beside_last_good(passed.report);
@@ -295,6 +302,9 @@ impl Agent {
 
     /// Keeps an eye on drift against the last good source.
     fn beside_last_good(&mut self, mut report: SyncReport) -> SyncReport {
+        if self.source.good.is_none() {
+            self.source.good = self.kept_source();
+        }
         if let Some((snapshot, desired)) = self.source.good.clone() {
             let passed = self.sync(&snapshot, Some(desired), Mode::Plan);
             report.differences = passed.report.differences;

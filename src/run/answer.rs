@@ -3,14 +3,17 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::agent::Agent;
-use crate::model::{ConfigPath, Selection, mark};
+use crate::desired::DesiredConfig;
+use crate::model::{ConfigPath, Selection, SourceSnapshot, mark};
 use crate::plan::{LeftAlone, Reason};
 use crate::promotion::{PromotedKeys, Sides, Wanted, promote};
 use crate::report::SyncReport;
 use crate::source::{Secrets, replace};
+use crate::store::{Retention, SourceCopy};
 use crate::sync::read_source;
 
 impl Agent {
@@ -50,6 +53,36 @@ impl Agent {
         }
     }
 
+    /// Takes a backup when the database has held for long what no backup has: edits of the web UI are safe, too.
+    pub(super) fn back_up_when_due(&mut self, report: &SyncReport) {
+        if let (Some(written), Some(plan)) = (&report.written, report.plan.as_deref())
+            && written.backup.is_some()
+        {
+            self.saved_rows = Some(plan.store);
+        }
+        let Some(rows) = self.compared.filter(|_| self.store.exists()) else { return };
+        let now = wall_clock();
+        if self.saved_rows == Some(rows) {
+            self.unsaved_since = None;
+        } else if now - *self.unsaved_since.get_or_insert(now) >= self.options.backup_every {
+            let nothing = SourceSnapshot { origin: "by the clock".to_owned(), documents: Vec::new() };
+            let source = SourceCopy { snapshot: &nothing, holds_plain_secrets: false };
+            match self.store.back_up(rows, source, "by the clock", SystemTime::now()) {
+                Ok(backup) => {
+                    self.store.retain_backups(Retention::default(), SystemTime::now());
+                    if let Some(backup) = backup {
+                        tracing::info!(backup = %backup.path.display(), "backed up what no backup had");
+                        self.metrics.backed_up(now, backup.bytes);
+                    }
+                    self.saved_rows = Some(rows);
+                    self.unsaved_since = None;
+                }
+                Err(error) => tracing::warn!(%error, "the database could not be backed up; tried again"),
+            }
+        }
+        self.metrics.unsaved(self.unsaved_since);
+    }
+
     /// Since when each difference is there.
     fn note_drift(&mut self, report: &SyncReport) {
         let Some(plan) = report.plan.as_deref() else { return };
@@ -65,6 +98,14 @@ impl Agent {
         self.differing_since = since;
     }
 
+    /// The source that is kept with the store as good.
+    pub(super) fn kept_source(&mut self) -> Option<(Arc<SourceSnapshot>, Arc<DesiredConfig>)> {
+        let source = self.store.good_source().ok().flatten()?;
+        let secrets = Secrets::new(self.options.source.folder());
+        let desired = read_source(&source, &secrets, self.store.keys()).ok()?;
+        Some((Arc::new(source), Arc::new(desired)))
+    }
+
     /// Writes edits into the source. The next pass reads it, and both sides agree.
     fn promote(&mut self, paths: &[ConfigPath]) {
         let (Some(source), Some(desired)) = (self.source.current.clone(), self.source.known.clone()) else {
@@ -75,7 +116,7 @@ impl Agent {
         let plan = crate::plan::plan(&desired, &live, &self.options.policy, &circumstances);
         let paths: Vec<Selection> = paths.iter().map(Selection::from).collect();
         let secrets = Secrets::new(self.options.source.folder());
-        let keys = std::sync::Arc::clone(self.store.keys());
+        let keys = Arc::clone(self.store.keys());
         let sides = Sides { source: &source, desired: &desired, store: &live, plan: &plan };
         let wanted = Wanted { paths: &paths, keys: PromotedKeys::Blocked };
         let promotion = promote(&sides, wanted, |after| read_source(after, &secrets, &keys));

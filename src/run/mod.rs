@@ -49,6 +49,8 @@ pub struct RunOptions {
     pub policy: Policy,
     /// When reverts of one field are a fight.
     pub fights: Fights,
+    /// After how long what no backup has is backed up, in seconds.
+    pub backup_every: f64,
     /// Where health and metrics are served.
     pub listen_health: SocketAddr,
     /// The orchestrator to tell of each change, when it is known.

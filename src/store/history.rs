@@ -9,6 +9,7 @@ use rusqlite::{Connection, Row, params};
 use serde_json::json;
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::good_source::KeptSource;
 use super::read::Layout;
 use crate::model::{Carried, Kind, Section, SourceDigest, push_json_string};
 use crate::plan::{Plan, Step};
@@ -33,6 +34,8 @@ pub struct Record {
     pub source_digest: SourceDigest,
     /// The carried sections of the source.
     pub carried: Carried,
+    /// The source, to be kept as good.
+    pub kept: Option<KeptSource>,
 }
 
 /// Gathers the state that a revision records, object by object. Of a large store only one part is in memory.

@@ -12,6 +12,8 @@
 //! | `quarantine` | what to do when the original is broken |
 //! | `retire` | back to YAML only, and the way back |
 //! | `key` | the encryption key |
+//! | `decision`, `good_source` | what somebody decided about this store; the source as it was last good |
+//! | `scrub` | plain keys out of the orchestrator's own snapshots |
 
 #![expect(clippy::disallowed_methods, reason = "the store touches the world")]
 
@@ -24,6 +26,7 @@ mod decision;
 mod drill;
 mod error;
 pub(crate) mod files;
+mod good_source;
 mod history;
 mod key;
 mod open;
@@ -35,6 +38,7 @@ mod revision;
 mod rotate;
 mod rows;
 mod schema;
+mod scrub;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -50,6 +54,7 @@ pub use decision::Decided;
 pub use drill::{BackupCheck, Verdict, check_backup, read_backup};
 use error::Doing as _;
 pub use error::StoreError;
+pub use good_source::KeptSource;
 pub use history::Record;
 pub use key::{KEY_FILE, KEY_VARIABLE, KeyRing, KeySources, KeyText, generate_key, write_key_file};
 pub use open::Access;
@@ -57,6 +62,7 @@ pub use quarantine::Quarantined;
 pub use revision::{RecordedState, Revision, RevisionId};
 pub use rotate::{Resumed, Rotated};
 use schema::Present;
+pub use scrub::Scrubbed;
 
 use crate::model::{StoreFingerprint, StoreSnapshot};
 use crate::plan::Plan;
@@ -308,6 +314,9 @@ impl Store {
         let Some(conn) = &self.conn else { return Err(StoreError::Moved { path }) };
         apply::write_steps(conn, &present, plan, sealed, seconds).doing("write", &path)?;
         apply::write_base(conn, plan).doing("write", &path)?;
+        if let Some(kept) = &record.kept {
+            good_source::write(conn, kept).doing("write", &path)?;
+        }
         if plan.steps.is_empty() {
             let verified =
                 crate::verify::Checker::default().finish(plan).map_err(StoreError::Verification)?;

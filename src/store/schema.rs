@@ -81,6 +81,10 @@ CREATE TABLE IF NOT EXISTS operator_decision (
     kind TEXT NOT NULL, scope TEXT NOT NULL, by TEXT NOT NULL, reason TEXT NOT NULL, at REAL NOT NULL,
     until REAL, detail TEXT NOT NULL, PRIMARY KEY (kind, scope)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS operator_source (
+    position INTEGER PRIMARY KEY, origin TEXT NOT NULL, digest TEXT NOT NULL, name TEXT NOT NULL,
+    content TEXT NOT NULL, sealed INTEGER NOT NULL
+) STRICT;
 ";
 
 /// The tables and columns that a database has.
@@ -109,7 +113,7 @@ impl Present {
 
     /// Whether every table of ours is there.
     pub(super) fn has_our_tables(&self) -> bool {
-        ["base", "decision", "meta", "revision", "snapshot_part"]
+        ["base", "decision", "meta", "revision", "snapshot_part", "source"]
             .into_iter()
             .all(|table| self.has_table(&format!("operator_{table}")))
     }

@@ -109,6 +109,7 @@ fn attempt_edit(
         source: nothing.origin.clone(),
         source_digest: SourceDigest(String::new()),
         carried: live.carried.clone(),
+        kept: None,
     };
     let order = Order {
         plan: &plan,

@@ -1,6 +1,6 @@
 //! Arguments of `explain`, `revert`, `promote`, `accept`, `pause` and `resume`.
 
-use clap::Args;
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::{EditArgs, Format, PolicyArgs};
 use crate::model::{PathPattern, Selection};
@@ -73,6 +73,12 @@ pub struct Promote {
 }
 
 impl Promote {
+    /// All of it.
+    pub fn everything(keys_as_tokens: bool, format: Format) -> Self {
+        let (paths, git, reason) = (Vec::new(), None, None);
+        Self { paths, all: true, dry_run: false, keys_as_tokens, git, reason, format }
+    }
+
     /// Where the commit goes, if one is wanted.
     pub fn branch(&self) -> Option<Branch> {
         self.git.as_ref().map(|name| name.clone().map_or(Branch::CheckedOut, Branch::Named))
@@ -131,4 +137,68 @@ pub struct Resume {
     /// The form of the output.
     #[command(flatten)]
     pub format: Format,
+}
+
+/// Arguments of `adopt`.
+#[derive(Args, Debug)]
+#[command(before_help = "\
+Examples:
+  oxide-operator adopt --plan           what is identical, different, extra
+  oxide-operator adopt --take source    the YAML is right
+  oxide-operator adopt --take database  the database is right: into the YAML")]
+pub struct Adopt {
+    /// Show the groups, and write nothing
+    #[arg(long)]
+    pub plan: bool,
+    /// Which side is right where they differ
+    #[arg(long, value_enum, value_name = "SIDE")]
+    pub take: Option<Take>,
+    /// With `--take database`: write API keys, encrypted
+    #[arg(long)]
+    pub keys_as_tokens: bool,
+    /// The form of the output.
+    #[command(flatten)]
+    pub format: Format,
+}
+
+/// A side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Take {
+    /// The source's values go into the database.
+    Source,
+    /// The database's values go into the source.
+    Database,
+}
+
+/// What to do with a source that another program wrote anew.
+#[derive(Debug, Subcommand)]
+pub enum Source {
+    /// Put the source back as it was when last good, with only what was really changed
+    #[command(before_help = "\
+Examples:
+  oxide-operator source accept --dry-run
+  oxide-operator source accept --as-is    it was meant so")]
+    Accept(AcceptSource),
+    /// Put the source back as it was when last good
+    #[command(before_help = "Examples:\n  oxide-operator source restore")]
+    Restore(RestoreSource),
+}
+
+/// Arguments of `source accept`.
+#[derive(Args, Debug)]
+pub struct AcceptSource {
+    /// Take the source whole, as it is now
+    #[arg(long)]
+    pub as_is: bool,
+    /// Show what would be written, and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Arguments of `source restore`.
+#[derive(Args, Debug)]
+pub struct RestoreSource {
+    /// Say what would be put back, and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
 use super::edit::RestoreArgs;
 use super::{Format, PlanArgs};
@@ -16,13 +16,31 @@ Examples:
   oxide-operator history --limit 5 -o json
 
 Revisions such as o12 are snapshots that the orchestrator made itself.")]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct History {
+    /// Something else than listing it.
+    #[command(subcommand)]
+    pub command: Option<HistoryCommand>,
     /// At most so many, the newest
     #[arg(short = 'n', long, value_name = "N", default_value_t = 30)]
     pub limit: usize,
     /// The form of the output.
     #[command(flatten)]
     pub format: Format,
+}
+
+/// What is done with the history besides listing it.
+#[derive(Debug, Subcommand)]
+pub enum HistoryCommand {
+    /// Take plain API keys out of the orchestrator's own old snapshots
+    #[command(
+        before_help = "Examples:\n  oxide-operator history scrub --dry-run\n  oxide-operator history scrub"
+    )]
+    Scrub {
+        /// Only count them
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 /// Arguments of `show`.

@@ -2,6 +2,7 @@
 
 mod answer;
 mod backup;
+mod common;
 mod edit;
 mod history;
 mod key;
@@ -12,14 +13,15 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
-pub use answer::{Accept, Explain, Pause, Promote, Resume, Revert};
+pub use answer::{
+    Accept, AcceptSource, Adopt, Explain, Pause, Promote, RestoreSource, Resume, Revert, Source, Take,
+};
 pub use backup::Backup;
+pub use common::{ColourChoice, Common};
 pub use edit::{Add, AddObject, EditArgs, Get, Remove, RestoreArgs, RuleFields, ServiceFields, Set};
-pub use history::{Diff, History, Restore, Rollback, Show};
+pub use history::{Diff, History, HistoryCommand, Restore, Rollback, Show};
 pub use key::Key;
 pub use policy::PolicyArgs;
-
-use crate::source::SourceSpec;
 
 /// Returns the command line, with the examples of each command above its options.
 pub fn command() -> clap::Command {
@@ -54,68 +56,6 @@ pub struct Cli {
     /// Which source and which store.
     #[command(flatten)]
     pub common: Common,
-}
-
-/// Options of every command.
-#[derive(Args, Clone, Debug)]
-pub struct Common {
-    /// The settings below flags and environment [default: ~/.oxide/operator.yaml]
-    #[arg(long, global = true, env = "OXIDE_OPERATOR_CONFIG", value_name = "PATH", help_heading = "Where")]
-    pub config: Option<PathBuf>,
-    /// The declared configuration: `file:PATH` or `dir:PATH` [default: `file:config/default.yaml`]
-    #[arg(long, global = true, env = "OXIDE_OPERATOR_SOURCE", value_name = "SOURCE", help_heading = "Where")]
-    pub source: Option<SourceSpec>,
-    /// The database [default: ~/.oxide/config.db]
-    #[arg(long, global = true, env = "OXIDE_OPERATOR_DB", value_name = "PATH", help_heading = "Where")]
-    pub db: Option<PathBuf>,
-    /// The encryption key's file, when `OXIDE_ENCRYPTION_KEY` is not set [default: encryption.key beside the database]
-    #[arg(long, global = true, env = "OXIDE_OPERATOR_KEY_FILE", value_name = "PATH", help_heading = "Where")]
-    pub key_file: Option<PathBuf>,
-    /// A file with a retired key, still used for reading; may be given several times
-    #[arg(
-        long,
-        global = true,
-        env = "OXIDE_OPERATOR_OLD_KEY_FILE",
-        value_name = "PATH",
-        value_delimiter = ','
-    )]
-    #[arg(help_heading = "Where")]
-    pub old_key_file: Vec<PathBuf>,
-    /// The orchestrator's reload call, told after each write; see `reload`
-    #[arg(
-        long,
-        global = true,
-        env = "OXIDE_OPERATOR_RELOAD_URL",
-        value_name = "URL",
-        help_heading = "Where"
-    )]
-    pub reload_url: Option<String>,
-    /// A file with the bearer token for it; or set `OXIDE_OPERATOR_RELOAD_TOKEN`
-    #[arg(
-        long,
-        global = true,
-        env = "OXIDE_OPERATOR_RELOAD_TOKEN_FILE",
-        value_name = "PATH",
-        help_heading = "Where"
-    )]
-    pub reload_token_file: Option<PathBuf>,
-    /// When to use colour
-    #[arg(long, global = true, value_enum, default_value_t = ColourChoice::Auto, value_name = "WHEN")]
-    pub color: ColourChoice,
-    /// Say more on stderr; twice for everything
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
-    pub verbose: u8,
-}
-
-/// When output carries colour.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ColourChoice {
-    /// On a terminal, unless `NO_COLOR` is set.
-    Auto,
-    /// Always.
-    Always,
-    /// Never.
-    Never,
 }
 
 /// The commands.
@@ -164,6 +104,11 @@ pub enum Command {
     Pause(Pause),
     /// End a pause
     Resume(Resume),
+    /// Meet a store that somebody else filled: identical, different, extra
+    Adopt(Adopt),
+    /// After another program has written the source anew: take over or put back
+    #[command(subcommand)]
+    Source(Source),
     /// Show services, rules, settings or one value of the database
     Get(Get),
     /// Change one value in the database

@@ -1,0 +1,88 @@
+//! Options of every command: which source, which store, which key, and whom to tell.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::source::SourceSpec;
+
+/// Options of every command.
+#[derive(Args, Clone, Debug)]
+pub struct Common {
+    /// The settings below flags and environment [default: ~/.oxide/operator.yaml]
+    #[arg(long, global = true, env = "OXIDE_OPERATOR_CONFIG", value_name = "PATH", help_heading = "Where")]
+    pub config: Option<PathBuf>,
+    /// The declared configuration: `file:PATH` or `dir:PATH` [default: `file:config/default.yaml`]
+    #[arg(long, global = true, env = "OXIDE_OPERATOR_SOURCE", value_name = "SOURCE", help_heading = "Where")]
+    pub source: Option<SourceSpec>,
+    /// The database [default: ~/.oxide/config.db]
+    #[arg(long, global = true, env = "OXIDE_OPERATOR_DB", value_name = "PATH", help_heading = "Where")]
+    pub db: Option<PathBuf>,
+    /// The encryption key's file, when `OXIDE_ENCRYPTION_KEY` is not set [default: encryption.key beside the database]
+    #[arg(long, global = true, env = "OXIDE_OPERATOR_KEY_FILE", value_name = "PATH", help_heading = "Where")]
+    pub key_file: Option<PathBuf>,
+    /// A file with a retired key, still used for reading; may be given several times
+    #[arg(
+        long,
+        global = true,
+        env = "OXIDE_OPERATOR_OLD_KEY_FILE",
+        value_name = "PATH",
+        value_delimiter = ','
+    )]
+    #[arg(help_heading = "Where")]
+    pub old_key_file: Vec<PathBuf>,
+    /// The orchestrator's reload call, told after each write; see `reload`
+    #[arg(
+        long,
+        global = true,
+        env = "OXIDE_OPERATOR_RELOAD_URL",
+        value_name = "URL",
+        help_heading = "Where"
+    )]
+    pub reload_url: Option<String>,
+    /// A file with the bearer token for it; or set `OXIDE_OPERATOR_RELOAD_TOKEN`
+    #[arg(
+        long,
+        global = true,
+        env = "OXIDE_OPERATOR_RELOAD_TOKEN_FILE",
+        value_name = "PATH",
+        help_heading = "Where"
+    )]
+    pub reload_token_file: Option<PathBuf>,
+    /// A file with the orchestrator's process id, to signal it after each write instead
+    #[arg(
+        long,
+        global = true,
+        env = "OXIDE_OPERATOR_RELOAD_PID_FILE",
+        value_name = "PATH",
+        conflicts_with = "reload_url",
+        help_heading = "Where"
+    )]
+    pub reload_pid_file: Option<PathBuf>,
+    /// The signal: HUP, USR1 or USR2 [default: HUP]
+    #[arg(
+        long,
+        global = true,
+        env = "OXIDE_OPERATOR_RELOAD_SIGNAL",
+        value_name = "NAME",
+        help_heading = "Where"
+    )]
+    pub reload_signal: Option<String>,
+    /// When to use colour
+    #[arg(long, global = true, value_enum, default_value_t = ColourChoice::Auto, value_name = "WHEN")]
+    pub color: ColourChoice,
+    /// Say more on stderr; twice for everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// When output carries colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ColourChoice {
+    /// On a terminal, unless `NO_COLOR` is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}

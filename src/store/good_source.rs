@@ -1,0 +1,129 @@
+//! The source as it was when it was last good: what comes back when another program has written over it.
+//!
+//! It is kept encrypted wherever there is a key, since it may hold secrets that nobody named so.
+
+use rusqlite::Connection;
+
+use super::error::Doing as _;
+use super::key::KeyRing;
+use super::read::{self, GENERATION};
+use super::schema::{self, Present};
+use super::{Store, StoreError};
+use crate::model::{SecretText, SourceDigest, SourceDocument, SourceSnapshot};
+
+/// Larger sources are not kept, in bytes: writing them anew with each of their edits would cost more than the edit.
+const MAX_KEPT: usize = 1 << 20;
+
+/// A source ready to be kept.
+#[derive(Clone, Debug)]
+pub struct KeptSource {
+    origin: String,
+    digest: SourceDigest,
+    /// Names and texts; the texts are tokens where `sealed`.
+    documents: Vec<(String, String)>,
+    sealed: bool,
+}
+
+impl KeptSource {
+    /// Prepares a source; none when it is too large, or holds plain keys while there is no key to encrypt it with.
+    ///
+    /// # Errors
+    /// A key that cannot encrypt.
+    pub fn of(source: &SourceSnapshot, holds_keys: bool, keys: &KeyRing) -> Result<Option<Self>, StoreError> {
+        let size: usize = source.documents.iter().map(|document| document.bytes.len()).sum();
+        let sealed = keys.has_key();
+        if size > MAX_KEPT || (holds_keys && !sealed) {
+            return Ok(None);
+        }
+        let mut documents = Vec::new();
+        for document in &source.documents {
+            let Ok(text) = std::str::from_utf8(&document.bytes) else { return Ok(None) };
+            let kept = if sealed { keys.seal(&SecretText::new(text))? } else { text.to_owned() };
+            documents.push((document.name.clone(), kept));
+        }
+        Ok(Some(Self { origin: source.origin.clone(), digest: source.digest(), documents, sealed }))
+    }
+}
+
+impl Store {
+    /// Returns the source as it was when it was last good; none when it is not kept, or no key at hand opens it.
+    ///
+    /// # Errors
+    /// A database that cannot be read.
+    pub fn good_source(&mut self) -> Result<Option<SourceSnapshot>, StoreError> {
+        if !self.is_open() && !self.exists() {
+            return Ok(None);
+        }
+        self.in_read_transaction(|conn, present, keys| {
+            present.has_table("operator_source").then(|| all(conn, keys)).transpose().map(Option::flatten)
+        })
+    }
+
+    /// Takes a source for good, and writes nothing else.
+    ///
+    /// # Errors
+    /// A database that cannot be written.
+    pub fn keep_source(&mut self, kept: &KeptSource) -> Result<(), StoreError> {
+        let path = self.path().to_owned();
+        self.begin()?;
+        let recorded = self.connection().and_then(|conn| {
+            conn.execute_batch(schema::OPERATOR).doing("record", &path)?;
+            write(conn, kept).doing("record", &path)?;
+            let next = read::generation(conn).doing("record", &path)? + 1;
+            conn.execute(
+                "INSERT OR REPLACE INTO operator_meta (key, value) VALUES (?1, ?2)",
+                (GENERATION, next),
+            )
+            .doing("record", &path)?;
+            conn.execute_batch("COMMIT").doing("commit", &path)
+        });
+        self.rollback();
+        recorded
+    }
+}
+
+/// Writes a source into the open transaction, in the place of the one before.
+pub(super) fn write(conn: &Connection, kept: &KeptSource) -> rusqlite::Result<()> {
+    conn.prepare_cached("DELETE FROM operator_source")?.execute([])?;
+    let mut put = conn.prepare_cached("INSERT INTO operator_source VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+    for (position, (name, text)) in kept.documents.iter().enumerate() {
+        put.execute((
+            i64::try_from(position).unwrap_or(i64::MAX),
+            &kept.origin,
+            &kept.digest.0,
+            name,
+            text,
+            kept.sealed,
+        ))?;
+    }
+    Ok(())
+}
+
+/// Returns the digest of the source that was last good.
+pub(super) fn digest(conn: &Connection, present: &Present) -> rusqlite::Result<Option<SourceDigest>> {
+    if !present.has_table("operator_source") {
+        return Ok(None);
+    }
+    let mut query = conn.prepare_cached("SELECT digest FROM operator_source LIMIT 1")?;
+    let mut digests = query.query_map([], |row| row.get(0))?;
+    digests.next().transpose().map(|digest| digest.map(SourceDigest))
+}
+
+fn all(conn: &Connection, keys: &KeyRing) -> rusqlite::Result<Option<SourceSnapshot>> {
+    let mut query =
+        conn.prepare_cached("SELECT origin, name, content, sealed FROM operator_source ORDER BY position")?;
+    let mut rows = query.query([])?;
+    let mut source = SourceSnapshot { origin: String::new(), documents: Vec::new() };
+    while let Some(row) = rows.next()? {
+        source.origin = row.get(0)?;
+        let text: String = row.get(2)?;
+        let text = if row.get(3)? {
+            let Some(plain) = keys.open_token(&text) else { return Ok(None) };
+            plain.expose().to_owned()
+        } else {
+            text
+        };
+        source.documents.push(SourceDocument { name: row.get(1)?, bytes: text.into_bytes() });
+    }
+    Ok((!source.documents.is_empty()).then_some(source))
+}

@@ -1,0 +1,153 @@
+//! A source that the orchestrator's web UI has written anew: `PyYAML` dumps what it knows, and what it does not is lost.
+
+#![expect(clippy::disallowed_methods, reason = "sources are files")]
+
+#[path = "support/process.rs"]
+mod process;
+#[path = "support/python.rs"]
+mod python;
+
+use std::fs;
+
+use process::Place;
+use serde_json::json;
+
+const GOOD: &str = "\
+# The gateway's models. Ask the platform team before changing the key.
+services:
+  cloud:
+    type: http
+    base_url: https://example.com/v1   # EU region
+    apiKeyFrom:
+      file: key.txt
+  local:
+    type: cli
+    executable: gemini
+    capabilities: [code_review, debugging]
+
+# Who answers what
+routing_rules:
+  review:
+    primary: local
+    fallback: [cloud]
+
+# Only these folders, ever.
+security:
+  allowed_directories: [/srv/projects]
+  path_validation_enabled: true
+cluster:
+  enabled: true
+  broadcast_port: 9999
+";
+
+const KEY: &str = "sk-canary-9876543210";
+
+/// The file as the web UI leaves it: read with the models' defaults, edited, dumped.
+const WEB_UI: &str = r#"
+given = json.load(sys.stdin)
+config = yaml.safe_load(given["yaml"])
+for service in config["services"].values():
+    service.setdefault("enabled", True)
+    if service.pop("apiKeyFrom", None):
+        service["api_key"] = given["key"]
+config["services"]["local"]["executable"] = "gemini-2"
+config["routing_rules"]["review"]["timeout_seconds"] = 90
+config["security"] = {"allowed_directories": ["/"], "path_validation_enabled": True}
+config["cluster"] = {"enabled": False, "broadcast_port": 8888, "api_port": 8000}
+print(json.dumps(yaml.dump(config, default_flow_style=False)))
+"#;
+
+fn clobbered() -> Place {
+    let place = Place::new(GOOD);
+    fs::write(place.root().join("config/key.txt"), KEY).expect("ours");
+    place.expect(0, &["migrate", "--no-backup"]);
+    let dumped = python::run(WEB_UI, &json!({"yaml": GOOD, "key": KEY}));
+    place.write_yaml(dumped.as_str().expect("a text"));
+    place
+}
+
+fn yaml(place: &Place) -> String {
+    fs::read_to_string(place.yaml()).expect("text")
+}
+
+#[test]
+fn it_is_recognised_and_nothing_of_it_is_applied() {
+    let place = clobbered();
+    let (values, text) = (place.values(), yaml(&place));
+    for command in ["plan", "apply"] {
+        let said = place.expect(7, &[command]);
+        assert!(said.stderr.contains("SourceClobbered"), "{said:#?}");
+        assert!(
+            said.stderr
+                .contains("every comment is gone; `security` or `cluster` fell back to defaults; API keys"),
+            "{said:#?}"
+        );
+        assert!(!format!("{said:?}").contains("canary"), "{said:#?}");
+    }
+    assert_eq!((place.values(), yaml(&place)), (values, text));
+}
+
+#[test]
+fn restore_puts_the_good_bytes_back() {
+    let place = clobbered();
+    place.expect(0, &["source", "restore", "--dry-run"]);
+    assert_ne!(yaml(&place), GOOD);
+    place.expect(0, &["source", "restore"]);
+    assert_eq!(yaml(&place), GOOD);
+    place.expect(0, &["plan"]);
+}
+
+#[test]
+fn accept_takes_only_what_really_changed() {
+    let place = clobbered();
+    let said = place.expect(0, &["source", "accept"]);
+    assert!(!format!("{said:?}").contains("canary"), "{said:#?}");
+    let wanted = GOOD
+        .replace("executable: gemini", "executable: gemini-2")
+        .replace("fallback: [cloud]\n", "fallback: [cloud]\n    timeout_seconds: 90\n");
+    assert_eq!(yaml(&place), wanted);
+    place.expect(0, &["apply"]);
+    assert_eq!(place.values()["services.local.executable"], "gemini-2");
+}
+
+#[test]
+fn it_is_taken_whole_when_it_was_meant_so() {
+    let place = clobbered();
+    place.expect(0, &["source", "accept", "--as-is"]);
+    place.expect(0, &["apply"]);
+    assert_eq!(place.values()["services.local.executable"], "gemini-2");
+    place.expect(0, &["plan"]);
+}
+
+#[test]
+fn an_edit_by_a_person_is_never_taken_for_it() {
+    let place = Place::new(GOOD);
+    fs::write(place.root().join("config/key.txt"), KEY).expect("ours");
+    place.expect(0, &["migrate", "--no-backup"]);
+    for edited in [
+        GOOD.replace("gemini", "gemini-2"),
+        GOOD.replace("[/srv/projects]", "[/srv/projects, /srv/more]"),
+        GOOD.lines()
+            .filter(|line| !line.starts_with('#'))
+            .map(|line| format!("{}\n", line.split("   #").next().unwrap_or(line)))
+            .collect(),
+        GOOD.split("# Only these").next().expect("a head").to_owned(),
+        GOOD.replace("    apiKeyFrom:\n      file: key.txt\n", "    api_key: sk-plain-000000000\n"),
+    ] {
+        place.write_yaml(&edited);
+        let said = place.run(&["apply"]);
+        assert!(!said.stderr.contains("SourceClobbered"), "{edited}\n{said:#?}");
+        place.write_yaml(GOOD);
+        place.expect(0, &["apply"]);
+    }
+}
+
+#[test]
+fn the_good_source_is_kept_encrypted() {
+    let place = clobbered();
+    let dump = place
+        .connect()
+        .expect("opens")
+        .query_row("SELECT content FROM operator_source", [], |row| row.get::<_, String>(0));
+    assert!(dump.expect("kept").starts_with("gAAAA"));
+}
