@@ -70,7 +70,9 @@ pub(super) fn refuse_clobbered(
     if live.good_source.is_none() || live.good_source.as_ref() == Some(desired.digest()) {
         return Ok(());
     }
-    let Some(good) = store.good_source()? else { return Ok(()) };
+    // Another file is another source: only over its own file can one be written anew.
+    let same_place = |good: &SourceSnapshot| good.origin == input.source.origin;
+    let Some(good) = store.good_source()?.filter(same_place) else { return Ok(()) };
     let keys = Arc::clone(store.keys());
     let Ok(before) = read_source(&good, input.secrets, &keys) else { return Ok(()) };
     match desired::clobbered((&good, &before), (input.source, desired)) {
