@@ -19,7 +19,7 @@ const GAP: Duration = Duration::from_millis(20);
 
 const FOREIGN: usize = 300;
 
-struct Agent {
+pub(crate) struct Agent {
     folder: tempfile::TempDir,
     child: Child,
     port: u16,
@@ -27,20 +27,33 @@ struct Agent {
 
 impl Agent {
     fn start(bin: &Path) -> Self {
+        Self::start_with(bin, &[])
+    }
+
+    pub(crate) fn db(&self) -> PathBuf {
+        self.folder.path().join("db/config.db")
+    }
+
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn start_with(bin: &Path, more: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("c.yaml"), inputs::yaml(6)).expect("written");
-        let agent = Self::spawn(bin, folder);
+        let agent = Self::spawn(bin, folder, more);
         agent.wait_until_ready();
         agent
     }
 
-    fn spawn(bin: &Path, folder: tempfile::TempDir) -> Self {
+    fn spawn(bin: &Path, folder: tempfile::TempDir, more: &[&str]) -> Self {
         let port =
             TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
         let child = program(bin, folder.path())
             .args(["run", "--source", &format!("file:{}", folder.path().join("c.yaml").display())])
             .args(["--db", &folder.path().join("db/config.db").display().to_string()])
             .args(["--listen-health", &format!("127.0.0.1:{port}")])
+            .args(more)
             .stderr(Stdio::null())
             .spawn()
             .expect("starts");
@@ -202,7 +215,7 @@ pub(crate) fn idle(bin: &Path) {
     );
 }
 
-fn cpu_nanos(process: u32) -> f64 {
+pub(crate) fn cpu_nanos(process: u32) -> f64 {
     let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
     threads
         .filter_map(|thread| std::fs::read_to_string(thread.path().join("schedstat")).ok())
@@ -218,7 +231,7 @@ pub(crate) fn startup(bin: &Path) {
         let folder = std::mem::replace(&mut first.folder, tempfile::tempdir().expect("a folder"));
         drop(first);
         let clock = Instant::now();
-        let agent = Agent::spawn(bin, folder);
+        let agent = Agent::spawn(bin, folder, &[]);
         agent.wait_until_ready();
         times.push(clock.elapsed().as_secs_f64() * 1e3);
     }

@@ -1,10 +1,11 @@
 //! What the program costs, beside the floor of the same work measured in the same run. `README.md` explains.
 //!
-//! `cargo bench --bench ratios -- [commands|unchanged|startup|live|idle|all] [--sizes 6,1000] [--runs N] [--edits N]`
+//! `cargo bench --bench ratios -- [commands|unchanged|startup|live|promote|adversary|idle|all] [--sizes 6,1000] [--runs N] [--edits N]`
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark touches the world")]
 #![expect(clippy::print_stdout, reason = "a benchmark prints")]
 
+mod answers;
 mod inputs;
 mod live;
 mod process;
@@ -52,6 +53,12 @@ fn main() {
         let edits = option("--edits").and_then(|edits| edits.parse().ok()).unwrap_or(300);
         live::edits(&bin, edits);
         live::foreign_commits(&bin);
+    }
+    if wants("promote") {
+        answers::promotion(&bin, 10_000, runs);
+    }
+    if wants("adversary") {
+        answers::adversary(&bin);
     }
     if wants("idle") {
         live::idle(&bin);

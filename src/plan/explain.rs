@@ -108,7 +108,7 @@ impl Sides<'_> {
             (false, _) => "The source no longer declares it; the database still has it.",
         };
         it.next = next(left, "It is written at the next pass.");
-        it.answers = answers(&path, class, declared);
+        it.answers = released(left).unwrap_or_else(|| answers(&path, class, declared));
         Some(it)
     }
 
@@ -159,7 +159,7 @@ impl Sides<'_> {
             Class::Unknown => "One side cannot be read, so nobody can tell.",
         };
         it.next = next(left, "The source's value is written at the next pass.");
-        it.answers = answers(&path, class, true);
+        it.answers = released(left).unwrap_or_else(|| answers(&path, class, true));
         it
     }
 }
@@ -175,6 +175,23 @@ fn in_sync(path: ConfigPath) -> Explanation {
         meaning: "Both sides say the same.",
         next: "Nothing.".into(),
         answers: Vec::new(),
+    }
+}
+
+/// What can be done about a write that somebody's decision keeps waiting.
+fn released(left: Option<&LeftAlone>) -> Option<Vec<Answer>> {
+    let answer =
+        |command: &str, effect: &str| Answer { command: command.to_owned(), effect: effect.to_owned() };
+    match &left?.reason {
+        Reason::Paused { .. } => Some(vec![
+            answer("oxide-operator resume", "ends the pause"),
+            answer("oxide-operator apply --while-paused", "writes it all the same"),
+        ]),
+        Reason::Pinned(_) => Some(vec![
+            answer("", "edit the source: any change of it releases the pin"),
+            answer("oxide-operator apply --release-pin", "takes the source as it is"),
+        ]),
+        _ => None,
     }
 }
 
@@ -221,6 +238,8 @@ fn next(left: Option<&LeftAlone>, written: &str) -> String {
         Some(Reason::ConflictHeld | Reason::AdoptionHeld) => {
             "Nothing is written until somebody chooses (onConflict: hold).".into()
         }
+        Some(Reason::PruneNever) => "It stays in the database (prune: never).".into(),
+        Some(reason @ (Reason::Paused { .. } | Reason::Pinned(_))) => format!("It {reason}."),
         Some(reason) => format!("It stays: {reason}."),
     }
 }
