@@ -26,7 +26,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::desired::{DesiredConfig, ResolveSecrets};
+use crate::desired::{self, DesiredConfig, ResolveSecrets};
 use crate::model::{Finding, Policy, Section, SourceDigest, SourceSnapshot, StoreFingerprint, StoreSnapshot};
 use crate::plan::{self, Circumstances, Patience, Plan, Step};
 use crate::report::{Failure, Objects, Outcome, SyncReport};
@@ -316,10 +316,14 @@ fn kept(
 ) -> Result<Option<KeptSource>, StoreError> {
     let paused = !pass.while_paused && plan.standing("pause").is_some_and(|pause| pause.scope.is_none());
     let writes = pass.mode == Mode::Apply || (pass.mode == Mode::Agree && live.base.met);
-    if !writes || paused || !plan.refused.is_empty() || live.good_source.as_ref() == Some(desired.digest()) {
+    if !writes || paused || !plan.refused.is_empty() || known_good(live) == Some(desired.digest()) {
         return Ok(None);
     }
-    KeptSource::of(input.source, desired.plaintext_secrets() > 0, store.keys())
+    KeptSource::of(input.source, desired::known(input.source, desired), store.keys())
+}
+
+fn known_good(live: &StoreSnapshot) -> Option<&SourceDigest> {
+    live.good_source.as_ref().map(|known| &known.digest)
 }
 
 fn clobbered(signs: &str) -> Failure {

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::args::{OutputFormat, Promote};
 use super::context::{Context, actor, error_with_help, with_hint};
 use super::{Exit, output};
-use crate::desired::{DesiredConfig, masked_text};
+use crate::desired::{DesiredConfig, masked_line};
 use crate::model::{ConfigPath, Finding, Section, Selection, SourceSnapshot};
 use crate::plan::{self, findings_text};
 use crate::promotion::{PromotedKeys, Promotion, Rewritten, Sides, Wanted, promote};
@@ -192,10 +192,42 @@ fn show(promotion: &Promotion, commit: Option<String>, repository: Option<&Repos
     output::result(format!("{diff}{last}"));
 }
 
-/// The change of one file, with what may be a secret masked.
+/// The change of one file as a unified diff, with what may be a secret masked.
 pub(super) fn diff(document: &Rewritten) -> String {
-    let text = |bytes: &[u8]| masked_text(&String::from_utf8_lossy(bytes));
-    let (before, after) = (text(&document.before), text(&document.after));
-    let diff = similar::TextDiff::from_lines(&before, &after);
-    diff.unified_diff().context_radius(1).header(&document.name, &document.name).to_string()
+    let (before, after) =
+        (String::from_utf8_lossy(&document.before), String::from_utf8_lossy(&document.after));
+    let (old, new) = (lines(&before), lines(&after));
+    let diff = similar::TextDiff::from_lines(&*before, &*after);
+    let mut text = format!("--- {0}\n+++ {0}\n", document.name);
+    for group in diff.grouped_ops(1) {
+        let (Some(first), Some(last)) = (group.first(), group.last()) else { continue };
+        let hunk = |from: usize, to: usize| format!("{},{}", from + 1, to - from);
+        text.push_str(&format!(
+            "@@ -{} +{} @@\n",
+            hunk(first.old_range().start, last.old_range().end),
+            hunk(first.new_range().start, last.new_range().end)
+        ));
+        for op in &group {
+            let same = op.tag() == similar::DiffTag::Equal;
+            for line in op.old_range() {
+                let sign = if same { ' ' } else { '-' };
+                text.push_str(&format!("{sign}{}\n", masked_line(&before, old[line].clone())));
+            }
+            for line in op.new_range().filter(|_| !same) {
+                text.push_str(&format!("+{}\n", masked_line(&after, new[line].clone())));
+            }
+        }
+    }
+    text
+}
+
+/// Where the lines of a text stand, without their ends.
+fn lines(text: &str) -> Vec<std::ops::Range<usize>> {
+    let mut start = 0;
+    let line = |line: &str| {
+        let range = start..start + line.trim_end_matches(['\r', '\n']).len();
+        start += line.len();
+        range
+    };
+    text.split_inclusive('\n').map(line).collect()
 }

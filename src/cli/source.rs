@@ -34,7 +34,7 @@ fn accept(context: &Context, args: &AcceptSource) -> Result<Exit> {
         Err(findings) => return Ok(invalid(&findings)),
     };
     if args.as_is {
-        let kept = KeptSource::of(&now, desired.plaintext_secrets() > 0, store.keys())?;
+        let kept = KeptSource::of(&now, crate::desired::known(&now, &desired), store.keys())?;
         match kept.filter(|_| !args.dry_run) {
             Some(kept) => store.keep_source(&kept)?,
             None => {

@@ -6,7 +6,7 @@
 use serde_json::{Value as Json, json};
 
 use super::{DesiredConfig, value_of};
-use crate::model::SourceSnapshot;
+use crate::model::{GoodSource, SourceSnapshot};
 
 /// Returns the signs that a source was written anew by a program, when there are enough of them: two of lost comments,
 /// sections fallen back to defaults, keys in plain text. A source that never had a comment needs the other two.
@@ -25,6 +25,20 @@ pub fn clobbered(
         signs.push("API keys appeared in plain text");
     }
     (signs.len() >= 2).then_some(signs)
+}
+
+/// Returns what is to be known of a source that is kept as good.
+pub fn known(source: &SourceSnapshot, desired: &DesiredConfig) -> GoodSource {
+    GoodSource {
+        digest: desired.digest().clone(),
+        comments: has_comments(source),
+        plaintext_secrets: desired.plaintext_secrets(),
+    }
+}
+
+/// Whether a source may have been written anew, by what is known without opening the good one.
+pub fn may_be_clobbered(good: &GoodSource, source: &SourceSnapshot, desired: &DesiredConfig) -> bool {
+    desired.plaintext_secrets() > good.plaintext_secrets || (good.comments && !has_comments(source))
 }
 
 fn has_comments(source: &SourceSnapshot) -> bool {

@@ -102,18 +102,6 @@ pub(super) fn key_places(name: &str, text: &str) -> Vec<(String, Location)> {
     places
 }
 
-/// Returns a text with every line masked.
-pub(super) fn masked_text(text: &str) -> String {
-    let mut start = 0;
-    let lines = text.split_inclusive('\n').map(|line| {
-        let end = start + line.trim_end_matches(['\r', '\n']).len();
-        let masked = masked(text, start..end) + &text[end..start + line.len()];
-        start += line.len();
-        masked
-    });
-    lines.collect()
-}
-
 /// Locates broken references by reading the documents once more: errors are rare, and positions of every value
 /// would cost memory on every good file.
 pub(super) fn references(source: &SourceSnapshot, broken: Vec<Broken>) -> Vec<Finding> {
@@ -213,7 +201,7 @@ fn floor(text: &str, mut at: usize) -> usize {
 ///
 /// A value is masked when its key's name says so or is close to `api_key`, when the line continues such a
 /// value, and when it is a long run of letters and digits, whatever its key.
-fn masked(text: &str, line: Range<usize>) -> String {
+pub(super) fn masked(text: &str, line: Range<usize>) -> String {
     let shown = &text[line.clone()];
     if continues_a_secret(text, line.start, shown) {
         return shown.chars().map(|char| if char.is_whitespace() { char } else { '•' }).collect();

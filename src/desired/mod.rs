@@ -124,12 +124,12 @@ pub fn key_places(name: &str, text: &str) -> Vec<(String, crate::model::Location
     locate::key_places(name, text)
 }
 
-pub use clobbered::clobbered;
+pub use clobbered::{clobbered, known, may_be_clobbered};
 pub use scalar::closest;
 
-/// Returns a text with everything that may be a secret replaced by dots, line by line.
-pub fn masked_text(text: &str) -> String {
-    locate::masked_text(text)
+/// Returns a line of a text with everything that may be a secret replaced by dots. `line` is its range, without its end.
+pub fn masked_line(text: &str, line: Range<usize>) -> String {
+    locate::masked(text, line)
 }
 
 /// Returns what a YAML text says as plain data, typed as the orchestrator's own reader types it.

@@ -23,7 +23,7 @@ pub use pattern::{PathPattern, Specificity};
 pub use policy::{OnConflict, OnDrift, Override, Policy, Prune};
 pub use secret::{Fingerprint, Fingerprinter, Secret, SecretReference, SecretText};
 pub use snapshot::{
-    Base, BaseObject, Carried, CarriedSection, Held, MissingSchema, SourceDigest, SourceDocument,
+    Base, BaseObject, Carried, CarriedSection, GoodSource, Held, MissingSchema, SourceDigest, SourceDocument,
     SourceSnapshot, StoreFingerprint, StoreSnapshot,
 };
 pub use value::{Shown, Value, canonical_json, parse_canonical, push_json_string};

@@ -96,8 +96,8 @@ pub struct StoreSnapshot {
     pub under_retired_key: usize,
     /// What somebody decided about this store: accepted values, pauses, pins.
     pub decisions: Vec<Decision>,
-    /// The digest of the source that was last good, when it is kept.
-    pub good_source: Option<SourceDigest>,
+    /// The source that was last good, when it is kept.
+    pub good_source: Option<GoodSource>,
     /// Changes whenever a managed row or our own bookkeeping changes.
     pub fingerprint: StoreFingerprint,
 }
@@ -128,6 +128,17 @@ impl StoreSnapshot {
     pub fn key_is_wrong(&self) -> bool {
         self.tokens > 0 && self.undecryptable == self.tokens
     }
+}
+
+/// What is known of the source that was last good, without opening it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GoodSource {
+    /// Its digest.
+    pub digest: SourceDigest,
+    /// Whether it had comments.
+    pub comments: bool,
+    /// How many API keys stood in it in plain text.
+    pub plaintext_secrets: usize,
 }
 
 /// A hash over every managed row of a store and our own bookkeeping.

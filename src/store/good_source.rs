@@ -9,7 +9,7 @@ use super::key::KeyRing;
 use super::read::{self, GENERATION};
 use super::schema::{self, Present};
 use super::{Store, StoreError};
-use crate::model::{SecretText, SourceDigest, SourceDocument, SourceSnapshot};
+use crate::model::{GoodSource, SecretText, SourceDigest, SourceDocument, SourceSnapshot};
 
 /// Larger sources are not kept, in bytes: writing them anew with each of their edits would cost more than the edit.
 const MAX_KEPT: usize = 1 << 20;
@@ -18,7 +18,7 @@ const MAX_KEPT: usize = 1 << 20;
 #[derive(Clone, Debug)]
 pub struct KeptSource {
     origin: String,
-    digest: SourceDigest,
+    known: GoodSource,
     /// Names and texts; the texts are tokens where `sealed`.
     documents: Vec<(String, String)>,
     sealed: bool,
@@ -29,10 +29,14 @@ impl KeptSource {
     ///
     /// # Errors
     /// A key that cannot encrypt.
-    pub fn of(source: &SourceSnapshot, holds_keys: bool, keys: &KeyRing) -> Result<Option<Self>, StoreError> {
+    pub fn of(
+        source: &SourceSnapshot,
+        known: GoodSource,
+        keys: &KeyRing,
+    ) -> Result<Option<Self>, StoreError> {
         let size: usize = source.documents.iter().map(|document| document.bytes.len()).sum();
         let sealed = keys.has_key();
-        if size > MAX_KEPT || (holds_keys && !sealed) {
+        if size > MAX_KEPT || (known.plaintext_secrets > 0 && !sealed) {
             return Ok(None);
         }
         let mut documents = Vec::new();
@@ -41,7 +45,7 @@ impl KeptSource {
             let kept = if sealed { keys.seal(&SecretText::new(text))? } else { text.to_owned() };
             documents.push((document.name.clone(), kept));
         }
-        Ok(Some(Self { origin: source.origin.clone(), digest: source.digest(), documents, sealed }))
+        Ok(Some(Self { origin: source.origin.clone(), known, documents, sealed }))
     }
 }
 
@@ -85,28 +89,29 @@ impl Store {
 /// Writes a source into the open transaction, in the place of the one before.
 pub(super) fn write(conn: &Connection, kept: &KeptSource) -> rusqlite::Result<()> {
     conn.prepare_cached("DELETE FROM operator_source")?.execute([])?;
-    let mut put = conn.prepare_cached("INSERT INTO operator_source VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+    let mut put =
+        conn.prepare_cached("INSERT INTO operator_source VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
     for (position, (name, text)) in kept.documents.iter().enumerate() {
-        put.execute((
-            i64::try_from(position).unwrap_or(i64::MAX),
-            &kept.origin,
-            &kept.digest.0,
-            name,
-            text,
-            kept.sealed,
-        ))?;
+        let GoodSource { digest, comments, plaintext_secrets } = &kept.known;
+        let position = i64::try_from(position).unwrap_or(i64::MAX);
+        let plaintext = i64::try_from(*plaintext_secrets).unwrap_or(i64::MAX);
+        put.execute((position, &kept.origin, &digest.0, name, text, kept.sealed, comments, plaintext))?;
     }
     Ok(())
 }
 
-/// Returns the digest of the source that was last good.
-pub(super) fn digest(conn: &Connection, present: &Present) -> rusqlite::Result<Option<SourceDigest>> {
+/// Returns what is known of the source that was last good.
+pub(super) fn known(conn: &Connection, present: &Present) -> rusqlite::Result<Option<GoodSource>> {
     if !present.has_table("operator_source") {
         return Ok(None);
     }
-    let mut query = conn.prepare_cached("SELECT digest FROM operator_source LIMIT 1")?;
-    let mut digests = query.query_map([], |row| row.get(0))?;
-    digests.next().transpose().map(|digest| digest.map(SourceDigest))
+    let sql = "SELECT digest, comments, plaintext_secrets FROM operator_source LIMIT 1";
+    let mut query = conn.prepare_cached(sql)?;
+    let mut found = query.query_map([], |row| {
+        let plaintext_secrets = usize::try_from(row.get::<_, i64>(2)?).unwrap_or_default();
+        Ok(GoodSource { digest: SourceDigest(row.get(0)?), comments: row.get(1)?, plaintext_secrets })
+    })?;
+    found.next().transpose()
 }
 
 fn all(conn: &Connection, keys: &KeyRing) -> rusqlite::Result<Option<SourceSnapshot>> {

@@ -109,7 +109,7 @@ pub(super) fn snapshot(
     if present.has_table("operator_base") {
         read_records(conn, &mut snapshot, &mut hasher)?;
     }
-    snapshot.good_source = super::good_source::digest(conn, present)?;
+    snapshot.good_source = super::good_source::known(conn, present)?;
     snapshot.decisions = super::decision::all(conn, present)?;
     snapshot.tokens = tally.tokens;
     snapshot.undecryptable = tally.undecryptable;

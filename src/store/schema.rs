@@ -83,7 +83,7 @@ CREATE TABLE IF NOT EXISTS operator_decision (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS operator_source (
     position INTEGER PRIMARY KEY, origin TEXT NOT NULL, digest TEXT NOT NULL, name TEXT NOT NULL,
-    content TEXT NOT NULL, sealed INTEGER NOT NULL
+    content TEXT NOT NULL, sealed INTEGER NOT NULL, comments INTEGER NOT NULL, plaintext_secrets INTEGER NOT NULL
 ) STRICT;
 ";
 

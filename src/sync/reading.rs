@@ -67,7 +67,10 @@ pub(super) fn refuse_clobbered(
     desired: &DesiredConfig,
     live: &StoreSnapshot,
 ) -> Result<(), Stop> {
-    if live.good_source.is_none() || live.good_source.as_ref() == Some(desired.digest()) {
+    let Some(known) = live.good_source.as_ref().filter(|known| known.digest != *desired.digest()) else {
+        return Ok(());
+    };
+    if !desired::may_be_clobbered(known, input.source, desired) {
         return Ok(());
     }
     // Another file is another source: only over its own file can one be written anew.
