@@ -98,17 +98,7 @@ impl FromStr for Selection {
     /// Reads `services`, `services.ID`, `services.ID.FIELD`, and the same for `routing_rules` (or `rules`) and
     /// `execution`. An id with dots needs quotes only where its last part is the name of a field.
     fn from_str(text: &str) -> Result<Self, String> {
-        let (first, rest) = match text.split_once('.') {
-            Some((first, rest)) => (first, Some(rest)),
-            None => (text, None),
-        };
-        let section = match first {
-            "rules" => Some(Section::RoutingRules),
-            name => Section::named(name),
-        };
-        let section = section.ok_or_else(|| {
-            format!("`{first}` is not a section: a path begins with services, routing_rules or execution")
-        })?;
+        let (section, rest) = section_and_rest(text)?;
         let id = match (section, rest) {
             (Section::Execution, None) => {
                 return Ok(Self { section, id: Some("".into()), field: None });
@@ -134,6 +124,22 @@ impl FromStr for Selection {
         }
         Ok(Self { section, id: Some(id.into()), field })
     }
+}
+
+/// Splits the section off a path or a pattern; `rules` is short for `routing_rules`.
+pub(super) fn section_and_rest(text: &str) -> Result<(Section, Option<&str>), String> {
+    let (first, rest) = match text.split_once('.') {
+        Some((first, rest)) => (first, Some(rest)),
+        None => (text, None),
+    };
+    let section = match first {
+        "rules" => Some(Section::RoutingRules),
+        name => Section::named(name),
+    };
+    let section = section.ok_or_else(|| {
+        format!("`{first}` is not a section: a path begins with services, routing_rules or execution")
+    })?;
+    Ok((section, rest))
 }
 
 fn known_field(section: Section, name: &str) -> Result<FieldId, String> {

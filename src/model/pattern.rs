@@ -82,17 +82,7 @@ impl FromStr for PathPattern {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (first, rest) = match text.split_once('.') {
-            Some((first, rest)) => (first, Some(rest)),
-            None => (text, None),
-        };
-        let section = match first {
-            "rules" => Some(Section::RoutingRules),
-            name => Section::named(name),
-        };
-        let section = section.ok_or_else(|| {
-            format!("`{first}` is not a section: a path begins with services, routing_rules or execution")
-        })?;
+        let (section, rest) = super::path::section_and_rest(text)?;
         let of = |id, field| Ok(Self { text: text.to_owned(), section, id, field });
         let Some(rest) = rest.filter(|rest| !rest.is_empty()) else { return of(None, None) };
         let fields = |glob: &Glob| section.fields().iter().any(|spec| glob.fits(spec.name));
