@@ -102,7 +102,7 @@ fn a_fight_ends_held_and_everything_else_stays_in_sync() {
 #[test]
 fn a_pause_stops_writes_not_detection_and_ends_by_itself() {
     let mut agent = start(&[]);
-    command(&agent, &["pause", "--reason", "maintenance", "--until", "3s"]);
+    command(&agent, &["pause", "--reason", "maintenance", "--until", "6s"]);
     agent.wait_for_metric("oxide_operator_paused", 1);
     let before = agent
         .orchestrator()

@@ -151,3 +151,16 @@ fn the_good_source_is_kept_encrypted() {
         .query_row("SELECT content FROM operator_source", [], |row| row.get::<_, String>(0));
     assert!(dump.expect("kept").starts_with("gAAAA"));
 }
+
+#[test]
+fn the_good_source_survives_a_rotation_of_the_key() {
+    let place = clobbered();
+    place.expect(0, &["key", "rotate"]);
+    for retired in fs::read_dir(place.oxide()).expect("there").flatten().map(|entry| entry.path()) {
+        if retired.extension().is_some_and(|ending| ending == "retired") {
+            fs::remove_file(retired).expect("ours");
+        }
+    }
+    place.expect(0, &["source", "restore"]);
+    assert_eq!(yaml(&place), GOOD);
+}

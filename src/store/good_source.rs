@@ -100,6 +100,25 @@ pub(super) fn write(conn: &Connection, kept: &KeptSource) -> rusqlite::Result<()
     Ok(())
 }
 
+/// Encrypts the kept source under another key; one that no key at hand opens is forgotten.
+pub(super) fn reseal(conn: &Connection, old: &KeyRing, next: &KeyRing) -> rusqlite::Result<()> {
+    if !Present::read(conn)?.has_table("operator_source") {
+        return Ok(());
+    }
+    let mut query = conn.prepare("SELECT position, content FROM operator_source WHERE sealed")?;
+    let kept: Vec<(i64, String)> =
+        query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<_>>()?;
+    for (position, content) in kept {
+        let sealed = old.open_token(&content).and_then(|plain| next.seal(&plain).ok());
+        if let Some(sealed) = sealed {
+            conn.execute("UPDATE operator_source SET content = ?2 WHERE position = ?1", (position, sealed))?;
+        } else {
+            conn.execute("DELETE FROM operator_source", [])?;
+        }
+    }
+    Ok(())
+}
+
 /// Returns what is known of the source that was last good.
 pub(super) fn known(conn: &Connection, present: &Present) -> rusqlite::Result<Option<GoodSource>> {
     if !present.has_table("operator_source") {

@@ -14,7 +14,7 @@ use rusqlite::Connection;
 
 use super::error::Doing as _;
 use super::key::{self, KeyRing, KeyText};
-use super::{Backup, Retention, SourceCopy, Store, StoreError, crash, files, stamp};
+use super::{Backup, Retention, SourceCopy, Store, StoreError, crash, files, good_source, stamp};
 use crate::model::{
     SecretText, Section, SourceSnapshot, StoreFingerprint, Value, canonical_json, parse_canonical,
 };
@@ -191,6 +191,7 @@ fn rewrite(conn: &Connection, old: &KeyRing, next: &KeyRing) -> rusqlite::Result
         return Err(rusqlite::Error::InvalidQuery);
     }
     restate_base(conn, &plain, old, next)?;
+    good_source::reseal(conn, old, next)?;
     Ok(read_back.len())
 }
 

@@ -42,9 +42,18 @@ impl World {
                 self.run_with(&[command, "-o", format, "-vv", "--color", "always"], environment);
             }
         }
-        for arguments in
-            [&["export", "-"][..], &["export", "-", "--minimal"], &["apply", "--dry-run", "-o", "json"]]
-        {
+        let others: [&[&str]; 9] = [
+            &["export", "-"],
+            &["export", "-", "--minimal"],
+            &["apply", "--dry-run", "-o", "json"],
+            &["promote", "--all", "--dry-run"],
+            &["promote", "--all", "--keys-as-tokens", "--dry-run", "-o", "json"],
+            &["explain", "services.openrouter"],
+            &["adopt", "--plan", "-o", "json"],
+            &["source", "accept", "--dry-run"],
+            &["source", "restore", "--dry-run"],
+        ];
+        for arguments in others {
             self.run_with(arguments, environment);
         }
     }
