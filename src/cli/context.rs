@@ -85,6 +85,16 @@ impl Context {
         Ok(store)
     }
 
+    /// The store, which must be there already.
+    pub(super) fn existing_store(&self, access: Access) -> Result<Store> {
+        let store = self.store(access)?;
+        if store.exists() {
+            return Ok(store);
+        }
+        let hint = "`oxide-operator migrate` makes it from the YAML; another one is named with --db";
+        Err(error_with_help(format!("{} does not exist", store.path().display()), hint))
+    }
+
     /// Reads the source; a source that cannot be read stops the command.
     pub(super) fn read_source(&self) -> Result<SourceSnapshot, SourceError> {
         source::read(&self.source)

@@ -5,12 +5,12 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::args::{Accept, OutputFormat, Pause, Resume};
-use super::context::{Context, actor, error_with_help, with_hint};
+use super::context::{Context, actor, with_hint};
 use super::{Exit, output};
 use crate::model::{ConfigPath, Decision, DecisionKind, Object, PathPattern, mark};
-use crate::plan::{self, Class, Plan, Step, findings_text};
+use crate::plan::{self, Class, Plan, Step};
 use crate::source::Secrets;
-use crate::store::{Access, Decided, Store};
+use crate::store::{Access, Decided};
 use crate::sync::read_source;
 
 /// `accept`, `pause`, `resume`: what was decided, or what ended.
@@ -41,13 +41,10 @@ impl<'a> DecisionDocument<'a> {
 pub(super) fn accept(context: &Context, args: &Accept) -> Result<Exit> {
     let until = args.until.as_deref().map(until).transpose()?;
     let source = context.read_source().map_err(with_hint)?;
-    let mut store = existing(context)?;
+    let mut store = context.existing_store(Access::Write)?;
     let desired = match read_source(&source, &Secrets::new(context.source.folder()), store.keys()) {
         Ok(desired) => desired,
-        Err(findings) => {
-            output::note(findings_text(&findings).trim_end());
-            return Ok(Exit::Invalid);
-        }
+        Err(findings) => return Ok(output::invalid(&findings)),
     };
     let live = store.read()?;
     let policy = context.policy(None)?;
@@ -79,7 +76,7 @@ pub(super) fn accept(context: &Context, args: &Accept) -> Result<Exit> {
 pub(super) fn pause(context: &Context, args: &Pause) -> Result<Exit> {
     let until = args.until.as_deref().map(until).transpose()?;
     let decision = decided(DecisionKind::Pause, args.scope.clone(), &args.reason, until);
-    let mut store = existing(context)?;
+    let mut store = context.existing_store(Access::Write)?;
     store.decide(&Decided { decide: vec![decision.clone()], forget: Vec::new() })?;
     show(&[decision], args.format.output, |it| {
         format!("Paused {}{}; drift is still watched.", scope(it), ends(it))
@@ -88,7 +85,7 @@ pub(super) fn pause(context: &Context, args: &Pause) -> Result<Exit> {
 }
 
 pub(super) fn resume(context: &Context, args: &Resume) -> Result<Exit> {
-    let mut store = existing(context)?;
+    let mut store = context.existing_store(Access::Write)?;
     let paused = store.read()?.decisions.into_iter().filter(|it| it.kind == DecisionKind::Pause);
     let wanted = |it: &Decision| args.scope.as_ref().is_none_or(|scope| it.scope.as_ref() == Some(scope));
     let ended: Vec<Decision> = paused.filter(wanted).collect();
@@ -101,16 +98,6 @@ pub(super) fn resume(context: &Context, args: &Resume) -> Result<Exit> {
     store.decide(&Decided { decide: Vec::new(), forget })?;
     show(&ended, args.format.output, |it| format!("Resumed {}.", scope(it)));
     Ok(Exit::Ok)
-}
-
-/// A decision is kept in the database, so there must be one.
-fn existing(context: &Context) -> Result<Store> {
-    let store = context.store(Access::Write)?;
-    if store.exists() {
-        return Ok(store);
-    }
-    let hint = "`oxide-operator migrate` makes it from the YAML; another one is named with --db";
-    Err(error_with_help(format!("{} does not exist", store.path().display()), hint))
 }
 
 /// The paths at which the database says something of its own. What only the source moved is no edit to accept.

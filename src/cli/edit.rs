@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json};
 use zeroize::Zeroizing;
 
 use super::args::{Add, EditArgs, OutputFormat, Remove, Set};
-use super::context::{Context, actor, error_with_help};
+use super::context::{Context, actor};
 use super::documents::EditDocument;
 use super::{Exit, output};
 use crate::desired::partial_object;
@@ -137,12 +137,7 @@ pub(super) fn run_deciding(
     decide: &[Decision],
     choose: impl FnMut(&StoreSnapshot, &Store) -> Result<Vec<Step>, Refusal>,
 ) -> Result<Exit> {
-    let mut store = context.store(if args.dry_run { Access::Read } else { Access::Write })?;
-    if !store.exists() {
-        let message = format!("{} does not exist", store.path().display());
-        let hint = "`oxide-operator migrate` makes it from the YAML; another one is named with --db";
-        return Err(error_with_help(message, hint));
-    }
+    let mut store = context.existing_store(if args.dry_run { Access::Read } else { Access::Write })?;
     let actor = actor();
     let how = Edit {
         mode: if args.dry_run { Mode::Plan } else { Mode::Apply },

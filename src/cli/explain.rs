@@ -9,7 +9,7 @@ use super::edit::{find, not_there};
 use super::{Exit, edit, output};
 use crate::desired::DesiredConfig;
 use crate::model::{ConfigPath, FieldId, Finding, Section, Selection, StoreSnapshot};
-use crate::plan::{self, Explanation, Refusal, findings_text, towards};
+use crate::plan::{self, Explanation, Refusal, towards};
 use crate::source::Secrets;
 use crate::store::{Access, Revision, Store};
 use crate::sync::read_source;
@@ -44,12 +44,12 @@ pub(super) fn run(context: &Context, args: &Explain) -> Result<Exit> {
     let mut store = context.store(Access::Read)?;
     let desired = match declared(context, &store)? {
         Ok(desired) => desired,
-        Err(findings) => return Ok(invalid(&findings)),
+        Err(findings) => return Ok(output::invalid(&findings)),
     };
     let live = store.read()?;
     let (section, id, field) = match wanted(&args.path, &desired, &live) {
         Ok(wanted) => wanted,
-        Err(findings) => return Ok(invalid(&findings)),
+        Err(findings) => return Ok(output::invalid(&findings)),
     };
     let plan =
         plan::plan(&desired, &live, &context.policy(Some(&args.policy))?, &super::context::circumstances());
@@ -69,7 +69,7 @@ pub(super) fn run(context: &Context, args: &Explain) -> Result<Exit> {
 pub(super) fn revert(context: &Context, args: &Revert) -> Result<Exit> {
     let desired = match declared(context, &context.store(Access::Read)?)? {
         Ok(desired) => desired,
-        Err(findings) => return Ok(invalid(&findings)),
+        Err(findings) => return Ok(output::invalid(&findings)),
     };
     let names: Vec<String> = args.paths.iter().map(ToString::to_string).collect();
     edit::run(context, &args.edit, &format!("revert {}", names.join(", ")), |live, _| {
@@ -103,11 +103,6 @@ fn undeclared(path: &Selection, desired: &DesiredConfig) -> Option<Finding> {
 fn declared(context: &Context, store: &Store) -> Result<Result<DesiredConfig, Vec<Finding>>> {
     let source = context.read_source().map_err(with_hint)?;
     Ok(read_source(&source, &Secrets::new(context.source.folder()), store.keys()))
-}
-
-fn invalid(findings: &[Finding]) -> Exit {
-    output::note(findings_text(findings).trim_end());
-    Exit::Invalid
 }
 
 fn wanted(

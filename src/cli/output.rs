@@ -77,6 +77,12 @@ pub(super) fn local_time(seconds: f64) -> String {
     time.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
+/// Prints what is wrong with an input.
+pub(super) fn invalid(findings: &[crate::model::Finding]) -> super::Exit {
+    note(crate::plan::findings_text(findings).trim_end());
+    super::Exit::Invalid
+}
+
 /// Tells the user what went wrong, and what to do next.
 pub(super) fn error(message: impl AsRef<str>, help: Option<&str>) {
     note(format!("error: {}", message.as_ref()));

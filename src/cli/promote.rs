@@ -45,10 +45,7 @@ pub(super) fn run(context: &Context, args: &Promote) -> Result<Exit> {
     let mut store = context.store(if args.dry_run { Access::Read } else { Access::Write })?;
     let promotion = match look(context, &source, &mut store, args)? {
         Ok(promotion) => promotion,
-        Err(findings) => {
-            output::note(findings_text(&findings).trim_end());
-            return Ok(Exit::Invalid);
-        }
+        Err(findings) => return Ok(output::invalid(&findings)),
     };
     let mut commit = None;
     if !args.dry_run && !promotion.documents.is_empty() {

@@ -31,7 +31,7 @@ fn accept(context: &Context, args: &AcceptSource) -> Result<Exit> {
     let read = |source: &SourceSnapshot, store: &Store| read_source(source, &secrets, store.keys());
     let desired = match read(&now, &store) {
         Ok(desired) => desired,
-        Err(findings) => return Ok(invalid(&findings)),
+        Err(findings) => return Ok(output::invalid(&findings)),
     };
     if args.as_is {
         let kept = KeptSource::of(&now, crate::desired::known(&now, &desired), store.keys())?;
@@ -48,7 +48,7 @@ fn accept(context: &Context, args: &AcceptSource) -> Result<Exit> {
     let good = known_good(&mut store)?;
     let before = match read(&good, &store) {
         Ok(before) => before,
-        Err(findings) => return Ok(invalid(&findings)),
+        Err(findings) => return Ok(output::invalid(&findings)),
     };
     let promotion = extract(&good, &before, &desired, |after| read(after, &store));
     if !promotion.blocked.is_empty() {
@@ -140,9 +140,4 @@ fn put(now: &SourceSnapshot, wanted: &SourceSnapshot, dry_run: bool) -> Result<u
 fn done(text: &str) -> Exit {
     output::result(text);
     Exit::Ok
-}
-
-fn invalid(findings: &[Finding]) -> Exit {
-    output::note(findings_text(findings).trim_end());
-    Exit::Invalid
 }

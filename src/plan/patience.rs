@@ -53,6 +53,10 @@ struct Watched {
 }
 
 impl Watched {
+    fn since(now: f64) -> Self {
+        Self { mark: String::new(), since: now, reverts: Vec::new(), wait: 0.0, rounds: 0 }
+    }
+
     /// How long it must be quiet until a fight is over.
     fn rest(&self) -> f64 {
         self.wait * 2.0
@@ -102,18 +106,15 @@ impl Patience {
         let drifted: Vec<ConfigPath> = drifted.map(|left| left.path.clone()).collect();
         for path in &drifted {
             let mark = live(path);
-            let fresh =
-                || Watched { mark: String::new(), since: now, reverts: Vec::new(), wait: 0.0, rounds: 0 };
-            let watched = self.watched.entry(path.clone()).or_insert_with(fresh);
+            let watched = self.watched.entry(path.clone()).or_insert_with(|| Watched::since(now));
             if watched.mark != mark {
                 (watched.mark, watched.since) = (mark, now);
             }
         }
         for path in applied.then(|| reverted(plan)).into_iter().flatten() {
-            let fresh =
-                || Watched { mark: String::new(), since: now, reverts: Vec::new(), wait: 0.0, rounds: 0 };
-            let watched = self.watched.entry(path).or_insert_with(fresh);
-            watched.reverts.retain(|at| now - at < WINDOW.max(watched.wait * 2.0));
+            let watched = self.watched.entry(path).or_insert_with(|| Watched::since(now));
+            let window = WINDOW.max(watched.rest());
+            watched.reverts.retain(|at| now - at < window);
             watched.reverts.push(now);
             if watched.wait > 0.0 || watched.reverts.len() >= self.fights.after {
                 if watched.wait == 0.0 {

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params_from_iter};
 
 use super::key::KeyRing;
-use super::read::{CARRIED, GENERATION, Layout, MET};
+use super::read::{CARRIED, Layout, MET};
 use super::rows::{Bound, encode};
 use super::schema::{self, Present};
 use super::{StoreError, crash};
@@ -268,7 +268,7 @@ pub(super) fn write_base(conn: &Connection, plan: &Plan) -> rusqlite::Result<()>
     if plan.first_meeting {
         set.execute((MET, 1))?;
     }
-    set.execute((GENERATION, super::read::generation(conn)? + 1))?;
+    super::read::next_generation(conn)?;
     if !(plan.decide.is_empty() && plan.forget.is_empty()) {
         super::decision::write(conn, &plan.decide, &plan.forget)?;
     }

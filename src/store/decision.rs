@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params};
 
 use super::error::Doing as _;
-use super::read::{self, GENERATION};
+use super::read;
 use super::schema::{self, Present};
 use super::{Store, StoreError};
 use crate::model::{Decision, DecisionKind};
@@ -23,11 +23,21 @@ impl Store {
     /// # Errors
     /// A database that cannot be written; nothing was recorded then.
     pub fn decide(&mut self, decided: &Decided) -> Result<(), StoreError> {
+        self.record_alone(|conn| write(conn, &decided.decide, &decided.forget))
+    }
+
+    /// Writes into our own tables, in a transaction of its own, and nothing else.
+    pub(super) fn record_alone(
+        &mut self,
+        write: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+    ) -> Result<(), StoreError> {
         let path = self.path().to_owned();
         self.begin()?;
         let recorded = self.connection().and_then(|conn| {
-            conn.execute_batch(schema::OPERATOR).doing("record", &path)?;
-            write(conn, &decided.decide, &decided.forget).doing("record", &path)?;
+            conn.execute_batch(schema::OPERATOR)
+                .and_then(|()| write(conn))
+                .and_then(|()| read::next_generation(conn))
+                .doing("record", &path)?;
             conn.execute_batch("COMMIT").doing("commit", &path)
         });
         self.rollback();
@@ -52,10 +62,6 @@ pub(super) fn write(
         conn.prepare_cached("INSERT OR REPLACE INTO operator_decision VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
             .execute(row)?;
     }
-    conn.prepare_cached(
-        "INSERT INTO operator_meta (key, value) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value",
-    )?
-    .execute((GENERATION, read::generation(conn)? + 1))?;
     Ok(())
 }
 

@@ -4,10 +4,8 @@
 
 use rusqlite::Connection;
 
-use super::error::Doing as _;
 use super::key::KeyRing;
-use super::read::{self, GENERATION};
-use super::schema::{self, Present};
+use super::schema::Present;
 use super::{Store, StoreError};
 use crate::model::{GoodSource, SecretText, SourceDigest, SourceDocument, SourceSnapshot};
 
@@ -68,21 +66,7 @@ impl Store {
     /// # Errors
     /// A database that cannot be written.
     pub fn keep_source(&mut self, kept: &KeptSource) -> Result<(), StoreError> {
-        let path = self.path().to_owned();
-        self.begin()?;
-        let recorded = self.connection().and_then(|conn| {
-            conn.execute_batch(schema::OPERATOR).doing("record", &path)?;
-            write(conn, kept).doing("record", &path)?;
-            let next = read::generation(conn).doing("record", &path)? + 1;
-            conn.execute(
-                "INSERT OR REPLACE INTO operator_meta (key, value) VALUES (?1, ?2)",
-                (GENERATION, next),
-            )
-            .doing("record", &path)?;
-            conn.execute_batch("COMMIT").doing("commit", &path)
-        });
-        self.rollback();
-        recorded
+        self.record_alone(|conn| write(conn, kept))
     }
 }
 

@@ -14,7 +14,7 @@ use crate::model::{
 };
 
 /// The key in `operator_meta` that changes with every record of ours.
-pub(super) const GENERATION: &str = "generation";
+const GENERATION: &str = "generation";
 /// The key in `operator_meta` that is there once a pass compared this store with a source.
 pub(super) const MET: &str = "met";
 /// The key in `operator_meta` that holds the carried sections.
@@ -235,6 +235,16 @@ fn base(conn: &Connection) -> rusqlite::Result<Base> {
         objects.entry(section).or_default().insert(row.get_ref(1)?.as_str()?.into(), record);
     }
     Ok(Base { met: false, objects })
+}
+
+/// Counts one more record of ours, so that whoever watches sees it.
+pub(super) fn next_generation(conn: &Connection) -> rusqlite::Result<()> {
+    let next = generation(conn)? + 1;
+    conn.prepare_cached(
+        "INSERT INTO operator_meta (key, value) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value",
+    )?
+    .execute((GENERATION, next))
+    .map(|_| ())
 }
 
 /// Returns how often we have recorded anything; 0 before the first pass.
