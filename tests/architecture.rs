@@ -28,8 +28,13 @@ const MODULES: &[(&str, MayUse)] = &[
     ("export", Only(&["model", "desired", "store"])),
     ("promotion", Only(&["model", "desired", "plan", "write_back"])),
     ("write_back", Only(&["model", "desired", "export"])),
+    ("crd", Only(&["model"])),
     // Touch the world.
-    ("source", Only(&["model", "desired"])),
+    ("source", Only(&["model", "desired", "export"])),
+    (
+        "cluster",
+        Only(&["model", "desired", "plan", "report", "export", "promotion", "crd", "source", "settings"]),
+    ),
     ("store", Only(&["model", "plan", "verify", "report"])),
     ("consumer", Only(&["model", "desired"])),
     ("sync", Only(&["model", "desired", "plan", "verify", "report", "store"])),
@@ -49,14 +54,20 @@ const CRATES: &[(&str, &[&str])] = &[
     ("clap_complete", &["cli/"]),
     ("clap_mangen", &["cli/"]),
     ("fernet", &["store/"]),
+    ("futures_util", &["cluster/"]),
     ("granit_parser", &["desired/yaml.rs", "desired/carried.rs", "export/", "write_back/"]),
+    ("k8s_openapi", &["cluster/", "crd/", "cli/crd.rs"]),
+    ("kube", &["cluster/", "crd/"]),
     ("notify", &["source/", "run/", "cli/doctor/"]),
     ("prometheus", &["metrics.rs"]),
     ("rusqlite", &["store/"]),
     ("similar", &["cli/"]),
-    ("rustix", &["consumer/", "source/", "store/", "run/", "telemetry.rs", "main.rs", "cli/doctor/"]),
+    (
+        "rustix",
+        &["cluster/", "consumer/", "source/", "store/", "run/", "telemetry.rs", "main.rs", "cli/doctor/"],
+    ),
     ("serde_yaml", &["desired/yaml.rs", "desired/carried.rs", "export/"]),
-    ("tokio", &["run/", "cli/", "main.rs"]),
+    ("tokio", &["cluster/", "run/", "cli/", "main.rs"]),
     ("ureq", &["consumer/"]),
     ("tracing_subscriber", &["telemetry.rs", "main.rs"]),
 ];
@@ -73,6 +84,7 @@ const PURE: &[&str] = &[
     "export",
     "promotion",
     "write_back",
+    "crd",
 ];
 const WORLD: &[&str] = &[
     "std::env",

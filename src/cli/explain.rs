@@ -10,7 +10,6 @@ use super::{Exit, edit, output};
 use crate::desired::DesiredConfig;
 use crate::model::{ConfigPath, FieldId, Finding, Section, Selection, StoreSnapshot};
 use crate::plan::{self, Explanation, Refusal, towards};
-use crate::source::Secrets;
 use crate::store::{Access, Revision, Store};
 use crate::sync::read_source;
 
@@ -102,7 +101,7 @@ fn undeclared(path: &Selection, desired: &DesiredConfig) -> Option<Finding> {
 
 fn declared(context: &Context, store: &Store) -> Result<Result<DesiredConfig, Vec<Finding>>> {
     let source = context.read_source().map_err(with_hint)?;
-    Ok(read_source(&source, &Secrets::new(context.source.folder()), store.keys()))
+    Ok(read_source(&source, &context.secrets(), store.keys()))
 }
 
 fn wanted(

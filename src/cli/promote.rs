@@ -9,11 +9,12 @@ use serde::Serialize;
 use super::args::{OutputFormat, Promote};
 use super::context::{Context, actor, error_with_help, with_hint};
 use super::{Exit, output};
+use crate::cluster;
 use crate::desired::{DesiredConfig, masked_line};
 use crate::model::{ConfigPath, Finding, Section, Selection, SourceSnapshot};
 use crate::plan::{self, findings_text};
 use crate::promotion::{PromotedKeys, Promotion, Rewritten, Sides, Wanted, promote};
-use crate::source::{Branch, Repository, Secrets, replace};
+use crate::source::{Branch, Repository, replace};
 use crate::store::{Access, Store};
 use crate::sync::{Mode, Pass, read_source};
 
@@ -38,7 +39,7 @@ pub(super) struct PromoteDocument<'a> {
 
 pub(super) fn run(context: &Context, args: &Promote) -> Result<Exit> {
     let repository = match args.branch() {
-        Some(branch) => Some(Repository::of(context.source.path(), &branch).map_err(refused)?),
+        Some(branch) => Some(Repository::of(context.source_path()?, &branch).map_err(refused)?),
         None => None,
     };
     let source = context.read_source().map_err(with_hint)?;
@@ -51,13 +52,13 @@ pub(super) fn run(context: &Context, args: &Promote) -> Result<Exit> {
     if !args.dry_run && !promotion.documents.is_empty() {
         let elsewhere = matches!(args.branch(), Some(Branch::Named(_)));
         if !elsewhere {
-            write(&promotion.documents)?;
+            write(context, &promotion.documents)?;
         }
         if let Some(repository) = &repository {
             commit = Some(committed(repository, &promotion, args, elsewhere)?);
         }
         if !elsewhere {
-            agree(context, &mut store);
+            agree(context, &mut store, &source, &promotion.documents);
         }
     }
     show(&promotion, commit, repository.as_ref(), args);
@@ -70,7 +71,7 @@ fn look(
     store: &mut Store,
     args: &Promote,
 ) -> Result<Result<Promotion, Vec<Finding>>> {
-    let secrets = Secrets::new(context.source.folder());
+    let secrets = context.secrets();
     let read = |source: &SourceSnapshot, store: &Store| read_source(source, &secrets, store.keys());
     let desired = match read(source, store) {
         Ok(desired) => desired,
@@ -98,8 +99,14 @@ fn unknown(path: &Selection, desired: &DesiredConfig, live: &crate::model::Store
     (!known).then(|| super::edit::not_there(path.section, id, live))
 }
 
-/// Writes every file, or none.
-pub(super) fn write(documents: &[Rewritten]) -> Result<()> {
+/// Writes the object, or every file, or nothing.
+pub(super) fn write(context: &Context, documents: &[Rewritten]) -> Result<()> {
+    if let Some(object) = context.source.object() {
+        return cluster::replace_blocking(object, documents).map_err(|error| {
+            let hint = error.hint();
+            anyhow::Error::new(error).context(super::context::Hint(hint))
+        });
+    }
     for (position, document) in documents.iter().enumerate() {
         if let Err(error) = replace(Path::new(&document.name), &document.before, &document.after) {
             for written in &documents[..position] {
@@ -157,10 +164,15 @@ fn refused(error: crate::source::GitError) -> anyhow::Error {
 }
 
 /// Records that both sides agree now, and writes nothing else. What goes wrong here is mended by the next pass.
-fn agree(context: &Context, store: &mut Store) {
+fn agree(context: &Context, store: &mut Store, source: &SourceSnapshot, written: &[Rewritten]) {
     let Ok(policy) = context.policy(None) else { return };
+    let mut source = source.clone();
+    for document in written {
+        source.documents[document.document].bytes.clone_from(&document.after);
+    }
     let actor = actor();
-    let _ = context.pass(store, &Pass { mode: Mode::Agree, ..Pass::apply(&policy, &actor, "promote") });
+    let pass = Pass { mode: Mode::Agree, ..Pass::apply(&policy, &actor, "promote") };
+    let _ = context.pass_over(&source, store, &pass);
 }
 
 fn show(promotion: &Promotion, commit: Option<String>, repository: Option<&Repository>, args: &Promote) {
