@@ -31,9 +31,9 @@ pub(super) fn between(
     let mut happened = Vec::new();
     let mut note = |warns, reason, note: String| happened.push(Happened { warns, reason, note });
     // Told by the revision, since a quick next pass may already have found nothing to do.
-    if let (Some(revision), Some(before)) = (after.revision, before)
-        && before.revision != Some(revision)
-    {
+    let written = seen.report.written.as_ref().and_then(|written| written.revision);
+    let known = before.map_or(written.is_none(), |before| before.revision == after.revision);
+    if let Some(revision) = after.revision.filter(|_| !known) {
         note(false, "Applied", applied(revision, seen));
     }
     let paths = |class: &str| {

@@ -32,7 +32,7 @@ pub(super) fn status_of(seen: &Seen) -> OxideStoreStatus {
         source_resource_version: seen.resource_version.clone(),
         source_digest: seen.digest.as_ref().map(|digest| digest.0.clone()),
         outcome: outcome_word(report.outcome),
-        summary: short(&report.summary),
+        summary: short(&summary(report)),
         revision: seen.revision,
         counts: counts(report),
         objects: report
@@ -59,6 +59,19 @@ pub(super) fn status_of(seen: &Seen) -> OxideStoreStatus {
     }
 }
 
+/// What a pass found, or what it wrote.
+fn summary(report: &SyncReport) -> String {
+    let Some(written) = report.written.as_ref().filter(|written| written.revision.is_some()) else {
+        return report.summary.clone();
+    };
+    let left: usize = report.differences.iter().map(|count| count.count).sum();
+    let rest = if left > 0 { format!("; {left} differences stay") } else { String::new() };
+    format!(
+        "Wrote and verified {} created, {} changed, {} deleted{rest}.",
+        written.created, written.updated, written.deleted
+    )
+}
+
 fn counts(report: &SyncReport) -> DifferenceCounts {
     DifferenceCounts {
         pending: number(report.total(Class::Pending)),
@@ -83,7 +96,7 @@ fn conditions(seen: &Seen) -> Vec<Condition> {
     let reason = failed.map_or_else(|| camel(report.outcome.name()), |failure| camel(failure.reason));
     let explained = match failed.and_then(|failure| failure.hint.as_deref()) {
         Some(hint) => format!("{}; {hint}", report.summary),
-        None => report.summary.clone(),
+        None => summary(report),
     };
     let written = matches!(report.outcome, Outcome::InSync | Outcome::Applied | Outcome::Differences)
         && (counts.pending == 0 || seen.suspended);
@@ -98,7 +111,7 @@ fn conditions(seen: &Seen) -> Vec<Condition> {
             "Synced",
             compared.then_some(matches!(report.outcome, Outcome::InSync | Outcome::Applied)),
             &reason,
-            &report.summary,
+            &summary(report),
         ),
         condition(
             "Drifted",

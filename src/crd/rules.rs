@@ -53,3 +53,9 @@ pub(super) fn service() -> Json {
         },
     ])
 }
+
+/// Wants one of these words.
+pub(super) fn one_of(words: &[&str]) -> Json {
+    let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
+    json!([{"rule": format!("self in [{}]", quoted.join(", ")), "message": format!("takes one of {}", words.join(", "))}])
+}

@@ -106,6 +106,13 @@ fn field(spec: &FieldSpec) -> Json {
     }
     if !spec.required {
         schema["nullable"] = true.into();
+        if let Kind::Choice(words) = spec.kind {
+            // The API server refuses a null wherever there is an `enum`, so a rule takes its place.
+            schema["x-kubernetes-validations"] = rules::one_of(words);
+            schema["maxLength"] = MAX_NAME.into();
+            schema["description"] = format!("One of {}.", words.join(", ")).into();
+            schema.as_object_mut().map(|schema| schema.remove("enum"));
+        }
     }
     schema
 }
