@@ -5,11 +5,15 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 
 use super::args::Crd;
 use super::{Exit, output};
-use crate::crd::definitions;
+use crate::crd::{definitions, page};
 use crate::export::value_to_yaml;
 
 pub(super) fn run(args: &Crd) -> Result<Exit> {
     let definitions = definitions();
+    if args.page {
+        output::result(page(&definitions).trim_end());
+        return Ok(Exit::Ok);
+    }
     let Some(dir) = &args.dir else {
         let texts: Vec<String> = definitions.iter().map(text).collect::<Result<_>>()?;
         output::result(texts.concat().trim_end());

@@ -99,7 +99,7 @@ fn conditions(seen: &Seen) -> Vec<Condition> {
         None => summary(report),
     };
     let written = matches!(report.outcome, Outcome::InSync | Outcome::Applied | Outcome::Differences)
-        && (counts.pending == 0 || seen.suspended);
+        && counts.pending == 0;
     let compared = report.outcome.compared();
     let counted = |count: i64, what: &str| format!("{count} {what}");
     let key_fault = failed.map(|failure| failure.reason).filter(|reason| reason.ends_with("key"));

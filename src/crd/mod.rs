@@ -5,6 +5,7 @@
 //! prints.
 
 mod config;
+mod docs;
 mod rules;
 mod schema;
 mod status;
@@ -14,6 +15,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::CustomResourceExt as _;
 
 pub use config::{OxideConfig, OxideConfigSpec, OxideConfigStatus, StoreCounts};
+pub use docs::page;
 pub use status::{Condition, Difference, DifferenceCounts, ObjectCount, conditions_with_times};
 pub use store::{OxideStore, OxideStoreSpec, OxideStoreStatus};
 

@@ -309,6 +309,9 @@ pub struct Crd {
     /// Write a file for every definition into this folder
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
+    /// Print a page that explains every field instead, as Markdown
+    #[arg(long, conflicts_with = "dir")]
+    pub page: bool,
 }
 
 /// Arguments of `man`.
