@@ -15,7 +15,7 @@ fn target() -> String {
 
 fn written(path: &Path) -> String {
     let said = Command::new("python3")
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/sbom.py"))
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/.ci/sbom.py"))
         .arg(path)
         .arg(target())
         .output()

@@ -99,8 +99,36 @@ impl Agent {
         self.orchestrator().query_row(query, [], |row| row.get(0)).expect("there")
     }
 
+    /// What it serves, which can be asked from another thread.
+    pub(crate) fn served(&self) -> Served {
+        Served(self.port)
+    }
+
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("listens");
+        self.served().get(path)
+    }
+
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        self.served().metric(name)
+    }
+
+    pub(crate) fn wait_for_metric(&self, name: &str, value: u64) {
+        self.served().wait_for_metric(name, value);
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        assert!(status.expect("kill runs").success());
+    }
+}
+
+/// The health port of an agent.
+#[derive(Clone, Copy)]
+pub(crate) struct Served(u16);
+
+impl Served {
+    pub(crate) fn get(&self, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.0)).expect("listens");
         write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").expect("sent");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("answered");
@@ -122,11 +150,6 @@ impl Agent {
         while self.metric(name) != value {
             assert!(Instant::now() < deadline, "{name} is {}, not {value}", self.metric(name));
         }
-    }
-
-    pub(crate) fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
-        assert!(status.expect("kill runs").success());
     }
 }
 

@@ -30,7 +30,7 @@ impl Watch {
     }
 
     /// Waits for an object that `wanted` accepts; fails with the last one seen.
-    pub(crate) fn wait_for(&mut self, what: &str, wanted: impl Fn(&Json) -> bool) -> Json {
+    pub(crate) fn wait_for(&mut self, what: &str, mut wanted: impl FnMut(&Json) -> bool) -> Json {
         let deadline = Instant::now() + PATIENCE;
         let mut last = Json::Null;
         while let Ok(object) = self.objects.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
