@@ -90,17 +90,17 @@ fn a_thread_inside_reaches_the_server_and_one_outside_does_not() {
 fn a_pod_runs_on_the_node_and_sees_the_api_server() {
     let cluster = Cluster::start();
     cluster.import_orchestrator();
-    cluster.await_object("default", "serviceaccounts", "the default account", |_| true);
+    cluster.create_namespace("team");
     let began = Instant::now();
     cluster.apply(&format!(
-        "{{apiVersion: v1, kind: Pod, metadata: {{name: python, namespace: default}}, spec: {{containers: [\
+        "{{apiVersion: v1, kind: Pod, metadata: {{name: python, namespace: team}}, spec: {{containers: [\
          {{name: python, image: '{ORCHESTRATOR}', args: [-c, 'import signal; signal.pause()']}}]}}}}",
     ));
-    cluster.wait(&["--for=condition=Ready", "pod/python"]);
+    cluster.wait(&["--for=condition=Ready", "pod/python", "--namespace", "team"]);
     print_time(POD_RUNS, began.elapsed());
-    let said = cluster.exec("default", "python", "python", &["python3", "-c", ASK_THE_API_SERVER]);
+    let said = cluster.exec("team", "python", "python", &["python3", "-c", ASK_THE_API_SERVER]);
     assert!(said.contains("gitVersion"), "{said}");
-    let logs = cluster.try_kubectl(&["logs", "python"]);
+    let logs = cluster.try_kubectl(&["logs", "python", "--namespace", "team"]);
     assert_eq!(logs.as_deref(), Ok(""));
 }
 

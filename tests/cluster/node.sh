@@ -180,6 +180,7 @@ start_all() {
     start_kube-scheduler
     pause_image
     start_kubelet
+    await kube-controller-manager "$bin/kubectl" wait --for create serviceaccount/default --timeout 10s
   else
     start_kube-apiserver
   fi

@@ -232,6 +232,12 @@ impl Cluster {
         cluster
     }
 
+    /// Creates a namespace, and waits until pods can be created in it.
+    pub(crate) fn create_namespace(&self, name: &str) {
+        self.kubectl(&["create", "namespace", name]);
+        self.wait(&["--for=create", "serviceaccount/default", "--namespace", name]);
+    }
+
     /// Lets pods use the image of an archive, which is never pulled.
     pub(crate) fn import(&self, archive: &Path) {
         let began = Instant::now();
