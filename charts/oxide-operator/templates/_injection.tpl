@@ -112,7 +112,7 @@ Takes root, pod, and claims: whether volumes may come from the claims of a State
 {{- $_ := set $amounts $name (printf "cel:%s.orValue(%s)" $optional (get $amounts $name | toString | toJson)) -}}
 {{- else -}}
 {{- /* With its type in sight: the API server panics over an optional entry of unknown type (seen with 1.37). */ -}}
-{{- $_ := set $amounts (printf "?%s" $name) (printf "cel:%s.optMap(value, string(value))" $optional) -}}
+{{- $_ := set $amounts (printf "?%s" $name) (printf `cel:"oxide.dev/%s" in variables.notes ? optional.of(string(variables.notes["oxide.dev/%s"])) : optional.none()` $note $note) -}}
 {{- end -}}
 {{- $_ := set $resources $kind $amounts -}}
 {{- end -}}

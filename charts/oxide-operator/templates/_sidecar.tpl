@@ -84,6 +84,10 @@ is an expression already; a field or an element that begins with `?` is left out
 {{- $free := has (splitList "." $type | last) (list "requests" "limits") -}}
 {{- $fields := list -}}
 {{- range $name, $value := .value -}}
+{{- /* A quantity may be written as a number; in CEL the values of a map have one type. */ -}}
+{{- if $free -}}
+{{- $value = toString $value -}}
+{{- end -}}
 {{- $cel := include "oxide-operator.cel" (dict "value" $value "type" (printf "%s.%s" $type (trimPrefix "?" $name))) -}}
 {{- if and $free (hasPrefix "?" $name) -}}
 {{- $name = trimPrefix "?" $name | toJson | printf "?%s" -}}
