@@ -84,7 +84,7 @@ pub const CHECKPOINT_WAL_BYTES: u64 = 4 << 20;
 pub const ASK_API_FIRST: Duration = Duration::from_millis(200);
 
 /// The longest time between two tries to reach the API server.
-pub const ASK_API_LIMIT: Duration = Duration::from_secs(30);
+pub const ASK_API_LIMIT: Duration = Duration::from_secs(10);
 
 /// After so many refusals of this account in a row, the login is read anew: a token or a kubeconfig may have been replaced.
 pub const LOGIN_AFTER: u32 = 3;
@@ -96,7 +96,7 @@ pub const STATUS_AT_MOST_EVERY: Duration = Duration::from_millis(500);
 pub const SUM_AT_MOST_EVERY: Duration = Duration::from_secs(1);
 
 /// How long the Lease of an agent that is gone keeps others waiting.
-pub const LEASE_LASTS: Duration = Duration::from_secs(30);
+pub const LEASE_LASTS: Duration = Duration::from_secs(15);
 
 /// How often the Lease is renewed: two renewals may fail.
-pub const LEASE_RENEWED_EVERY: Duration = Duration::from_secs(10);
+pub const LEASE_RENEWED_EVERY: Duration = Duration::from_secs(5);

@@ -53,7 +53,7 @@ where
             None => list(api, selector, &mut known).await.map(|all| tell(News::All(all))),
             Some(version) => {
                 let back = lost;
-                watch(api, selector, &version, &mut known, |news| tell(news), back).await
+                watch(api, selector, &version, &mut known, &mut tell, back).await
             }
         };
         match step {

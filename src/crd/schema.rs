@@ -53,16 +53,16 @@ fn services() -> Json {
     let mut service = object(Section::Services, "A model service.");
     service["properties"]["apiKeyFrom"] = key_reference();
     service["x-kubernetes-validations"] = rules::service();
-    named("The services by name.", service)
+    named("The services by name.", &service)
 }
 
 fn routing_rules() -> Json {
     let mut rule = object(Section::RoutingRules, "Which service does a task.");
     rule["properties"]["fallback"]["maxItems"] = MAX_FALLBACK.into();
-    named("The routing rules by task.", rule)
+    named("The routing rules by task.", &rule)
 }
 
-fn named(description: &str, item: Json) -> Json {
+fn named(description: &str, item: &Json) -> Json {
     json!({
         "description": description, "type": "object", "additionalProperties": item, "maxProperties": MAX_OBJECTS,
     })

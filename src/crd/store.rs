@@ -1,5 +1,7 @@
 //! `OxideStore`: the state of one database.
 
+#![expect(clippy::duplicated_attributes, reason = "several columns of one type are no mistake")]
+
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -148,7 +148,7 @@ impl Agent {
 
     /// Looks at whatever is due, and runs a pass when something moved.
     fn look(&mut self, due: Due) {
-        if self.source.is_awaited(self.feed.as_ref()) {
+        if self.awaits_source() {
             // The API server's first answer, good or bad, wakes us.
             self.schedule.full_done(Instant::now(), spread());
             return;

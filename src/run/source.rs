@@ -27,11 +27,6 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// Whether the API server has not said anything of the source yet.
-    pub(super) fn is_awaited(&self, feed: Option<&Feed>) -> bool {
-        feed.is_some_and(|feed| feed.newest().is_none())
-    }
-
     /// Whether only looking tells when the source is back. The API's side tells by itself.
     pub(super) fn is_to_be_polled(&self) -> bool {
         let told = self.declared.is_some() || self.fault.as_ref().is_some_and(|fault| fault.is_of_object());
@@ -39,7 +34,15 @@ impl Source {
     }
 }
 
+/// A source, with the object that it is from.
+type Newest = (Arc<SourceSnapshot>, Option<Arc<Declared>>);
+
 impl Agent {
+    /// Whether the API server has not said anything of the source yet.
+    pub(super) fn awaits_source(&self) -> bool {
+        self.feed.as_ref().is_some_and(|feed| feed.newest().is_none())
+    }
+
     /// Reads the source; returns whether it is another one now.
     pub(super) fn read_source(&mut self, full: bool) -> bool {
         if !self.schedule.source_is_quiet() {
@@ -76,7 +79,7 @@ impl Agent {
         }
     }
 
-    fn newest_source(&self) -> Result<(Arc<SourceSnapshot>, Option<Arc<Declared>>), Arc<SourceError>> {
+    fn newest_source(&self) -> Result<Newest, Arc<SourceError>> {
         match self.feed.as_ref().and_then(Feed::newest) {
             Some(declared) => declared.map(|it| (Arc::new(it.snapshot.clone()), Some(it))),
             None => source::read(&self.options.source)

@@ -57,7 +57,7 @@ fn while_the_api_server_is_away_drift_is_seen_and_afterwards_everything_is_made_
     api.start_server();
     let began = Instant::now();
     edit(&api, 77);
-    agent.wait_for_outcome("applied");
+    agent.wait_for("the edit", |line| line["revision"] == 2);
     print_time("an edit after the outage, until committed", began.elapsed());
     assert_eq!(seconds(&agent), 77);
     await_status(&api, "the drift", |status| status["counts"]["drift"] == 1);
@@ -91,7 +91,7 @@ fn a_watch_from_a_version_that_is_no_longer_kept_begins_anew() {
 fn forget_the_past(api: &Api) {
     let post = |path: &str, body: &Json| -> Json {
         let mut curl = api.program("curl");
-        let url = format!("http://127.0.0.1:12379/v3/kv/{path}");
+        let url = format!("http://127.0.0.1:2379/v3/kv/{path}");
         let answer =
             curl.args(["--silent", "--fail", "--data", &body.to_string(), &url]).output().expect("curl runs");
         assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
@@ -146,7 +146,7 @@ fn account(api: &Api) {
     api.kubectl(&["create", "rolebinding", "agent", "--role=agent", "--serviceaccount=default:agent"]);
 }
 
-const ROLE: &str = r#"
+const ROLE: &str = "
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
 metadata: {name: agent, namespace: default}
@@ -156,7 +156,7 @@ rules:
 - {apiGroups: [oxide.dev], resources: [oxidestores], verbs: [get, list, watch, create, patch]}
 - {apiGroups: [coordination.k8s.io], resources: [leases], verbs: [get, create, update]}
 - {apiGroups: [events.k8s.io], resources: [events], verbs: [create, patch]}
-"#;
+";
 
 /// A priority level without a seat, for one account.
 const REFUSE_THE_AGENT: &str = r#"
@@ -169,7 +169,7 @@ apiVersion: flowcontrol.apiserver.k8s.io/v1
 kind: FlowSchema
 metadata: {name: refuse-the-agent}
 spec:
-  matchingPrecedence: 1
+  matchingPrecedence: 2
   priorityLevelConfiguration: {name: nobody}
   rules:
   - subjects: [{kind: ServiceAccount, serviceAccount: {name: agent, namespace: default}}]

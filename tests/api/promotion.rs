@@ -42,10 +42,11 @@ fn a_value_is_promoted_into_an_oxide_config_and_nothing_else_is_ours() {
     edit(&mut agent, "UPDATE services SET enabled = 0 WHERE id = 'gemini'");
     let promoted = world.beside(&agent, &["promote", "services.gemini.enabled"]).output().expect("runs");
     assert!(promoted.status.success(), "{}", said(&promoted));
-    let config = world.get("oxideconfig", "default");
+    let printed = world.kubectl(&["get", "oxideconfig", "default", "--output=json", "--show-managed-fields"]);
+    let config: Json = serde_json::from_str(&printed).expect("JSON");
     assert_eq!(config["spec"]["config"]["services"]["gemini"]["enabled"], false);
     let ours = owned(&config, "oxide-operator");
-    assert_eq!(ours["f:spec"]["f:config"], json!({"f:services": {"f:gemini": {"f:enabled": {}}}}));
+    assert_eq!(ours["f:spec"]["f:config"], json!({"f:services": {"f:gemini": {".": {}, "f:enabled": {}}}}));
 
     edit(
         &mut agent,
@@ -82,7 +83,7 @@ fn a_field_that_another_manager_owns_is_refused_with_what_to_do() {
     std::fs::write(&file, world.manifest(&two_services())).expect("written");
     let file = file.to_str().expect("a name");
     world.kubectl(&["apply", "--server-side", "--field-manager=argocd-controller", "--filename", file]);
-    let mut agent = world.agent(&["--on-drift", "promote", "--grace", "0s"]);
+    let agent = world.agent(&["--on-drift", "promote", "--grace", "0s"]);
     agent.orchestrator().execute("UPDATE services SET enabled = 0 WHERE id = 'gemini'", []).expect("an edit");
     let refused = world.beside(&agent, &["promote", "--all"]).output().expect("runs");
     let said = said(&refused);

@@ -19,6 +19,7 @@ fn drift_shows_in_the_status_as_an_event_and_as_a_metric_and_goes_away() {
     let world = World::new("drift");
     world.declare(&two_services());
     let agent = world.agent(&[]);
+    world.await_status("the first status", |status| status["outcome"].is_string());
     world.kubectl(&["wait", "--for=condition=Ready", "oxidestore/store", "--timeout=60s"]);
     world.kubectl(&["wait", "--for=condition=Synced", "oxideconfig/default", "--timeout=60s"]);
     assert!(

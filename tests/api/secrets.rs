@@ -70,7 +70,7 @@ fn who_may_write_a_source_cannot_make_the_agent_tell_its_own_secrets() {
         spec["config"]["services"]["ollama"]["apiKeyFrom"] = reference;
         world.declare(&spec);
         let mut plan = world.api.oxide(&["plan", "--db", "none.db", "--source", &world.source()]);
-        let plan = plan.env("OXIDE_ENCRYPTION_KEY", "x").output().expect("runs");
+        let plan = plan.env("OXIDE_ENCRYPTION_KEY", fernet::Fernet::generate_key()).output().expect("runs");
         let said =
             String::from_utf8_lossy(&plan.stderr).into_owned() + &String::from_utf8_lossy(&plan.stdout);
         assert_eq!(plan.status.code(), Some(6), "{said}");

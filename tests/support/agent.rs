@@ -127,7 +127,7 @@ impl Agent {
 pub(crate) struct Served(u16);
 
 impl Served {
-    pub(crate) fn get(&self, path: &str) -> (u16, String) {
+    pub(crate) fn get(self, path: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(("127.0.0.1", self.0)).expect("listens");
         write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").expect("sent");
         let mut answer = String::new();
@@ -137,7 +137,7 @@ impl Served {
     }
 
     /// Returns a metric that is a whole number.
-    pub(crate) fn metric(&self, name: &str) -> u64 {
+    pub(crate) fn metric(self, name: &str) -> u64 {
         let (_, text) = self.get("/metrics");
         let line =
             text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name} in {text}"));
@@ -145,7 +145,7 @@ impl Served {
     }
 
     /// Waits until a metric has a value: it moves with an event of which there is no line in the log.
-    pub(crate) fn wait_for_metric(&self, name: &str, value: u64) {
+    pub(crate) fn wait_for_metric(self, name: &str, value: u64) {
         let deadline = Instant::now() + PATIENCE;
         while self.metric(name) != value {
             assert!(Instant::now() < deadline, "{name} is {}, not {value}", self.metric(name));
