@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 use crate::dashboard;
 use crate::helm::{FULL, HELMS, of_kind, only, read, render, root, run, try_render, yaml};
 
-fn with(monitoring: Json) -> Json {
+fn with(monitoring: &Json) -> Json {
     json!({"monitoring": monitoring})
 }
 
@@ -38,7 +38,7 @@ fn the_alerts_are_the_shipped_ones_with_a_link_to_their_runbook() {
         let objects = render(
             helm,
             &with(
-                json!({"prometheusRule": {"enabled": true, "runbookBaseUrl": "https://example.com/runbooks/"}}),
+                &json!({"prometheusRule": {"enabled": true, "runbookBaseUrl": "https://example.com/runbooks/"}}),
             ),
             FULL,
         );
@@ -79,7 +79,7 @@ fn every_metric_of_an_alert_exists() {
 
 #[test]
 fn an_alert_can_be_left_out_and_changed_by_its_name() {
-    let values = with(json!({"prometheusRule": {
+    let values = with(&json!({"prometheusRule": {
         "enabled": true,
         "labels": {"release": "prometheus"},
         "additionalRuleLabels": {"team": "llm"},
@@ -100,7 +100,7 @@ fn an_alert_can_be_left_out_and_changed_by_its_name() {
     );
     for part in ["disabled", "custom"] {
         let value = if part == "disabled" { json!(true) } else { json!({"for": "1h"}) };
-        let values = with(json!({"prometheusRule": {"enabled": true, part: {"OxideOperatorDrfit": value}}}));
+        let values = with(&json!({"prometheusRule": {"enabled": true, part: {"OxideOperatorDrfit": value}}}));
         let why = try_render("helm4", &[&values], FULL).expect_err("no such alert");
         assert!(
             why.contains(
@@ -120,7 +120,7 @@ fn without_the_prometheus_operator_its_objects_are_left_out_refused_or_tried() {
             ("serviceMonitor", "ServiceMonitor"),
             ("prometheusRule", "PrometheusRule"),
         ] {
-            let values = |mode: &str| with(json!({part: {"enabled": true, "renderMode": mode}}));
+            let values = |mode: &str| with(&json!({part: {"enabled": true, "renderMode": mode}}));
             assert!(of_kind(&render(helm, &values("skipIfMissing"), bare), kind).is_empty());
             only(&render(helm, &values("skipIfMissing"), FULL), kind);
             only(&render(helm, &values("alwaysRender"), bare), kind);
@@ -157,7 +157,7 @@ fn the_monitors_find_the_sidecars() {
 
 #[test]
 fn the_dashboard_holds_to_the_rules_of_grafana() {
-    let values = with(json!({"dashboard": {"enabled": true}}));
+    let values = with(&json!({"dashboard": {"enabled": true}}));
     for helm in HELMS {
         let objects = render(helm, &values, FULL);
         let maps = of_kind(&objects, "ConfigMap");
