@@ -53,7 +53,7 @@ pub async fn serve(object: ObjectSpec, feed: Feed, identity: Identity) {
                 tracing::warn!(error = %chain(&error), "the API server no longer knows this account; logging in anew");
             }
             Err(error) => {
-                feed.source(Err(SourceError::Unreachable { object: object.clone(), why: chain(&error) }));
+                feed.source(Err(source_error(&object, &error)));
             }
         }
         wait.once(None).await;
@@ -94,6 +94,7 @@ fn source_error(object: &ObjectSpec, error: &Error) -> SourceError {
     match error {
         Error::Api(status) if status.code == 404 => SourceError::NoObject { object },
         Error::Api(status) if matches!(status.code, 401 | 403) => SourceError::Refused { object, why },
+        Error::InferConfig(error) => SourceError::NoLogin { object, why: error.to_string() },
         _ => SourceError::Unreachable { object, why },
     }
 }

@@ -169,6 +169,14 @@ pub enum SourceError {
         /// What happened.
         why: String,
     },
+    /// Nothing says where the API server is.
+    #[error("{object}: nothing says where the API server is: {why}")]
+    NoLogin {
+        /// What was asked for.
+        object: ObjectSpec,
+        /// Where it was looked for.
+        why: String,
+    },
     /// The API server refuses to answer.
     #[error("{object}: the API server refuses: {why}")]
     Refused {
@@ -193,6 +201,7 @@ impl SourceError {
             Self::EmptyObject { .. } => "empty",
             Self::Policy { .. } => "policy",
             Self::Unreachable { .. } => "unreachable",
+            Self::NoLogin { .. } => "no_login",
             Self::Refused { .. } => "refused",
         }
     }
@@ -204,6 +213,7 @@ impl SourceError {
             | Self::EmptyObject { .. }
             | Self::Policy { .. }
             | Self::Unreachable { .. }
+            | Self::NoLogin { .. }
             | Self::Refused { .. } => true,
             Self::Missing { .. }
             | Self::Unreadable { .. }
@@ -231,8 +241,9 @@ impl SourceError {
             Self::EmptyObject { .. } => "an empty source changes nothing; declare something in it",
             Self::Policy { .. } => "mend the policy; nothing is changed until then",
             Self::Unreachable { .. } => {
-                "it is asked again and again; until it answers, the last good source is watched for drift"
+                "`run` asks again and again, and meanwhile watches the last good source for drift"
             }
+            Self::NoLogin { .. } => "name a kubeconfig in KUBECONFIG, or run it in a pod",
             Self::Refused { .. } => {
                 "this account needs get, list and watch on it: see `rbac` in the chart, or the kubeconfig"
             }
