@@ -164,10 +164,7 @@ fn same(
     two: &Result<Arc<Declared>, Arc<SourceError>>,
 ) -> bool {
     match (one, two) {
-        (Ok(one), Ok(two)) => {
-            let without_version = |it: &Declared| Declared { resource_version: None, ..it.clone() };
-            without_version(one) == without_version(two)
-        }
+        (Ok(one), Ok(two)) => one.says_the_same_as(two),
         (Err(one), Err(two)) => one.to_string() == two.to_string(),
         _ => false,
     }

@@ -32,13 +32,21 @@ pub(super) async fn report(client: &Client, object: &ObjectSpec, feed: &Feed, id
     let mut own = Own { client, api: &api, object, feed, identity, known: None, told: None };
     let mut seen = feed.follow();
     let told = async {
-        let mut wait = Wait::default();
+        let (mut wait, mut said) = (Wait::default(), None);
         loop {
             match own.turn(&mut heard, &mut seen).await {
-                Ok(()) => wait = Wait::default(),
+                Ok(()) => (wait, said) = (Wait::default(), None),
                 Err(error) if is_unauthorized(&error) => return error,
                 Err(error) => {
-                    tracing::warn!(store = identity.store, error = %chain(&error), "the OxideStore could not be written; tried again");
+                    let why = chain(&error);
+                    if said.as_ref() != Some(&why) {
+                        tracing::warn!(
+                            store = identity.store,
+                            why,
+                            "the OxideStore could not be written; tried again"
+                        );
+                    }
+                    said = Some(why);
                     wait.once(None).await;
                 }
             }

@@ -34,6 +34,14 @@ impl Source {
     }
 }
 
+fn same_object(one: Option<&Declared>, two: Option<&Declared>) -> bool {
+    match (one, two) {
+        (Some(one), Some(two)) => one.says_the_same_as(two),
+        (None, None) => true,
+        _ => false,
+    }
+}
+
 /// A source, with the object that it is from.
 type Newest = (Arc<SourceSnapshot>, Option<Arc<Declared>>);
 
@@ -56,7 +64,7 @@ impl Agent {
                     self.watcher.rearm();
                 }
                 let same = self.source.current.as_ref().is_some_and(|current| **current == *snapshot)
-                    && self.source.declared == declared;
+                    && same_object(self.source.declared.as_deref(), declared.as_deref());
                 if !same || full {
                     // A full comparison reads secrets anew, too.
                     self.source.known = None;

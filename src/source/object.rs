@@ -123,7 +123,7 @@ impl fmt::Display for ObjectSpec {
 }
 
 /// What an object declares, with everything that it refers to.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Declared {
     /// The configuration.
     pub snapshot: SourceSnapshot,
@@ -139,6 +139,20 @@ pub struct Declared {
     pub generation: Option<i64>,
     /// Its version, as the API server counts them.
     pub resource_version: Option<String>,
+}
+
+impl Declared {
+    /// Whether both say the same. A version changes with the object's status, too, and says nothing by itself.
+    pub fn says_the_same_as(&self, other: &Self) -> bool {
+        let Self { snapshot, secrets, policy, suspended, requested_at, generation, resource_version: _ } =
+            self;
+        *snapshot == other.snapshot
+            && *secrets == other.secrets
+            && *policy == other.policy
+            && *suspended == other.suspended
+            && *requested_at == other.requested_at
+            && *generation == other.generation
+    }
 }
 
 #[cfg(test)]
