@@ -1,0 +1,23 @@
+//! A pod that goes and comes back.
+
+use crate::drift::DISABLE;
+use crate::stage::{NAMESPACE, Stage, condition};
+
+pub(crate) fn a_pod_that_comes_back_adopts_its_store(stage: &Stage) {
+    let pod = stage.declared();
+    pod.edit(DISABLE);
+    let before = pod.await_status("drift", |status| condition(status, "Drifted") == "True");
+    let rows = pod.rows();
+    stage.oxide(&["delete", "pod", pod.name(), "--wait"]);
+    let next = stage.declared();
+    assert_ne!(next.name(), pod.name());
+    let after = next.await_status("the drift", |status| condition(status, "Drifted") == "True");
+    for same in ["revision", "counts", "differences", "sourceDigest"] {
+        assert_eq!(after[same], before[same], "{same}");
+    }
+    assert_eq!(next.rows(), rows, "nothing is lost, and nothing written");
+    stage.wait(&["--for=delete", &format!("oxidestore/{}", pod.name()), "-n", NAMESPACE]);
+    stage.await_object(NAMESPACE, "oxideconfigs", "the sum", |config| {
+        config["status"]["stores"]["total"] == 1 && config["status"]["stores"]["drifted"] == 1
+    });
+}
