@@ -35,7 +35,7 @@ pub(crate) fn a_bad_edit_is_refused_with_the_reason(stage: &Stage) {
         ("s/- openrouter/- closedrouter/", "falls back to a service that is not declared"),
         ("/base_url: http:..ollama/d", "needs `base_url`"),
         ("s/timeout_seconds: 121/timeout_seconds: soon/", "must be of type integer"),
-        ("s/api_type: ollama/api_type: soap/", "supported values: \"ollama\", \"openai_compatible\""),
+        ("s/api_type: ollama/api_type: soap/", "takes one of ollama, openai_compatible"),
         ("s/default_model: .*/api_key: sk-canary-7/", "`api_key` in plain text is refused"),
     ] {
         let said = stage.edit("oxideconfig/default", replace).expect_err(reason);

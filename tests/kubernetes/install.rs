@@ -8,7 +8,7 @@ use crate::cluster::{ORCHESTRATOR, PATIENCE, print_time, say};
 use crate::stage::{CONFIG_MAP, NAMESPACE, RELEASE, Stage, condition, repository};
 
 /// What an idle agent may hold in memory, watches of the API server and all.
-const LARGEST: u64 = 16_000_000;
+const LARGEST: u64 = 16 << 20;
 
 pub(crate) fn the_chart_is_installed_into_a_namespace_of_restricted_pods(stage: &Stage) {
     stage.create_namespace(NAMESPACE, &["oxide-data", "mapped-oxide-data"]);
@@ -178,7 +178,7 @@ pub(crate) fn a_deployment_can_take_a_config_map_instead(stage: &Stage) {
 pub(crate) fn an_idle_agent_is_small(stage: &Stage) {
     for pod in [stage.declared(), stage.mapped()] {
         let resident = pod.resident();
-        say(&format!("  {}: {:.1} MB", pod.name(), resident as f64 / 1e6));
+        say(&format!("  {}: {:.1} MiB", pod.name(), resident as f64 / f64::from(1 << 20)));
         assert!(resident <= LARGEST, "{resident} bytes");
     }
 }

@@ -257,8 +257,13 @@ fn volume(namespace: &str, claim: &str, path: &Path) -> Json {
     })
 }
 
-/// What makes the sample's container the stand-in for the orchestrator.
+/// What makes the sample's container the stand-in for the orchestrator: it has started once its port is open.
 fn stand_in() -> Json {
     let arguments = ["-c", STAND_IN, "/data/.oxide/config.db", "/tmp/key", "8000", "", "attentive"];
-    json!([{"op": "add", "path": "/spec/template/spec/containers/0/args", "value": arguments}])
+    let connect = ["python3", "-c", "import socket; socket.create_connection(('127.0.0.1', 8000))"];
+    let started = json!({"exec": {"command": connect}, "periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 60});
+    json!([
+        {"op": "add", "path": "/spec/template/spec/containers/0/args", "value": arguments},
+        {"op": "add", "path": "/spec/template/spec/containers/0/startupProbe", "value": started},
+    ])
 }
