@@ -36,8 +36,8 @@ pub(crate) fn a_new_encryption_key_opens_every_api_key_after_a_rotation(stage: &
     let said = stage.oxide(&["logs", "job/oxide-rotate-key"]);
     assert!(said.contains("1 API key encrypted under a new key, read back and verified"), "{said}");
     assert!(!said.contains(&new), "the log shows the key");
-    let secret = json!({"stringData": {"key": new}}).to_string();
-    stage.oxide(&["patch", "secret", "oxide-key", "--type=merge", "--patch", &secret]);
+    let data = stage.oxide(&["get", "secret", "oxide-key-next", "--output=jsonpath={.data}"]);
+    stage.oxide(&["patch", "secret", "oxide-key", "--patch", &format!("{{\"data\":{data}}}")]);
     stage.oxide(&["scale", "deployment/oxide-orchestrator", "--replicas=1"]);
 
     let next = stage.declared();

@@ -19,7 +19,8 @@ use std::time::{Duration, Instant};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde_json::Value as Json;
 
-use keeper::{Keeper, tools};
+use keeper::Keeper;
+pub(crate) use keeper::tools;
 pub(crate) use watch::Watch;
 
 /// How long anything in a cluster may take before the test fails.
