@@ -30,7 +30,7 @@ const MODULES: &[(&str, MayUse)] = &[
     ("write_back", Only(&["model", "desired", "export"])),
     ("crd", Only(&["model"])),
     // Touch the world.
-    ("source", Only(&["model", "desired", "export"])),
+    ("source", Only(&["model", "desired", "export", "settings"])),
     (
         "cluster",
         Only(&["model", "desired", "plan", "report", "export", "promotion", "crd", "source", "settings"]),
