@@ -8,6 +8,7 @@
 mod agent;
 #[path = "../support/cluster.rs"]
 mod cluster;
+mod gate;
 mod world;
 
 mod admission;

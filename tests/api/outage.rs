@@ -1,12 +1,14 @@
 //! An API server that is away, forgets, refuses or no longer knows the agent. Each test has one of its own.
 
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Instant;
 
 use serde_json::{Value as Json, json};
 
 use crate::agent::Agent;
-use crate::cluster::{Api, PATIENCE, print_time};
+use crate::cluster::{Api, print_time};
+use crate::gate::Gate;
 use crate::world::{define, two_services};
 
 /// A declared configuration and an agent that applied it.
@@ -155,33 +157,38 @@ fn a_token_that_expired_is_read_anew_when_it_was_replaced() {
 }
 
 #[test]
-fn an_api_server_that_asks_for_patience_gets_it() {
+fn an_api_server_that_asks_for_patience_gets_it_and_a_watch_refused_with_410_begins_anew() {
     let api = Api::start();
     define(&api);
-    account(&api);
-    let kubeconfig = api.kubeconfig_of("default", "agent");
     declare(&api);
-    api.apply(REFUSE_THE_AGENT);
-    let token = std::fs::read_to_string(api.renew_token("default", "agent")).expect("a token");
-    let began = Instant::now();
-    while answer_to(&api, &token) != "429" {
-        assert!(began.elapsed() < PATIENCE, "the API server never refused the account");
-    }
-    let mut agent = start(&api, Some(&kubeconfig));
-    agent.wait_for("the refusal", |line| {
-        line["outcome"] == "source_unavailable" && line["message"].to_string().contains("oo many requests")
+    let (throttled, forgotten) = (AtomicUsize::new(6), AtomicUsize::new(6));
+    let take = |left: &AtomicUsize| left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok();
+    let gate = Gate::before(&api, move |request| match request {
+        _ if take(&throttled) => Some(refusal(429, "TooManyRequests", "Retry-After: 1\r\n")),
+        watch if watch.contains("watch=true") && take(&forgotten) => Some(refusal(410, "Expired", "")),
+        _ => None,
     });
-    api.kubectl(&["delete", "flowschema", "refuse-the-agent"]);
+    let began = Instant::now();
+    let mut agent = start(&api, Some(&gate.kubeconfig));
     agent.wait_for_outcome("applied");
+    let took = began.elapsed();
+    assert!(took.as_secs() >= 1, "it was asked to wait a second, and came back after {took:?}");
+    edit(&api, 66);
+    agent.wait_for_outcome("applied");
+    assert_eq!(seconds(&agent), 66, "the watch that was refused hears again");
 }
 
-/// The status of the answer to a request of an account.
-fn answer_to(api: &Api, token: &str) -> String {
-    let mut curl = api.program("curl");
-    curl.args(["--silent", "--insecure", "--output", "/dev/null", "--write-out", "%{http_code}"]);
-    curl.args(["--header", &format!("Authorization: Bearer {token}")]);
-    let url = "https://10.0.0.1/apis/oxide.dev/v1alpha1/namespaces/default/oxideconfigs/default";
-    String::from_utf8(curl.arg(url).output().expect("curl runs").stdout).expect("a number")
+fn refusal(code: u16, reason: &str, header: &str) -> String {
+    let details = if code == 429 { json!({"retryAfterSeconds": 1}) } else { json!({}) };
+    let status = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": "no, not now",
+        "reason": reason, "details": details, "code": code,
+    });
+    let body = status.to_string();
+    format!(
+        "HTTP/1.1 {code} No\r\nContent-Type: application/json\r\n{header}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )
 }
 
 /// An account that may do what the chart lets a sidecar do, and nothing else.
@@ -195,24 +202,6 @@ fn account(api: &Api) {
     assert!(role.status.success(), "{}", String::from_utf8_lossy(&role.stderr));
     api.apply(&String::from_utf8(role.stdout).expect("YAML"));
 }
-
-/// A priority level without a seat, for one account.
-const REFUSE_THE_AGENT: &str = r#"
-apiVersion: flowcontrol.apiserver.k8s.io/v1
-kind: PriorityLevelConfiguration
-metadata: {name: nobody}
-spec: {type: Limited, limited: {nominalConcurrencyShares: 0, lendablePercent: 0, borrowingLimitPercent: 0, limitResponse: {type: Reject}}}
----
-apiVersion: flowcontrol.apiserver.k8s.io/v1
-kind: FlowSchema
-metadata: {name: refuse-the-agent}
-spec:
-  matchingPrecedence: 2
-  priorityLevelConfiguration: {name: nobody}
-  rules:
-  - subjects: [{kind: ServiceAccount, serviceAccount: {name: agent, namespace: default}}]
-    resourceRules: [{verbs: ["*"], apiGroups: ["*"], resources: ["*"], namespaces: ["*"], clusterScope: true}]
-"#;
 
 #[test]
 fn an_agent_needs_no_other_right_than_these() {
