@@ -16,6 +16,7 @@
 //!
 //! The library's front door for programs is [`guide`]: what the orchestrator's migration guide promises.
 
+mod actions;
 pub mod cli;
 pub mod consumer;
 pub mod desired;
