@@ -12,7 +12,7 @@
 //! | decisions | [`desired`], [`plan`], [`verify`], [`report`], [`write_back`], [`promotion`] | only the words: no file, no clock, no async |
 //! | the world | [`source`], [`store`], [`export`], [`metrics`], [`telemetry`] | files, SQLite, the log |
 //! | one pass | [`sync`] | **start reading here** |
-//! | what wakes it | [`run`], [`cli`], [`guide`] | anything |
+//! | what wakes it | [`run`] (with the web page), [`cli`], [`guide`] | anything |
 //!
 //! The library's front door for programs is [`guide`]: what the orchestrator's migration guide promises.
 
@@ -34,6 +34,7 @@ pub mod store;
 pub mod sync;
 pub mod telemetry;
 pub mod verify;
+mod web;
 pub mod write_back;
 
 /// The README's example, so that it stays true.

@@ -134,8 +134,5 @@ pub const MAX_LOGIN_FAILURES: u32 = 20;
 /// How long a view of the database is kept for the next reader.
 pub const FORGET_VIEW_AFTER: Duration = Duration::from_secs(30);
 
-/// How many reads share one look at whether anybody still reads.
-pub const READS_PER_IDLE_CHECK: u64 = 1_000_000;
-
 /// Nothing that this server says may be kept by a browser or a proxy, but for its own files.
 pub const NO_STORE: &str = "no-store";

@@ -18,6 +18,7 @@ use crate::settings;
 use crate::source::{self, Secrets, SourceError};
 use crate::store::{Access, Store};
 use crate::sync::{Input, Mode, Pass, Passed, sync_once};
+use crate::web::Board;
 
 pub(super) struct Agent {
     pub(super) options: RunOptions,
@@ -25,6 +26,8 @@ pub(super) struct Agent {
     watcher: Watcher,
     pub(super) schedule: Schedule,
     published: Published,
+    /// Where the web page looks, when there is one.
+    pub(super) board: Option<Arc<Board>>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) source: Source,
     /// When this agent began: the foot of a clock that never goes back.
@@ -59,8 +62,8 @@ pub(super) struct Source {
     /// What `current` reads as, once it was read.
     pub(super) known: Option<Arc<DesiredConfig>>,
     /// The last valid source: drift is still watched against it while the present one cannot be used.
-    good: Option<(Arc<SourceSnapshot>, Arc<DesiredConfig>)>,
-    fault: Option<SourceError>,
+    pub(super) good: Option<(Arc<SourceSnapshot>, Arc<DesiredConfig>)>,
+    pub(super) fault: Option<SourceError>,
 }
 
 impl Agent {
@@ -69,6 +72,7 @@ impl Agent {
         wakes: Sender<Wake>,
         published: Published,
         metrics: Arc<Metrics>,
+        board: Option<Arc<Board>>,
     ) -> Result<Self, RunError> {
         let mut store = Store::at(&options.db, Access::Write, &options.keys)?;
         if let Some(resumed) = store.finish_rotation()? {
@@ -84,6 +88,7 @@ impl Agent {
             options.consumer.clone().map(|it| consumer::start(it, Arc::clone(&metrics))).transpose()?;
         Ok(Self {
             consumer: consumer.map(|sender| (sender, None)),
+            board,
             watcher,
             store,
             schedule: Schedule::new(Instant::now()),
@@ -104,6 +109,11 @@ impl Agent {
             arm_after_pass: false,
             options,
         })
+    }
+
+    /// The database, its folder resolved.
+    pub(super) fn database(&self) -> &std::path::Path {
+        self.store.path()
     }
 
     /// Runs until it is told to stop.
@@ -141,6 +151,7 @@ impl Agent {
                 self.schedule.source_hint(Hint::Replaced, now);
                 self.schedule.store_hint(now);
             }
+            Wake::Order(order) => self.take_order(*order),
             Wake::Stop => return false,
         }
         true
@@ -168,7 +179,7 @@ impl Agent {
     }
 
     /// Reads the source; returns whether it is another one now.
-    fn read_source(&mut self, full: bool) -> bool {
+    pub(super) fn read_source(&mut self, full: bool) -> bool {
         if !self.schedule.source_is_quiet() {
             return false;
         }
@@ -219,7 +230,7 @@ impl Agent {
         }
     }
 
-    fn pass(&mut self) {
+    pub(super) fn pass(&mut self) {
         let passed = self.pass_over_source();
         let report = Arc::new(passed);
         match &report.failure {
@@ -252,6 +263,7 @@ impl Agent {
             self.data_version = None;
             self.schedule.store_hint(Instant::now());
         }
+        self.post(&report);
         self.tell_consumer();
         self.store.checkpoint_when_large(settings::CHECKPOINT_WAL_BYTES);
     }

@@ -1,6 +1,7 @@
 //! A request as the handlers read it: parameters that are checked, preconditions, a body of limited size.
 
 use std::ops::RangeInclusive;
+use std::sync::{Mutex, PoisonError};
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{FromRequest, FromRequestParts as _, RawPathParams, Request};
@@ -20,7 +21,8 @@ pub(crate) struct Asked {
     pub(crate) headers: HeaderMap,
     path: Vec<(String, String)>,
     query: Vec<(String, String)>,
-    body: Body,
+    /// Behind a lock only because a body may not be looked at from two threads.
+    body: Mutex<Body>,
 }
 
 impl FromRequest<Site> for Asked {
@@ -35,7 +37,7 @@ impl FromRequest<Site> for Asked {
         let query = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
         let query = query.into_owned().collect();
         let caller = parts.extensions.remove::<Caller>().unwrap_or_default();
-        Ok(Self { site: site.clone(), caller, headers: parts.headers, path, query, body })
+        Ok(Self { site: site.clone(), caller, headers: parts.headers, path, query, body: Mutex::new(body) })
     }
 }
 
@@ -127,7 +129,7 @@ impl Asked {
     }
 
     async fn bytes(&mut self, limit: usize) -> Result<Bytes, Problem> {
-        let body = std::mem::take(&mut self.body);
+        let body = std::mem::take(self.body.get_mut().unwrap_or_else(PoisonError::into_inner));
         match tokio::time::timeout(settings::BODY_TIMEOUT, to_bytes(body, limit)).await {
             Ok(Ok(bytes)) => Ok(bytes),
             Ok(Err(_)) => Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "the body is too large")

@@ -1,12 +1,15 @@
 //! What all requests share: the board, a reader, the way to the owner of the store, and the login.
 
+#![expect(clippy::disallowed_methods, reason = "whether a pause is over depends on the clock")]
+
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Semaphore, oneshot};
 
 use super::board::{Board, Seen};
+use super::compared::Compared;
 use super::desk::{Ask, Done, Order};
 use super::guard::Bucket;
 use super::login::Login;
@@ -36,7 +39,10 @@ pub(crate) struct Shared {
     /// How many requests may be under way.
     pub(crate) requests: Semaphore,
     reader: Mutex<Reader>,
+    /// How often the database was looked at, and whether somebody waits for that to end.
     reads: AtomicU64,
+    watched: AtomicBool,
+    compared: Mutex<Option<Arc<Compared>>>,
     send: Send,
 }
 
@@ -66,6 +72,8 @@ impl Site {
             requests: Semaphore::new(settings::MAX_REQUESTS),
             reader: Mutex::new(reader),
             reads: AtomicU64::new(0),
+            watched: AtomicBool::new(false),
+            compared: Mutex::default(),
             send,
         }))
     }
@@ -74,6 +82,18 @@ impl Site {
     pub(crate) async fn view(&self) -> Result<Arc<View>, Problem> {
         self.forget_when_idle();
         self.blocking(Reader::look).await
+    }
+
+    /// Both sides as they are now, compared.
+    pub(crate) async fn compared(&self) -> Result<Arc<Compared>, Problem> {
+        let (seen, view) = (self.seen()?, self.view().await?);
+        let held = self.compared.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(held) = held.filter(|held| held.is_of(&seen, &view)) {
+            return Ok(held);
+        }
+        let compared = Arc::new(self.apart(move || Compared::of(seen, view, now())).await?);
+        *self.compared.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&compared));
+        Ok(compared)
     }
 
     /// Reads of the store what a view does not hold.
@@ -126,22 +146,28 @@ impl Site {
 
     /// A view of 100,000 services is large: it is not kept while nobody looks.
     fn forget_when_idle(&self) {
-        let this = self.reads.fetch_add(1, Ordering::Relaxed) + 1;
-        let site = self.clone();
-        // One timer among all requests of a while: the first after a pause.
-        if this % settings::READS_PER_IDLE_CHECK != 1 {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        if self.watched.swap(true, Ordering::Relaxed) {
             return;
         }
+        let site = self.clone();
         tokio::spawn(async move {
-            loop {
-                let before = site.reads.load(Ordering::Relaxed);
+            let mut before = None;
+            while before != Some(site.reads.load(Ordering::Relaxed)) {
+                before = Some(site.reads.load(Ordering::Relaxed));
                 tokio::time::sleep(settings::FORGET_VIEW_AFTER).await;
-                if site.reads.load(Ordering::Relaxed) == before {
-                    site.reads.store(0, Ordering::Relaxed);
-                    site.reader.lock().unwrap_or_else(PoisonError::into_inner).forget();
-                    return;
-                }
             }
+            site.watched.store(false, Ordering::Relaxed);
+            site.reader.lock().unwrap_or_else(PoisonError::into_inner).forget();
+            *site.compared.lock().unwrap_or_else(PoisonError::into_inner) = None;
         });
     }
+}
+
+/// Seconds since the epoch.
+pub(crate) fn now() -> f64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs_f64()
 }

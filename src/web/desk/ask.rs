@@ -1,7 +1,5 @@
 //! What may be asked of the owner of the store, and what it answers.
 
-use std::sync::Arc;
-
 use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::oneshot;
@@ -87,13 +85,13 @@ pub(crate) enum Earlier {
 }
 
 /// What was, or would be, done.
-#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Done {
     /// Whether this only says what would be done.
     pub(crate) dry_run: bool,
     /// What is to be changed in the database; null when the database is not what changes.
-    pub(crate) plan: Option<Arc<PlanDocument>>,
+    pub(crate) plan: Option<PlanDocument>,
     /// What was written into the database; null in a dry run, and where there was nothing to write.
     pub(crate) written: Option<Written>,
     /// What of the source changes; null when it is not what changes.
@@ -102,9 +100,6 @@ pub(crate) struct Done {
     pub(crate) decisions: Vec<DecisionMade>,
     /// The backup that was taken, by its name.
     pub(crate) backup: Option<String>,
-    /// The tag of the object afterwards.
-    #[serde(skip)]
-    pub(crate) etag: Option<String>,
 }
 
 /// What a promotion changes in the source.

@@ -7,10 +7,10 @@ use crate::actions::{create, named_by_rules, not_there};
 use crate::desired::{self, partial_object};
 use crate::model::{
     ConfigPath, Configuration, Finding, Kind, Object, SecretReference, SecretText, Section, SourceSnapshot,
-    StoreSnapshot, Value,
+    StoreSnapshot,
 };
 use crate::plan::{self, Plan, Step, removal, update};
-use crate::store::Store;
+use crate::store::{KeyRing, Store};
 use crate::web::tag::{self, Expected};
 
 /// What is shown where an API key is; it is no key.
@@ -91,7 +91,9 @@ pub(super) fn configure(
         return merge(live, store, text);
     }
     let source = SourceSnapshot::of("request", "request", text.as_bytes());
-    let read = desired::read(&source, &|reference: &SecretReference| open(store, reference), store.keys().fingerprinter());
+    let keys = store.keys();
+    let secrets = |reference: &SecretReference| open(keys, reference);
+    let read = desired::read(&source, &secrets, keys.fingerprinter());
     let declared = read.map_err(|findings| Refused::Invalid(without_places(findings)))?;
     let mut target = Configuration::default();
     for section in Section::ALL {
@@ -174,16 +176,16 @@ fn read(store: &Store, section: Section, id: &str, fields: &str) -> Result<Objec
         return Err(Refused::Invalid(vec![finding.suggest("leave the key out to keep it")]));
     }
     let keys = store.keys();
-    let secrets = |reference: &SecretReference| open(store, reference);
+    let secrets = |reference: &SecretReference| open(keys, reference);
     partial_object(section, id, fields, &secrets, keys.fingerprinter())
         .map_err(|findings| Refused::Invalid(without_places(findings)))
 }
 
 /// A request must not make this process read its files or its environment.
-fn open(store: &Store, reference: &SecretReference) -> Result<SecretText, String> {
+fn open(keys: &KeyRing, reference: &SecretReference) -> Result<SecretText, String> {
     match reference {
         SecretReference::Token(token) => {
-            store.keys().open_token(token).ok_or_else(|| "no key at hand decrypts this token".to_owned())
+            keys.open_token(token).ok_or_else(|| "no key at hand decrypts this token".to_owned())
         }
         SecretReference::Env(_) | SecretReference::File(_) => {
             Err("a request gives the key itself: it cannot point to a file or the environment".to_owned())

@@ -101,7 +101,7 @@ impl Desk<'_> {
             (Err(crate::sync::EditError::Refused(_)), Some(why)) => Err(why),
             (Err(error), _) => Err(error.into()),
             (Ok(edited), _) => Ok(Done {
-                plan: Some(Arc::new(edited.plan.document())),
+                plan: Some(edited.plan.document()),
                 written: edited.written,
                 ..Done::default()
             }),
@@ -213,7 +213,7 @@ impl Desk<'_> {
                 Err(Refused::from_failure(report.failure))
             }
             _ => Ok(Done {
-                plan: report.plan.map(|plan| Arc::new(plan.document())),
+                plan: report.plan.map(|plan| plan.document()),
                 written: report.written,
                 ..Done::default()
             }),
