@@ -36,8 +36,7 @@ use tokio::net::TcpListener;
 
 pub(crate) use api::document as openapi;
 pub(crate) use board::{Board, Seen};
-pub(crate) use desk::{Ask, Desk, Order, carry_out};
-pub(crate) use site::now;
+pub(crate) use desk::{Desk, Order, carry_out};
 
 use crate::store::{KeySources, StoreError};
 use login::Login;

@@ -23,8 +23,11 @@ use super::problem::Problem;
 use super::site::Site;
 use super::tag::Expected;
 use crate::sync::Mode;
-pub(crate) use answers::{BackupAnswer, ObjectAnswer, listed_backups};
+pub(crate) use answers::{BackupAnswer, listed_backups};
+pub(crate) use drift::moment;
+pub(crate) use history::{steps, verdict};
 pub(crate) use objects::{page, path_of};
+pub(crate) use state::scope;
 pub(crate) use openapi::document;
 pub(crate) use operations::{OPERATIONS, TAGS};
 

@@ -13,25 +13,38 @@ use crate::model::{Kind, Section};
 use crate::web::asked::Asked;
 use crate::web::problem::Problem;
 
-/// What goes wrong, whatever the call: status and meaning.
-const ALWAYS: [(u16, &str); 6] = [
-    (400, "The request cannot be understood."),
-    (401, "No login, or a wrong token."),
-    (403, "Another site's page, or a name that this server does not answer under."),
-    (429, "Too many requests; try again after what Retry-After says."),
-    (500, "The database cannot be used; `detail` and `hint` say why and what to do."),
-    (503, "Not now: the database is busy, or the first comparison is not done."),
+/// What may go wrong: its name in the document, status and meaning.
+type Fault = (&'static str, u16, &'static str);
+
+/// Whatever the call.
+const ALWAYS: [Fault; 6] = [
+    ("Malformed", 400, "The request cannot be understood."),
+    ("NotLoggedIn", 401, "No login, or a wrong token."),
+    ("Forbidden", 403, "Another site's page, or a name that this server does not answer under."),
+    ("TooMany", 429, "Too many requests; try again after what Retry-After says."),
+    ("Failed", 500, "The database cannot be used; `detail` and `hint` say why and what to do."),
+    ("NotNow", 503, "Not now: the database is busy, or the first comparison is not done."),
 ];
 
-/// What goes wrong with writes.
-const WRITES: [(u16, &str); 6] = [
-    (404, "There is no such thing."),
-    (408, "The body did not arrive in time."),
-    (409, "It is there already, more would be deleted than was confirmed, or the source cannot be read or written."),
-    (413, "The body is too large."),
-    (415, "The body is not JSON."),
-    (422, "What was asked for, or what would result, is not valid; `errors` has every finding."),
+/// With reads.
+const READS: [Fault; 2] = [
+    ("NotFound", 404, "There is no such thing."),
+    ("NoSource", 409, "The source cannot be read, so nothing can be compared."),
 ];
+
+/// With writes.
+const WRITES: [Fault; 7] = [
+    ("NotFound", 404, "There is no such thing."),
+    ("TooSlow", 408, "The body did not arrive in time."),
+    ("Conflict", 409, "It is there already, more would be deleted than was confirmed, or the source cannot be used."),
+    ("Changed", 412, "It is no longer what the client was shown. Nothing was written."),
+    ("TooLarge", 413, "The body is too large."),
+    ("NotJson", 415, "The body is not JSON."),
+    ("Invalid", 422, "What was asked for, or what would result, is not valid; `errors` has every finding."),
+];
+
+/// With writes that have to say what they expect to find.
+const UNCONDITIONAL: Fault = ("Unconditional", 428, "The request does not say what it expects to find.");
 
 pub(super) async fn serve(asked: Asked) -> Result<Response, Problem> {
     asked.query(&[])?;
@@ -51,8 +64,13 @@ pub(crate) fn document() -> Json {
     let mut paths: IndexMap<String, Map<String, Json>> = IndexMap::new();
     for operation in OPERATIONS {
         let path = paths.entry(format!("{ROOT}{}", operation.path)).or_default();
-        path.insert(operation.method.to_owned(), call(operation, &problem, &mut generator, &mut inputs));
+        path.insert(operation.method.to_owned(), call(operation, &mut generator, &mut inputs));
     }
+    let content = json!({"application/problem+json": {"schema": problem}});
+    let faults = ALWAYS.into_iter().chain(READS).chain(WRITES).chain([UNCONDITIONAL]);
+    let responses: Map<String, Json> = faults
+        .map(|(name, _, about)| (name.to_owned(), json!({"description": about, "content": content})))
+        .collect();
     let mut schemas = generator.take_definitions(true);
     schemas.extend(inputs.take_definitions(true));
     schemas.sort_keys();
@@ -75,17 +93,13 @@ pub(crate) fn document() -> Json {
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "description": "The text of the file web.token beside the database."},
             },
+            "responses": responses,
             "schemas": schemas,
         },
     })
 }
 
-fn call(
-    operation: &Operation,
-    problem: &Schema,
-    generator: &mut SchemaGenerator,
-    inputs: &mut SchemaGenerator,
-) -> Json {
+fn call(operation: &Operation, generator: &mut SchemaGenerator, inputs: &mut SchemaGenerator) -> Json {
     let mut call = Map::new();
     call.insert("operationId".into(), operation.id.into());
     call.insert("tags".into(), json!([operation.tag]));
@@ -97,10 +111,8 @@ fn call(
     }
     let mut answers: Vec<(u16, Json)> =
         operation.answers.iter().map(|it| (it.status, good(it, generator))).collect();
-    answers.extend(faults(operation).into_iter().map(|(status, about)| {
-        let content = json!({"application/problem+json": {"schema": problem}});
-        (status, json!({"description": about, "content": content}))
-    }));
+    let shared = |(name, status, _): Fault| (status, json!({"$ref": format!("#/components/responses/{name}")}));
+    answers.extend(faults(operation).into_iter().map(shared));
     answers.sort_by_key(|(status, _)| *status);
     let answers: Map<String, Json> =
         answers.into_iter().map(|(status, answer)| (status.to_string(), answer)).collect();
@@ -167,17 +179,13 @@ fn good(answer: &Answer, generator: &mut SchemaGenerator) -> Json {
 }
 
 /// What may go wrong with a call.
-fn faults(operation: &Operation) -> Vec<(u16, &'static str)> {
+fn faults(operation: &Operation) -> Vec<Fault> {
     let mut faults = ALWAYS.to_vec();
-    if operation.method != "get" {
-        faults.extend(WRITES);
-        faults.push((412, "It is no longer what the client was shown. Nothing was written."));
-    } else {
-        faults.extend([(404, "There is no such thing."), (409, "The source cannot be read, so nothing can be compared.")]);
+    match operation.method {
+        "get" => faults.extend(READS),
+        _ => faults.extend(WRITES),
     }
-    if operation.precondition != Precondition::None {
-        faults.push((428, "The request does not say what it expects to find."));
-    }
+    faults.extend((operation.precondition != Precondition::None).then_some(UNCONDITIONAL));
     faults
 }
 
