@@ -54,7 +54,10 @@ fn every_call_answers_as_the_document_says() {
     let page = api.get("/services?limit=2&q=o");
     assert_eq!(page.json()["items"].as_array().map(Vec::len), Some(2));
     let next = page.json()["continue"].as_str().expect("another page").to_owned();
-    assert_ne!(api.get(&format!("/services?limit=2&q=o&continue={next}")).json()["items"], page.json()["items"]);
+    assert_ne!(
+        api.get(&format!("/services?limit=2&q=o&continue={next}")).json()["items"],
+        page.json()["items"]
+    );
     let new = json!({"id": "new one/ü", "type": "http", "base_url": "http://x", "api_type": "ollama", "api_key": "sk-canary"});
     assert_eq!(api.write("POST", "/services?dryRun=true", None, &new).status, 200);
     let created = api.write("POST", "/services?reason=tried", None, &new);
@@ -70,7 +73,11 @@ fn every_call_answers_as_the_document_says() {
     assert_eq!(api.ask("GET", &place, &known, "").status, 304);
     let body = one.json();
     let same = api.write("PUT", &place, Some(one.etag()), &body);
-    assert_eq!((same.status, &same.json()["written"]), (200, &Json::Null), "what was read is sent back: {same:?}");
+    assert_eq!(
+        (same.status, &same.json()["written"]),
+        (200, &Json::Null),
+        "what was read is sent back: {same:?}"
+    );
     let less = json!({"type": "http", "base_url": "http://y", "api_type": "ollama", "max_retries": 2});
     assert_eq!(api.write("PUT", &place, Some(one.etag()), &less).status, 200);
     assert_eq!(api.write("PUT", &place, Some(one.etag()), &less).status, 412);
@@ -82,18 +89,27 @@ fn every_call_answers_as_the_document_says() {
     assert_eq!(api.write("DELETE", &place, any, &Json::Null).status, 200);
     assert_eq!(api.write("DELETE", &place, any, &Json::Null).status, 404);
     assert_eq!(api.write("DELETE", "/services/gemini", any, &Json::Null).status, 422, "rules name it");
-    assert_eq!(api.write("DELETE", "/services/gemini?cascade=true&dryRun=true", any, &Json::Null).status, 200);
+    assert_eq!(
+        api.write("DELETE", "/services/gemini?cascade=true&dryRun=true", any, &Json::Null).status,
+        200
+    );
 
     // Rules and settings.
     assert_eq!(api.get("/rules").json()["total"], 9);
-    assert_eq!(api.write("POST", "/rules", None, &json!({"task_type": "echo", "primary": "gemini"})).status, 201);
+    assert_eq!(
+        api.write("POST", "/rules", None, &json!({"task_type": "echo", "primary": "gemini"})).status,
+        201
+    );
     assert_eq!(api.write("PUT", "/rules/echo", any, &json!({"primary": "nobody"})).status, 422);
     assert_eq!(api.write("PUT", "/rules/echo", any, &json!({"primary": "qwen"})).status, 200);
     assert_eq!(api.get("/rules/echo").json()["primary"], "qwen");
     assert_eq!(api.write("PATCH", "/rules/echo", any, &json!({"fallback": ["gemini"]})).status, 200);
     assert_eq!(api.write("DELETE", "/rules/echo", any, &Json::Null).status, 200);
     let settings = api.get("/settings");
-    assert_eq!(api.write("PATCH", "/settings", Some(settings.etag()), &json!({"timeout_seconds": 77})).status, 200);
+    assert_eq!(
+        api.write("PATCH", "/settings", Some(settings.etag()), &json!({"timeout_seconds": 77})).status,
+        200
+    );
     assert_eq!(api.write("PUT", "/settings", any, &settings.json()).status, 200);
     assert_eq!(api.get("/settings").json(), settings.json());
 
@@ -104,7 +120,12 @@ fn every_call_answers_as_the_document_says() {
     let drift = api.get("/drift?class=drift&limit=2");
     assert_eq!((&drift.json()["total"], &drift.json()["compared"]), (&json!(3), &json!(true)));
     assert_eq!(api.get("/drift?section=execution").json()["total"], 1);
-    let of_one = drift.json()["items"].as_array().expect("items").iter().find(|it| it["path"] == "execution.max_retries").cloned();
+    let of_one = api.get("/drift").json()["items"]
+        .as_array()
+        .expect("items")
+        .iter()
+        .find(|it| it["path"] == "execution.max_retries")
+        .cloned();
     let tag = format!("\"{}\"", of_one.expect("it differs")["etag"].as_str().expect("a tag"));
     let paths = json!({"paths": ["execution.max_retries"]});
     assert_eq!(api.write("POST", "/drift/revert", None, &paths).status, 428);
@@ -120,7 +141,9 @@ fn every_call_answers_as_the_document_says() {
     assert_eq!(api.get("/decisions").json()["items"][0]["reason"], "being repaired");
     let promote = json!({"paths": ["services.qwen.enabled"]});
     let preview = api.write("POST", "/drift/promote?dryRun=true", any, &promote);
-    assert!(preview.json()["promoted"]["diff"].as_str().is_some_and(|diff| diff.contains("+    enabled: false")));
+    assert!(
+        preview.json()["promoted"]["diff"].as_str().is_some_and(|diff| diff.contains("+    enabled: false"))
+    );
     assert_eq!(api.write("POST", "/drift/promote", any, &promote).status, 200);
     let yaml = std::fs::read_to_string(web.agent.yaml()).expect("there");
     assert_eq!(yaml.matches("enabled: false").count(), agent::YAML.matches("enabled: false").count() + 1);
@@ -132,7 +155,10 @@ fn every_call_answers_as_the_document_says() {
     // The whole.
     let whole = api.get("/config");
     let body = whole.json();
-    assert_eq!(api.write("PUT", "/config?dryRun=true", Some(whole.etag()), &body).json()["plan"]["steps"], json!([]));
+    assert_eq!(
+        api.write("PUT", "/config?dryRun=true", Some(whole.etag()), &body).json()["plan"]["steps"],
+        json!([])
+    );
     let two = json!({"services": {"gemini": {"max_retries": 1}}, "routing_rules": {"quick_query": null}});
     assert_eq!(api.write("PATCH", "/config", Some(whole.etag()), &two).status, 200);
     assert_eq!(api.write("PATCH", "/config", Some(whole.etag()), &two).status, 412);
@@ -146,7 +172,9 @@ fn every_call_answers_as_the_document_says() {
     assert!(history["total"].as_u64() > Some(5));
     let last = history["continue"].as_str().expect("more").to_owned();
     assert_eq!(api.get(&format!("/history?continue={last}")).status, 200);
-    assert!(api.get("/history/1").json()["configuration"].as_str().is_some_and(|yaml| yaml.contains("gemini")));
+    assert!(
+        api.get("/history/1").json()["configuration"].as_str().is_some_and(|yaml| yaml.contains("gemini"))
+    );
     assert_eq!(api.get("/history/1/diff").status, 200);
     assert_eq!(api.get("/history/1/diff?to=2").json()["from"], "1");
     assert_eq!(api.get("/history/999").status, 404);
@@ -159,7 +187,10 @@ fn every_call_answers_as_the_document_says() {
     let name = api.get("/backups").json()["items"][0]["name"].as_str().expect("one").to_owned();
     assert_eq!(api.get(&format!("/backups/{name}")).json()["verdict"]["is"], "good");
     assert_eq!(api.get("/backups/..%2F..%2Fetc").status, 404);
-    assert_eq!(api.write("POST", &format!("/backups/{name}/restore?dryRun=true"), any, &json!({})).status, 200);
+    assert_eq!(
+        api.write("POST", &format!("/backups/{name}/restore?dryRun=true"), any, &json!({})).status,
+        200
+    );
 
     assert_eq!(api.get("/openapi.json").status, 200);
     api.has_heard_events();
@@ -169,7 +200,11 @@ fn every_call_answers_as_the_document_says() {
 #[test]
 fn a_misspelt_parameter_writes_nothing() {
     let web = Web::start(&[]);
-    for path in ["services/gemini?dryrun=true", "services/gemini?dryRun=yes", "services/gemini?dryRun=true&dryRun=false"] {
+    for path in [
+        "services/gemini?dryrun=true",
+        "services/gemini?dryRun=yes",
+        "services/gemini?dryRun=true&dryRun=false",
+    ] {
         let reply = web.write("PATCH", &format!("/api/v1/{path}"), Some("*"), &json!({"enabled": false}));
         assert_eq!(reply.status, 400, "{path}");
     }
@@ -181,10 +216,14 @@ fn a_misspelt_parameter_writes_nothing() {
 fn a_dry_run_says_what_would_be_done_and_writes_nothing() {
     let web = Web::start(&[]);
     let before = std::fs::read(web.agent.yaml()).expect("there");
-    let reply = web.write("DELETE", "/api/v1/services/gemini?cascade=true&dryRun=true", Some("*"), &Json::Null);
+    let reply =
+        web.write("DELETE", "/api/v1/services/gemini?cascade=true&dryRun=true", Some("*"), &Json::Null);
     assert!(reply.json()["plan"]["steps"].as_array().is_some_and(|steps| steps.len() > 1), "{reply:?}");
     assert_eq!(reply.json()["dryRun"], true);
-    web.agent.orchestrator().execute_batch("UPDATE services SET enabled = 0 WHERE id = 'gemini'").expect("written");
+    web.agent
+        .orchestrator()
+        .execute_batch("UPDATE services SET enabled = 0 WHERE id = 'gemini'")
+        .expect("written");
     until("the drift", || web.get("/api/v1/drift").json()["total"] == 1);
     let paths = json!({"paths": ["services.gemini.enabled"]});
     for answer in ["revert", "promote"] {
@@ -207,7 +246,10 @@ fn of_two_who_edit_the_same_service_the_second_is_told_and_nothing_is_lost() {
     assert_eq!(second.json()["type"], "urn:oxide-operator:changed");
     // The orchestrator's own edit counts as much.
     let seen = web.get(path);
-    web.agent.orchestrator().execute_batch("UPDATE services SET max_retries = 7 WHERE id = 'gemini'").expect("written");
+    web.agent
+        .orchestrator()
+        .execute_batch("UPDATE services SET max_retries = 7 WHERE id = 'gemini'")
+        .expect("written");
     assert_eq!(web.write("PATCH", path, Some(seen.etag()), &json!({"max_retries": 2})).status, 412);
     assert_eq!(web.get(path).json()["max_retries"], 7);
 }
@@ -250,10 +292,10 @@ fn a_foreign_write_is_heard_and_seen_in_under_a_second() {
     events.wait_for(|event| event["outcome"] == "applied");
     for number in 1..=5 {
         let began = Instant::now();
-        let sql = format!("UPDATE services SET max_retries = {number}0 WHERE id = 'gemini'");
+        let sql = format!("UPDATE services SET max_retries = {number}0 WHERE id = 'openrouter'");
         web.agent.orchestrator().execute_batch(&sql).expect("written");
-        events.wait_for(|event| event["differences"] == 1 || event["outcome"] == "differences");
-        assert_eq!(web.get("/api/v1/services/gemini").json()["max_retries"], number * 10);
+        events.wait_for(|event| event["outcome"] == "differences");
+        assert_eq!(web.get("/api/v1/services/openrouter").json()["max_retries"], number * 10);
         assert!(began.elapsed().as_millis() < 1_000, "it took {:?}", began.elapsed());
     }
 }
@@ -263,10 +305,14 @@ fn who_was_away_hears_what_was_missed() {
     let web = Web::start(&[]);
     let first = web.events().wait_for(|_| true)["number"].as_u64().expect("a number");
     for count in 1..=3 {
-        assert_eq!(web.write("PATCH", "/api/v1/settings", Some("*"), &json!({"max_retries": 10 + count})).status, 200);
+        assert_eq!(
+            web.write("PATCH", "/api/v1/settings", Some("*"), &json!({"max_retries": 10 + count})).status,
+            200
+        );
     }
     let mut events = web.events_after(first);
-    let numbers: Vec<u64> = (0..3).map(|_| events.wait_for(|_| true)["number"].as_u64().expect("a number")).collect();
+    let numbers: Vec<u64> =
+        (0..3).map(|_| events.wait_for(|_| true)["number"].as_u64().expect("a number")).collect();
     assert_eq!(numbers, [first + 1, first + 2, first + 3]);
 }
 
@@ -302,7 +348,10 @@ fn what_was_written_is_recorded_with_who_and_why() {
     let reply = web.ask("PATCH", "/api/v1/services/gemini?reason=too+slow", &headers, r#"{"enabled":false}"#);
     assert_eq!(reply.status, 200, "{reply:?}");
     let newest = web.get("/api/v1/history?limit=1").json()["items"][0].clone();
-    assert_eq!((&newest["actor"], &newest["reason"], &newest["source"]), (&json!("alice"), &json!("too slow"), &json!("API")));
+    assert_eq!(
+        (&newest["actor"], &newest["reason"], &newest["source"]),
+        (&json!("alice"), &json!("too slow"), &json!("API"))
+    );
     assert!(newest["backup"].is_string(), "backed up before: {newest}");
 }
 
@@ -311,8 +360,12 @@ fn while_the_source_cannot_be_used_reads_and_edits_still_work() {
     let web = Web::start(&[]);
     std::fs::remove_file(web.agent.yaml()).expect("removed");
     until("the fault", || web.get("/api/v1/status").json()["report"]["outcome"] == "sourceUnavailable");
-    assert_eq!(web.write("PATCH", "/api/v1/services/gemini", Some("*"), &json!({"enabled": false})).status, 200);
-    let reply = web.write("POST", "/api/v1/drift/revert", Some("*"), &json!({"paths": ["services.gemini.enabled"]}));
+    assert_eq!(
+        web.write("PATCH", "/api/v1/services/gemini", Some("*"), &json!({"enabled": false})).status,
+        200
+    );
+    let reply =
+        web.write("POST", "/api/v1/drift/revert", Some("*"), &json!({"paths": ["services.gemini.enabled"]}));
     assert_eq!((reply.status, &reply.json()["type"]), (409, &json!("urn:oxide-operator:no-source")));
 }
 
@@ -324,5 +377,8 @@ fn a_busy_database_is_said_to_be_busy() {
     let reply = web.write("PATCH", "/api/v1/services/gemini", Some("*"), &json!({"enabled": false}));
     assert_eq!((reply.status, reply.header("retry-after")), (503, Some("1")), "{reply:?}");
     other.execute_batch("ROLLBACK").expect("unlocked");
-    assert_eq!(web.write("PATCH", "/api/v1/services/gemini", Some("*"), &json!({"enabled": false})).status, 200);
+    assert_eq!(
+        web.write("PATCH", "/api/v1/services/gemini", Some("*"), &json!({"enabled": false})).status,
+        200
+    );
 }

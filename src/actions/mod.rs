@@ -16,7 +16,8 @@ mod restore;
 pub(crate) use backup::{Listed, back_up, backup_called, listed, name_of, which_key};
 pub(crate) use decide::{acceptances, decided, until};
 pub(crate) use document::{
-    DecisionDocument, DiffDocument, EditDocument, KeyDocument, PromoteDocument, RevisionDocument, field_schema,
+    DecisionDocument, DiffDocument, EditDocument, KeyDocument, PromoteDocument, RevisionDocument,
+    field_schema,
 };
 pub(crate) use edit::{create, find, named_by_rules, not_there};
 pub(crate) use explain::{Changed, ExplainDocument, changed, revert_steps, wanted};

@@ -10,8 +10,8 @@ use super::context::{Context, error_with_help};
 use super::{Exit, output, restore};
 use crate::actions::{Listed, back_up, listed, name_of, which_key};
 use crate::store::{
-    Access, BackupCheck, BackupRecord, KeyRing, Store, StoreError, Verdict, backups, check_backup,
-    folder_of, read_backup,
+    Access, BackupCheck, BackupRecord, KeyRing, Store, StoreError, Verdict, backups, check_backup, folder_of,
+    read_backup,
 };
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Exit> {

@@ -71,7 +71,9 @@ pub fn main() -> Exit {
 
 fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
     let file = match &cli.command {
-        Command::Completions(_) | Command::Man(_) | Command::Schema(_) | Command::Openapi => Ok(OperatorFile::default()),
+        Command::Completions(_) | Command::Man(_) | Command::Schema(_) | Command::Openapi => {
+            Ok(OperatorFile::default())
+        }
         _ => OperatorFile::find(cli.common.config.as_deref(), context::usual_settings().as_deref())?,
     };
     let file = match file {

@@ -147,4 +147,3 @@ fn show(promotion: &Promotion, commit: Option<String>, repository: Option<&Repos
     };
     output::result(format!("{diff}{last}"));
 }
-

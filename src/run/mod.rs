@@ -154,7 +154,8 @@ pub fn run(options: RunOptions) -> Result<(), RunError> {
     let keys = options.keys.clone();
     let mut hosts = options.allow_hosts.clone();
     hosts.extend(options.listen.map(|address| address.ip().to_string()));
-    let mut agent = Agent::new(options, wakes.clone(), published.clone(), Arc::clone(&metrics), board.clone())?;
+    let mut agent =
+        Agent::new(options, wakes.clone(), published.clone(), Arc::clone(&metrics), board.clone())?;
     let web = board.map(|board| {
         let wakes = wakes.clone();
         let send = Box::new(move |order| wakes.send(Wake::Order(Box::new(order))).is_ok());

@@ -103,7 +103,8 @@ impl Asked {
     /// The body as text, which must be JSON by its type.
     pub(crate) async fn json_text(&mut self) -> Result<String, Problem> {
         let kind = self.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim().to_ascii_lowercase();
+        let kind =
+            kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim().to_ascii_lowercase();
         if kind != "application/json" && kind != "application/merge-patch+json" {
             return Err(Problem::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -132,9 +133,13 @@ impl Asked {
         let body = std::mem::take(self.body.get_mut().unwrap_or_else(PoisonError::into_inner));
         match tokio::time::timeout(settings::BODY_TIMEOUT, to_bytes(body, limit)).await {
             Ok(Ok(bytes)) => Ok(bytes),
-            Ok(Err(_)) => Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "the body is too large")
-                .detail(format!("at most {limit} bytes are read"))),
-            Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "too-slow", "the body did not arrive in time")),
+            Ok(Err(_)) => {
+                Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "the body is too large")
+                    .detail(format!("at most {limit} bytes are read")))
+            }
+            Err(_) => {
+                Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "too-slow", "the body did not arrive in time"))
+            }
         }
     }
 }
@@ -164,7 +169,8 @@ impl<'a> Query<'a> {
     pub(crate) fn number(&self, name: &str, range: RangeInclusive<usize>) -> Result<Option<usize>, Problem> {
         let Some(text) = self.text(name) else { return Ok(None) };
         let read = text.parse().ok().filter(|number| range.contains(number));
-        let why = || Problem::malformed(format!("`{name}` is a number from {} to {}", range.start(), range.end()));
+        let why =
+            || Problem::malformed(format!("`{name}` is a number from {} to {}", range.start(), range.end()));
         read.map(Some).ok_or_else(why)
     }
 }

@@ -61,10 +61,7 @@ pub(crate) async fn guard(State(site): State<Site>, mut request: Request, next: 
     with_headers(answer)
 }
 
-fn admitted<'a>(
-    site: &'a Site,
-    request: &mut Request,
-) -> Result<tokio::sync::SemaphorePermit<'a>, Problem> {
+fn admitted<'a>(site: &'a Site, request: &mut Request) -> Result<tokio::sync::SemaphorePermit<'a>, Problem> {
     let crowded = |_| Problem::too_many("more requests are under way than are answered at once");
     let place = site.requests.try_acquire().map_err(crowded)?;
     check_host(request.headers(), &site.hosts)?;
@@ -163,7 +160,8 @@ fn caller(site: &Site, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
         });
     }
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut cookies = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|it| it.trim().split_once('='));
+    let mut cookies =
+        cookies.flat_map(|cookies| cookies.split(';')).filter_map(|it| it.trim().split_once('='));
     Ok(cookies.find(|(name, _)| *name == COOKIE).and_then(|(_, value)| site.login.caller(value)))
 }
 
@@ -215,7 +213,10 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| ((*name).parse().expect("a name"), HeaderValue::from_static(value))).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| ((*name).parse().expect("a name"), HeaderValue::from_static(value)))
+            .collect()
     }
 
     #[test]
@@ -224,7 +225,8 @@ mod tests {
         for host in ["127.0.0.1:8460", "localhost", "[::1]:8460", "oxide.example:443"] {
             assert!(check_host(&headers(&[("host", host)]), &allowed).is_ok(), "{host}");
         }
-        for host in ["evil.example", "127.0.0.1.evil.example", "", "localhost.evil.example:8460", "10.0.0.1"] {
+        for host in ["evil.example", "127.0.0.1.evil.example", "", "localhost.evil.example:8460", "10.0.0.1"]
+        {
             assert!(check_host(&headers(&[("host", host)]), &allowed).is_err(), "{host}");
         }
     }

@@ -29,19 +29,22 @@ pub(crate) async fn events(asked: Asked) -> Result<Response, Problem> {
 
 fn lines(site: Site, heard: u64) -> impl Stream<Item = Result<Line, Infallible>> {
     let numbers = site.board.numbers();
-    stream::unfold((site, numbers, heard, Vec::new()), |(site, mut numbers, mut heard, mut waiting)| async move {
-        while waiting.is_empty() {
-            numbers.borrow_and_update();
-            waiting = site.board.events_after(heard);
-            waiting.reverse();
-            if waiting.is_empty() && numbers.changed().await.is_err() {
-                return None;
+    stream::unfold(
+        (site, numbers, heard, Vec::new()),
+        |(site, mut numbers, mut heard, mut waiting)| async move {
+            while waiting.is_empty() {
+                numbers.borrow_and_update();
+                waiting = site.board.events_after(heard);
+                waiting.reverse();
+                if waiting.is_empty() && numbers.changed().await.is_err() {
+                    return None;
+                }
             }
-        }
-        let event = waiting.pop()?;
-        heard = event.number;
-        Some((Ok(line(&event)), (site, numbers, heard, waiting)))
-    })
+            let event = waiting.pop()?;
+            heard = event.number;
+            Some((Ok(line(&event)), (site, numbers, heard, waiting)))
+        },
+    )
 }
 
 fn line(event: &Event) -> Line {

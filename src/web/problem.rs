@@ -61,8 +61,12 @@ impl Problem {
 
     /// A write that does not say what it expects to find.
     pub(crate) fn precondition_required() -> Self {
-        Self::new(StatusCode::PRECONDITION_REQUIRED, "unconditional", "the request does not say what it expects")
-            .hint("send If-Match with the ETag that you were shown, or If-Match: * to write whatever is there")
+        Self::new(
+            StatusCode::PRECONDITION_REQUIRED,
+            "unconditional",
+            "the request does not say what it expects",
+        )
+        .hint("send If-Match with the ETag that you were shown, or If-Match: * to write whatever is there")
     }
 
     pub(crate) fn too_many(detail: &str) -> Self {
@@ -102,10 +106,12 @@ impl From<Refused> for Problem {
                 Self::new(StatusCode::PRECONDITION_FAILED, "changed", "it is no longer what you were shown")
                     .hint("read it again, and decide again; nothing was written")
             }
-            Refused::NoSource => {
-                Self::new(StatusCode::CONFLICT, "no-source", "the source cannot be read, so nothing can be compared")
-                    .hint("/api/v1/status says why")
-            }
+            Refused::NoSource => Self::new(
+                StatusCode::CONFLICT,
+                "no-source",
+                "the source cannot be read, so nothing can be compared",
+            )
+            .hint("/api/v1/status says why"),
             Refused::SourceNotWritten { message, hint } => {
                 Self::new(StatusCode::CONFLICT, "source-not-written", "the source was not written")
                     .detail(message)
@@ -132,7 +138,8 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = self.status();
         let body = serde_json::to_string(&self).unwrap_or_default();
-        let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        let mut response =
+            (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
         if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
             response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
         }

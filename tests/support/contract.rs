@@ -58,19 +58,26 @@ impl<'a> Contract<'a> {
         let paths = self.document["paths"].as_object().expect("paths");
         let fits = |template: &str| {
             let wanted: Vec<&str> = template.trim_start_matches(ROOT).split('/').collect();
-            wanted.len() == parts.len() && wanted.iter().zip(&parts).all(|(one, two)| one.starts_with('{') || one == two)
+            wanted.len() == parts.len()
+                && wanted.iter().zip(&parts).all(|(one, two)| one.starts_with('{') || one == two)
         };
         // What is named in full comes before what a parameter could be.
         let mut found: Vec<&String> = paths.keys().filter(|template| fits(template)).collect();
         found.sort_by_key(|template| template.matches('{').count());
         let template = found.first().unwrap_or_else(|| panic!("{path} is not in the document"));
         let call = &self.document["paths"][template.as_str()][method.to_lowercase()];
-        let name = call["operationId"].as_str().unwrap_or_else(|| panic!("{method} {path} is not in the document"));
+        let name =
+            call["operationId"].as_str().unwrap_or_else(|| panic!("{method} {path} is not in the document"));
         let mut answer = &call["responses"][reply.status.to_string()];
         if let Some(shared) = answer["$ref"].as_str() {
-            answer = self.document.pointer(shared.trim_start_matches('#')).expect("what it refers to is there");
+            answer =
+                self.document.pointer(shared.trim_start_matches('#')).expect("what it refers to is there");
         }
-        assert!(answer.is_object(), "{name} answered {} and the document does not say so: {reply:?}", reply.status);
+        assert!(
+            answer.is_object(),
+            "{name} answered {} and the document does not say so: {reply:?}",
+            reply.status
+        );
         if answer["headers"]["ETag"].is_object() && reply.status != 201 && method == "GET" {
             reply.etag();
         }
@@ -80,8 +87,12 @@ impl<'a> Contract<'a> {
                 let kind = reply.header("content-type").unwrap_or_default();
                 assert_eq!(kind.split(';').next(), Some(media.as_str()), "{name}: {reply:?}");
                 let schema = json!({"$schema": "https://json-schema.org/draft/2020-12/schema", "allOf": [content["schema"]], "components": self.document["components"]});
-                let validator = jsonschema::validator_for(&schema).unwrap_or_else(|error| panic!("{name}: {error}"));
-                let faults: Vec<String> = validator.iter_errors(&reply.json()).map(|fault| format!("{fault} at {}", fault.instance_path())).collect();
+                let validator =
+                    jsonschema::validator_for(&schema).unwrap_or_else(|error| panic!("{name}: {error}"));
+                let faults: Vec<String> = validator
+                    .iter_errors(&reply.json())
+                    .map(|fault| format!("{fault} at {}", fault.instance_path()))
+                    .collect();
                 assert!(faults.is_empty(), "{name} {}: {faults:?}\n{}", reply.status, reply.body);
             }
         }

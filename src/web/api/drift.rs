@@ -87,7 +87,8 @@ pub(super) async fn list(asked: Asked) -> Result<Response, Problem> {
     let section = query.text("section").map(section).transpose()?;
     let compared = asked.site.compared().await?;
     let fits = |it: &&Difference| {
-        class.is_none_or(|class| it.class == class) && section.is_none_or(|section| it.path.section == section)
+        class.is_none_or(|class| it.class == class)
+            && section.is_none_or(|section| it.path.section == section)
     };
     let all: Vec<&Difference> = compared.differences.iter().filter(fits).collect();
     let items: Vec<Difference> = all.iter().skip(start).take(limit).map(|it| (*it).clone()).collect();
@@ -139,8 +140,9 @@ pub(crate) async fn explained(
         return Err(Refused::NoSource.into());
     };
     let store = &compared.view.store;
-    let missing = |findings: Vec<Finding>| {
-        Problem { errors: findings, ..Problem::not_found(format!("there is nothing at {path}")) }
+    let missing = |findings: Vec<Finding>| Problem {
+        errors: findings,
+        ..Problem::not_found(format!("there is nothing at {path}"))
     };
     let (section, id, field) = wanted(path, desired, store).map_err(missing)?;
     let revisions = asked.site.store(crate::store::Store::revisions).await?;
@@ -189,7 +191,11 @@ pub(super) async fn accept(mut asked: Asked) -> Result<Response, Problem> {
 pub(crate) fn moment(text: Option<&str>) -> Result<Option<f64>, Problem> {
     let read = |text: &str| {
         until(text, now()).map_err(|why| {
-            let problem = Problem::new(axum::http::StatusCode::UNPROCESSABLE_ENTITY, "invalid", "until when is not understood");
+            let problem = Problem::new(
+                axum::http::StatusCode::UNPROCESSABLE_ENTITY,
+                "invalid",
+                "until when is not understood",
+            );
             problem.detail(format!("until {text}{why}"))
         })
     };

@@ -80,7 +80,8 @@ fn named(asked: &Asked) -> Result<RevisionId, Problem> {
 }
 
 fn no_revision(revision: RevisionId) -> Problem {
-    Problem::not_found(format!("there is no revision {revision}")).hint("the history lists those that are kept")
+    Problem::not_found(format!("there is no revision {revision}"))
+        .hint("the history lists those that are kept")
 }
 
 pub(super) async fn read(asked: Asked) -> Result<Response, Problem> {

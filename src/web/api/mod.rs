@@ -27,9 +27,9 @@ pub(crate) use answers::{BackupAnswer, listed_backups};
 pub(crate) use drift::moment;
 pub(crate) use history::{steps, verdict};
 pub(crate) use objects::{page, path_of};
-pub(crate) use state::scope;
 pub(crate) use openapi::document;
 pub(crate) use operations::{OPERATIONS, TAGS};
+pub(crate) use state::scope;
 
 /// Below this every call lies.
 pub(crate) const ROOT: &str = "/api/v1";

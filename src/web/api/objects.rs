@@ -109,9 +109,12 @@ async fn named(asked: &mut Asked, section: Section) -> Result<(String, Zeroizing
     let text = Zeroizing::new(asked.json_text().await?);
     let mut fields = object_of(&text)?;
     let id = id(asked, section);
-    let repeated = (section != Section::Execution).then(|| fields.shift_remove(section.id_column())).flatten();
+    let repeated =
+        (section != Section::Execution).then(|| fields.shift_remove(section.id_column())).flatten();
     if repeated.is_some_and(|repeated| repeated != *id) {
-        return Err(Problem::malformed("the body names another one than the path").hint("a name cannot be changed"));
+        return Err(
+            Problem::malformed("the body names another one than the path").hint("a name cannot be changed")
+        );
     }
     Ok((id, Zeroizing::new(serde_json::Value::Object(fields).to_string())))
 }

@@ -36,7 +36,11 @@ const READS: [Fault; 2] = [
 const WRITES: [Fault; 7] = [
     ("NotFound", 404, "There is no such thing."),
     ("TooSlow", 408, "The body did not arrive in time."),
-    ("Conflict", 409, "It is there already, more would be deleted than was confirmed, or the source cannot be used."),
+    (
+        "Conflict",
+        409,
+        "It is there already, more would be deleted than was confirmed, or the source cannot be used.",
+    ),
     ("Changed", 412, "It is no longer what the client was shown. Nothing was written."),
     ("TooLarge", 413, "The body is too large."),
     ("NotJson", 415, "The body is not JSON."),
@@ -74,7 +78,8 @@ pub(crate) fn document() -> Json {
     let mut schemas = generator.take_definitions(true);
     schemas.extend(inputs.take_definitions(true));
     schemas.sort_keys();
-    let tags: Vec<Json> = TAGS.iter().map(|(name, about)| json!({"name": name, "description": about})).collect();
+    let tags: Vec<Json> =
+        TAGS.iter().map(|(name, about)| json!({"name": name, "description": about})).collect();
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -111,7 +116,8 @@ fn call(operation: &Operation, generator: &mut SchemaGenerator, inputs: &mut Sch
     }
     let mut answers: Vec<(u16, Json)> =
         operation.answers.iter().map(|it| (it.status, good(it, generator))).collect();
-    let shared = |(name, status, _): Fault| (status, json!({"$ref": format!("#/components/responses/{name}")}));
+    let shared =
+        |(name, status, _): Fault| (status, json!({"$ref": format!("#/components/responses/{name}")}));
     answers.extend(faults(operation).into_iter().map(shared));
     answers.sort_by_key(|(status, _)| *status);
     let answers: Map<String, Json> =
@@ -125,8 +131,13 @@ fn parameters(operation: &Operation) -> Vec<Json> {
     let mut parameters: Vec<Json> = in_path
         .map(|name| {
             let (about, schema) = match name {
-                "revision" => ("`7` for a revision, `o7` for a snapshot of the orchestrator's own.", revision()),
-                "path" => ("An object or a field, as `services.openai.enabled`.", json!({"type": "string", "minLength": 1})),
+                "revision" => {
+                    ("`7` for a revision, `o7` for a snapshot of the orchestrator's own.", revision())
+                }
+                "path" => (
+                    "An object or a field, as `services.openai.enabled`.",
+                    json!({"type": "string", "minLength": 1}),
+                ),
                 _ => ("Its name.", json!({"type": "string", "minLength": 1})),
             };
             json!({"name": name, "in": "path", "required": true, "description": about, "schema": schema})
@@ -135,17 +146,19 @@ fn parameters(operation: &Operation) -> Vec<Json> {
     parameters.extend(operation.query.iter().map(|it| {
         let schema = match it.kind {
             ParameterKind::Flag => json!({"type": "boolean"}),
-            ParameterKind::Number(least, most) => json!({"type": "integer", "minimum": least, "maximum": most}),
-            ParameterKind::Text if it.name == "reason" => json!({"type": "string", "minLength": 1, "maxLength": 300}),
+            ParameterKind::Number(least, most) => {
+                json!({"type": "integer", "minimum": least, "maximum": most})
+            }
+            ParameterKind::Text if it.name == "reason" => {
+                json!({"type": "string", "minLength": 1, "maxLength": 300})
+            }
             ParameterKind::Text => json!({"type": "string"}),
             ParameterKind::Choice(words) => json!({"type": "string", "enum": words}),
             ParameterKind::Revision => revision(),
         };
         json!({"name": it.name, "in": "query", "required": false, "description": it.about, "schema": schema})
     }));
-    let header = |name: &str, about: &str, required: bool| {
-        json!({"name": name, "in": "header", "required": required, "description": about, "schema": {"type": "string"}})
-    };
+    let header = |name: &str, about: &str, required: bool| json!({"name": name, "in": "header", "required": required, "description": about, "schema": {"type": "string"}});
     match operation.precondition {
         Precondition::None => {}
         Precondition::Match => {
@@ -197,7 +210,10 @@ fn read(section: Section) -> Json {
     }
     properties.insert("etag".into(), json!({"type": "string", "description": "Its tag, for If-Match."}));
     if section == Section::Services {
-        properties.insert("apiKeySet".into(), json!({"type": "boolean", "description": "Whether it has an API key."}));
+        properties.insert(
+            "apiKeySet".into(),
+            json!({"type": "boolean", "description": "Whether it has an API key."}),
+        );
     }
     let shown = section.fields().iter().filter(|spec| spec.kind != Kind::Secret);
     properties.extend(shown.map(|spec| {
@@ -222,7 +238,12 @@ fn read(section: Section) -> Json {
 fn unique(mut schema: Json) -> Json {
     if let Some(Json::Array(kinds)) = schema.get_mut("type") {
         let mut seen = Vec::new();
-        kinds.retain(|kind| !seen.contains(kind) && { seen.push(kind.clone()); true });
+        kinds.retain(|kind| {
+            !seen.contains(kind) && {
+                seen.push(kind.clone());
+                true
+            }
+        });
     }
     schema
 }

@@ -4,11 +4,16 @@ use axum::routing::{delete, get, patch, post, put};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::answers::{BackupAnswer, Page};
-use super::history::{BackupVerdict, Restore, RevisionAnswer};
 use super::drift::{Accept, DriftAnswer, Promote, Revert, Sync};
-use super::openapi::{any_object, created_object, execution, execution_input, rule, rule_input, rules, service, service_input, services, whole};
+use super::history::{BackupVerdict, Restore, RevisionAnswer};
+use super::openapi::{
+    any_object, created_object, execution, execution_input, rule, rule_input, rules, service, service_input,
+    services, whole,
+};
 use super::state::{Pause, StatusAnswer};
-use super::{Answer, Operation, Parameter, ParameterKind, Precondition, configuration, drift, history, objects, state};
+use super::{
+    Answer, Operation, Parameter, ParameterKind, Precondition, configuration, drift, history, objects, state,
+};
 use crate::actions::{DiffDocument, ExplainDocument};
 use crate::model::Section;
 use crate::plan::PlanDocument;
@@ -38,8 +43,11 @@ const DRY_RUN: Parameter = Parameter {
 };
 const REASON: Parameter =
     Parameter { name: "reason", about: "Why; recorded in the history.", kind: ParameterKind::Text };
-const LIMIT: Parameter =
-    Parameter { name: "limit", about: "How many on one page.", kind: ParameterKind::Number(1, objects::MAX_PAGE) };
+const LIMIT: Parameter = Parameter {
+    name: "limit",
+    about: "How many on one page.",
+    kind: ParameterKind::Number(1, objects::MAX_PAGE),
+};
 const CONTINUE: Parameter = Parameter {
     name: "continue",
     about: "Where the page begins: what the page before gave as `continue`.",
@@ -88,10 +96,8 @@ const NOT_MODIFIED: Answer = Answer {
 /// What a write answers.
 const DONE: &[Answer] = &[answer(200, "What was, or would be, done.", of::<Done>)];
 const DONE_WITH_TAG: &[Answer] = &[with_tag(200, "What was, or would be, done.", of::<Done>)];
-const CREATED: &[Answer] = &[
-    with_tag(201, "What was done.", of::<Done>),
-    answer(200, "What would be done.", of::<Done>),
-];
+const CREATED: &[Answer] =
+    &[with_tag(201, "What was done.", of::<Done>), answer(200, "What would be done.", of::<Done>)];
 
 /// Every call.
 pub(crate) const OPERATIONS: &[Operation] = &[
@@ -116,7 +122,13 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         query: &[],
         body: None,
         precondition: Precondition::None,
-        answers: &[Answer { status: 200, about: "One event for each pass that found something new; `id` counts up. Send it as Last-Event-ID to hear what was missed.", media: "text/event-stream", tagged: false, shape: Some(of::<Event>) }],
+        answers: &[Answer {
+            status: 200,
+            about: "One event for each pass that found something new; `id` counts up. Send it as Last-Event-ID to hear what was missed.",
+            media: "text/event-stream",
+            tagged: false,
+            shape: Some(of::<Event>),
+        }],
         route: || get(live::events),
     },
     Operation {
@@ -125,7 +137,11 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         path: "/decisions",
         tag: "state",
         summary: "What somebody decided: accepted differences, pauses, pins",
-        query: &[Parameter { name: "kind", about: "Only of this kind.", kind: ParameterKind::Choice(&["accept", "pause", "pin"]) }],
+        query: &[Parameter {
+            name: "kind",
+            about: "Only of this kind.",
+            kind: ParameterKind::Choice(&["accept", "pause", "pin"]),
+        }],
         body: None,
         precondition: Precondition::None,
         answers: &[with_tag(200, "The decisions that are recorded.", of::<Page<DecisionMade>>), NOT_MODIFIED],
@@ -149,7 +165,15 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         path: "/pauses",
         tag: "state",
         summary: "End a pause",
-        query: &[DRY_RUN, REASON, Parameter { name: "scope", about: "The pause of this scope; every pause without it.", kind: ParameterKind::Text }],
+        query: &[
+            DRY_RUN,
+            REASON,
+            Parameter {
+                name: "scope",
+                about: "The pause of this scope; every pause without it.",
+                kind: ParameterKind::Text,
+            },
+        ],
         body: None,
         precondition: Precondition::Match,
         answers: DONE,
@@ -161,7 +185,27 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         path: "/drift",
         tag: "drift",
         summary: "What differs, with all three sides",
-        query: &[LIMIT, START, Parameter { name: "class", about: "Only of this class.", kind: ParameterKind::Choice(&["unknown", "conflict", "drift", "pending", "extra", "undeclared"]) }, Parameter { name: "section", about: "Only in this section.", kind: ParameterKind::Choice(&["services", "routing_rules", "execution"]) }],
+        query: &[
+            LIMIT,
+            START,
+            Parameter {
+                name: "class",
+                about: "Only of this class.",
+                kind: ParameterKind::Choice(&[
+                    "unknown",
+                    "conflict",
+                    "drift",
+                    "pending",
+                    "extra",
+                    "undeclared",
+                ]),
+            },
+            Parameter {
+                name: "section",
+                about: "Only in this section.",
+                kind: ParameterKind::Choice(&["services", "routing_rules", "execution"]),
+            },
+        ],
         body: None,
         precondition: Precondition::None,
         answers: &[with_tag(200, "The differences, the most urgent first.", of::<DriftAnswer>), NOT_MODIFIED],
@@ -188,7 +232,14 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         query: &[],
         body: None,
         precondition: Precondition::None,
-        answers: &[with_tag(200, "An explanation of each value that differs, or of the whole.", of::<Vec<ExplainDocument>>), NOT_MODIFIED],
+        answers: &[
+            with_tag(
+                200,
+                "An explanation of each value that differs, or of the whole.",
+                of::<Vec<ExplainDocument>>,
+            ),
+            NOT_MODIFIED,
+        ],
         route: || get(drift::explanation),
     },
     Operation {
@@ -485,7 +536,11 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         path: "/history/{revision}/diff",
         tag: "history",
         summary: "What changed since a revision",
-        query: &[Parameter { name: "to", about: "Up to this revision; up to now without it.", kind: ParameterKind::Revision }],
+        query: &[Parameter {
+            name: "to",
+            about: "Up to this revision; up to now without it.",
+            kind: ParameterKind::Revision,
+        }],
         body: None,
         precondition: Precondition::None,
         answers: &[answer(200, "What changed.", of::<DiffDocument>)],

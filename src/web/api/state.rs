@@ -77,10 +77,8 @@ pub(super) async fn decisions(asked: Asked) -> Result<Response, Problem> {
     }
     let view = asked.site.view().await?;
     let all = view.store.decisions.iter();
-    let items: Vec<DecisionMade> = all
-        .filter(|it| kind.is_none_or(|kind| it.kind.name() == kind))
-        .map(DecisionMade::from)
-        .collect();
+    let items: Vec<DecisionMade> =
+        all.filter(|it| kind.is_none_or(|kind| it.kind.name() == kind)).map(DecisionMade::from).collect();
     let total = items.len();
     Ok(tagged(&asked, &view.tag(), &Page { items, total, r#continue: None }))
 }

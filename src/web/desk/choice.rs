@@ -140,7 +140,9 @@ fn merge(live: &StoreSnapshot, store: &Store, text: &str) -> Result<Vec<Step>, R
         }
     }
     findings.extend(sections.keys().map(|name| {
-        Finding::error("is no section of the database").at_path(name).suggest("services, routing_rules, execution")
+        Finding::error("is no section of the database")
+            .at_path(name)
+            .suggest("services, routing_rules, execution")
     }));
     deletions.reverse();
     steps.extend(deletions);

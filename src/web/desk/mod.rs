@@ -12,8 +12,8 @@ use super::tag::{self, Expected};
 use crate::actions::{self, acceptances, decided, diff, pin};
 use crate::desired::{DesiredConfig, ResolveSecrets};
 use crate::model::{
-    ConfigPath, Configuration, Decision, DecisionKind, Finding, PathPattern, Policy, Selection, SourceSnapshot,
-    StoreSnapshot,
+    ConfigPath, Configuration, Decision, DecisionKind, Finding, PathPattern, Policy, Selection,
+    SourceSnapshot, StoreSnapshot,
 };
 use crate::plan::{self, Circumstances, Plan};
 use crate::promotion::{PromotedKeys, Sides};
@@ -52,12 +52,10 @@ pub(crate) fn carry_out(desk: &mut Desk<'_>, ask: &Ask) -> Result<Done, Refused>
                 choice::remove(live, (*section, id), *cascade, &ask.expected)
             })
         }
-        What::Configure { text, how, confirm_prune } => {
-            desk.edit(ask, "configure", &[], |live, store| {
-                expect_rows(live, ask)?;
-                choice::configure(live, store, text, *how, *confirm_prune)
-            })
-        }
+        What::Configure { text, how, confirm_prune } => desk.edit(ask, "configure", &[], |live, store| {
+            expect_rows(live, ask)?;
+            choice::configure(live, store, text, *how, *confirm_prune)
+        }),
         What::Revert { paths } => desk.revert(ask, paths),
         What::Promote { paths, keys } => desk.promote(ask, paths, *keys),
         What::Accept { paths, until } => desk.accept(ask, paths, *until),
@@ -100,11 +98,9 @@ impl Desk<'_> {
         match (edited, refused) {
             (Err(crate::sync::EditError::Refused(_)), Some(why)) => Err(why),
             (Err(error), _) => Err(error.into()),
-            (Ok(edited), _) => Ok(Done {
-                plan: Some(edited.plan.document()),
-                written: edited.written,
-                ..Done::default()
-            }),
+            (Ok(edited), _) => {
+                Ok(Done { plan: Some(edited.plan.document()), written: edited.written, ..Done::default() })
+            }
         }
     }
 
@@ -270,9 +266,7 @@ impl Desk<'_> {
         let reason = ask.reason.as_deref().unwrap_or("asked for");
         let source = self.source.as_deref();
         match actions::back_up(self.store, source, reason, SystemTime::now())? {
-            Some(backup) => {
-                Ok(Done { backup: Some(actions::name_of(&backup.path)), ..Done::default() })
-            }
+            Some(backup) => Ok(Done { backup: Some(actions::name_of(&backup.path)), ..Done::default() }),
             None => Err(Refused::NotFound(Finding::error("there is nothing to back up yet"))),
         }
     }

@@ -182,7 +182,8 @@ pub(super) async fn give(mut asked: Asked) -> Page {
         return Err(Problem::malformed("say why it is kept: whoever meets the difference reads it").into());
     }
     let what = kind.what(path, until, PromotedKeys::Blocked);
-    let answer = asked.site.order(ask(&asked, what, Mode::Apply, expected(form.text("etag")), reason)).await?;
+    let answer =
+        asked.site.order(ask(&asked, what, Mode::Apply, expected(form.text("etag")), reason)).await?;
     Ok(match kind {
         Kind::Revert => written("/drift", &answer),
         Kind::Keep => done("/drift", "accepted"),

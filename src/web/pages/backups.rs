@@ -65,7 +65,9 @@ pub(super) async fn list(asked: Asked) -> Page {
         text: match &it.verdict {
             Verdict::Good => "can be restored: every page, every value and every API key was read".into(),
             Verdict::GoodUnderRetiredKey => "can be restored: a retired key that opens it is at hand".into(),
-            Verdict::NeedsKey(count) => format!("needs another key: {count} API keys in it open with none at hand"),
+            Verdict::NeedsKey(count) => {
+                format!("needs another key: {count} API keys in it open with none at hand")
+            }
             Verdict::Empty => "holds no configuration".into(),
             Verdict::Damaged(why) => format!("is damaged: {why}"),
         },
@@ -83,7 +85,8 @@ pub(super) async fn take(mut asked: Asked) -> Page {
 
 pub(super) async fn ask_restore(asked: Asked) -> Page {
     let name = asked.part("name").to_owned();
-    let what = What::Restore { from: Earlier::Backup(name.clone()), only: None, confirm_prune: None, pin: true };
+    let what =
+        What::Restore { from: Earlier::Backup(name.clone()), only: None, confirm_prune: None, pin: true };
     preview(&asked, what, format!("Restore the backup {name}"), "backups", "/backups").await
 }
 
@@ -98,7 +101,9 @@ pub(super) async fn preview(
     let tag = asked.site.view().await?.tag();
     let pins = matches!(what, What::Restore { pin: true, .. });
     let meaning = match pins {
-        true => "The values below are written into the database, with a backup before. The source as it is now is kept out until it changes.",
+        true => {
+            "The values below are written into the database, with a backup before. The source as it is now is kept out until it changes."
+        }
         false => "The values below are written into the database, with a backup before.",
     };
     let tried = asked.site.order(ask(asked, what.clone(), Mode::Plan, Expected::Unsaid, None)).await;
@@ -133,7 +138,8 @@ pub(super) async fn restore(asked: Asked) -> Page {
 /// Restores what a form confirmed.
 pub(super) async fn carry_out(mut asked: Asked, what: impl FnOnce(Option<usize>) -> What) -> Page {
     let form = asked.form().await?;
-    let number = |text: &str| text.parse().map_err(|_| Problem::malformed("the number of deletions is a number"));
+    let number =
+        |text: &str| text.parse().map_err(|_| Problem::malformed("the number of deletions is a number"));
     let confirmed = form.filled("confirm").map(number).transpose()?;
     let order = ask(&asked, what(confirmed), Mode::Apply, expected(form.text("etag")), form.filled("reason"));
     let answer = asked.site.order(order).await?;

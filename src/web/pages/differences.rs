@@ -77,7 +77,8 @@ struct Filter {
 
 pub(super) async fn page(asked: Asked) -> Page {
     let query = asked.lenient_query();
-    let class = query.text("class").and_then(|name| Class::ALL.into_iter().find(|class| class.name() == name));
+    let class =
+        query.text("class").and_then(|name| Class::ALL.into_iter().find(|class| class.name() == name));
     let start = query.text("from").and_then(|text| text.parse().ok()).unwrap_or(0_usize);
     let frame = Frame::of(&asked, "Drift", "drift").await;
     let compared = asked.site.compared().await?;

@@ -40,7 +40,11 @@ pub(super) enum Input {
 const FLAGS: &[&str] = &["true", "false"];
 
 /// Returns the fields of a form, filled with what `value` says.
-fn fields(section: Section, value: impl Fn(&FieldSpec) -> (String, bool), findings: &[Finding]) -> Vec<Field> {
+fn fields(
+    section: Section,
+    value: impl Fn(&FieldSpec) -> (String, bool),
+    findings: &[Finding],
+) -> Vec<Field> {
     let field = |spec: &'static FieldSpec| {
         let (value, key_is_set) = value(spec);
         let input = match spec.kind {
@@ -63,7 +67,8 @@ fn fields(section: Section, value: impl Fn(&FieldSpec) -> (String, bool), findin
             help: help(spec.name),
             input,
             required: spec.required,
-            suggests_services: section == Section::RoutingRules && matches!(spec.name, "primary" | "fallback"),
+            suggests_services: section == Section::RoutingRules
+                && matches!(spec.name, "primary" | "fallback"),
             common: section != Section::Services || COMMON.contains(&spec.name) || !value.is_empty(),
             faults: findings.iter().filter(about).map(said).collect(),
             value,
@@ -82,7 +87,9 @@ pub(super) fn of_object(section: Section, object: Option<&Object>) -> Vec<Field>
     let value = |spec: &FieldSpec| {
         let held = section.field(spec.name).and_then(|field| object?.get(field));
         match (held, spec.default) {
-            (Some(Value::Secret(_) | Value::Unreadable(_)), _) if spec.kind == Kind::Secret => (String::new(), true),
+            (Some(Value::Secret(_) | Value::Unreadable(_)), _) if spec.kind == Kind::Secret => {
+                (String::new(), true)
+            }
             (Some(Value::List(items)), _) => (items.join("\n"), false),
             (Some(Value::Unset), _) => (String::new(), false),
             (Some(value), _) => (value.shown().to_string(), false),
@@ -175,7 +182,13 @@ mod tests {
 
     #[test]
     fn a_form_says_what_its_fields_are_and_leaves_the_key_alone() {
-        let filled = form(&[("type", "http"), ("enabled", "false"), ("max_retries", "x"), ("api_key", " "), ("models", "a\n\nb")]);
+        let filled = form(&[
+            ("type", "http"),
+            ("enabled", "false"),
+            ("max_retries", "x"),
+            ("api_key", " "),
+            ("models", "a\n\nb"),
+        ]);
         let text = json(Section::Services, &filled, true);
         assert_eq!(*text, r#"{"type":"http","enabled":false,"models":["a","b"],"max_retries":"x"}"#);
     }

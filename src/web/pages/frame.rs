@@ -3,11 +3,11 @@
 use axum::http::header;
 
 use super::assets;
+use crate::plan::Class;
 use crate::report::Outcome;
 use crate::web::asked::Asked;
 use crate::web::board::Seen;
 use crate::web::compared::Compared;
-use crate::plan::Class;
 
 /// How things stand, in a word that the eye finds by colour and the ear by text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -66,7 +66,12 @@ impl From<&Revision> for Entry {
             reason: it.reason.clone(),
             source: it.source.clone(),
             what: what(&it.changes),
-            backup: it.backup.as_deref().and_then(|path| path.rsplit('/').next()).unwrap_or("none").to_owned(),
+            backup: it
+                .backup
+                .as_deref()
+                .and_then(|path| path.rsplit('/').next())
+                .unwrap_or("none")
+                .to_owned(),
             paths: shown.chain(more).collect(),
         }
     }
@@ -85,7 +90,8 @@ fn what(changes: &Json) -> String {
 }
 
 fn touched(changes: &Json) -> Vec<String> {
-    let plain = ["created", "deleted"].into_iter().flat_map(|name| list_of(changes, name)).filter_map(Json::as_str);
+    let plain =
+        ["created", "deleted"].into_iter().flat_map(|name| list_of(changes, name)).filter_map(Json::as_str);
     let updated = list_of(changes, "updated").filter_map(|change| change.get("path")?.as_str());
     updated.chain(plain).map(str::to_owned).collect()
 }
@@ -175,7 +181,8 @@ fn ours(asked: &Asked) -> Result<i64, Problem> {
 pub(super) async fn ask_restore(asked: Asked) -> Page {
     let number = ours(&asked)?;
     let what = whole(number, None);
-    preview(&asked, what, format!("Restore revision {number}"), "history", &format!("/history/{number}")).await
+    preview(&asked, what, format!("Restore revision {number}"), "history", &format!("/history/{number}"))
+        .await
 }
 
 fn whole(number: i64, confirm_prune: Option<usize>) -> What {
@@ -197,8 +204,12 @@ async fn taking_back(asked: &Asked, number: i64) -> Result<(i64, Option<Selectio
     let this = revisions.iter().find(|it| it.revision == RevisionId::Ours(number));
     let before = older.next().filter(|_| this.is_some());
     let before = before.ok_or_else(|| Problem::not_found("there is nothing recorded before that"))?;
-    let paths: Vec<Selection> =
-        this.map(|it| touched(&it.changes)).unwrap_or_default().iter().filter_map(|path| path.parse().ok()).collect();
+    let paths: Vec<Selection> = this
+        .map(|it| touched(&it.changes))
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|path| path.parse().ok())
+        .collect();
     let object = |path: &Selection| Selection { field: None, ..path.clone() };
     let one = match paths.as_slice() {
         [only] => Some(only.clone()),

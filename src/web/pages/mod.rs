@@ -42,16 +42,41 @@ pub(crate) fn routes() -> Router<Site> {
         .route("/sync", get(answer::preview_sync).post(answer::sync))
         .route("/services", get(move |asked| objects::list(asked, services)))
         .route("/rules", get(move |asked| objects::list(asked, rules)))
-        .route("/services/new", get(move |asked| objects::new(asked, services)).post(move |asked| objects::add(asked, services)))
-        .route("/rules/new", get(move |asked| objects::new(asked, rules)).post(move |asked| objects::add(asked, rules)))
+        .route(
+            "/services/new",
+            get(move |asked| objects::new(asked, services)).post(move |asked| objects::add(asked, services)),
+        )
+        .route(
+            "/rules/new",
+            get(move |asked| objects::new(asked, rules)).post(move |asked| objects::add(asked, rules)),
+        )
         .route("/services/check", post(move |asked| objects::check(asked, services)))
         .route("/rules/check", post(move |asked| objects::check(asked, rules)))
         .route("/settings/check", post(move |asked| objects::check(asked, settings)))
-        .route("/services/of/{id}", get(move |asked| objects::edit(asked, services)).post(move |asked| objects::save(asked, services)))
-        .route("/rules/of/{id}", get(move |asked| objects::edit(asked, rules)).post(move |asked| objects::save(asked, rules)))
-        .route("/settings", get(move |asked| objects::edit(asked, settings)).post(move |asked| objects::save(asked, settings)))
-        .route("/services/of/{id}/remove", get(move |asked| objects::ask_remove(asked, services)).post(move |asked| objects::remove(asked, services)))
-        .route("/rules/of/{id}/remove", get(move |asked| objects::ask_remove(asked, rules)).post(move |asked| objects::remove(asked, rules)))
+        .route(
+            "/services/of/{id}",
+            get(move |asked| objects::edit(asked, services))
+                .post(move |asked| objects::save(asked, services)),
+        )
+        .route(
+            "/rules/of/{id}",
+            get(move |asked| objects::edit(asked, rules)).post(move |asked| objects::save(asked, rules)),
+        )
+        .route(
+            "/settings",
+            get(move |asked| objects::edit(asked, settings))
+                .post(move |asked| objects::save(asked, settings)),
+        )
+        .route(
+            "/services/of/{id}/remove",
+            get(move |asked| objects::ask_remove(asked, services))
+                .post(move |asked| objects::remove(asked, services)),
+        )
+        .route(
+            "/rules/of/{id}/remove",
+            get(move |asked| objects::ask_remove(asked, rules))
+                .post(move |asked| objects::remove(asked, rules)),
+        )
         .route("/history", get(history::list))
         .route("/history/{revision}", get(history::show))
         .route("/history/{revision}/restore", get(history::ask_restore).post(history::restore))

@@ -144,12 +144,9 @@ impl Check {
 
     fn of(tried: &Result<super::super::desk::Done, Problem>) -> Self {
         match tried {
-            Ok(done) => Self {
-                asked: true,
-                lines: lines(done.plan.as_ref()),
-                findings: Vec::new(),
-                problem: None,
-            },
+            Ok(done) => {
+                Self { asked: true, lines: lines(done.plan.as_ref()), findings: Vec::new(), problem: None }
+            }
             Err(problem) if !problem.errors.is_empty() => {
                 Self { asked: true, lines: Vec::new(), findings: found(&problem.errors), problem: None }
             }
@@ -178,9 +175,12 @@ impl Edit {
         let compared = asked.site.compared().await?;
         let object = compared.view.store.live.get(section, id).filter(|_| !is_new);
         if object.is_none() && !is_new && section != Section::Execution {
-            return Err(Problem::not_found(format!("there is no {} `{id}` in the database", words.one)).into());
+            return Err(
+                Problem::not_found(format!("there is no {} `{id}` in the database", words.one)).into()
+            );
         }
-        let of_it = |it: &&super::super::compared::Difference| it.path.section == section && *it.path.id == *id;
+        let of_it =
+            |it: &&super::super::compared::Difference| it.path.section == section && *it.path.id == *id;
         let differences = compared.differences.iter().filter(of_it).filter(|_| !is_new).cloned().collect();
         let services = match section {
             Section::RoutingRules => services(&compared.view),

@@ -70,7 +70,9 @@ impl From<&Event> for Happened {
         use crate::report::Outcome;
         let mood = match event.outcome {
             Outcome::InSync | Outcome::Applied => "good",
-            Outcome::Differences | Outcome::ConflictHeld | Outcome::Incomplete | Outcome::Guarded => "attention",
+            Outcome::Differences | Outcome::ConflictHeld | Outcome::Incomplete | Outcome::Guarded => {
+                "attention"
+            }
             _ => "bad",
         };
         Self {
@@ -103,17 +105,20 @@ pub(super) async fn page(asked: Asked) -> Page {
     let (tokens, unread) = (compared.view.store.tokens, compared.view.store.undecryptable);
     let read = move |store: &mut Store| Ok((listed_backups(store), key(store, tokens, unread)));
     let (backups, key) = asked.site.store(read).await?;
-    let sides = Section::ALL.iter().zip([("Services", "/services"), ("Rules", "/rules"), ("Settings", "/settings")]);
+    let sides =
+        Section::ALL.iter().zip([("Services", "/services"), ("Rules", "/rules"), ("Settings", "/settings")]);
     let sides = sides.map(|(section, (name, link))| {
         let of_source = report.objects.iter().find(|it| it.section == *section).and_then(|it| it.source);
         let database = compared.view.store.live.count(*section);
         let source = of_source.map_or_else(|| "not declared".to_owned(), |count| count.to_string());
         Side { name, link, source, database }
     });
-    let open = |class: &Class| compared.differences.iter().filter(|it| it.class == *class && !it.accepted).count();
+    let open =
+        |class: &Class| compared.differences.iter().filter(|it| it.class == *class && !it.accepted).count();
     let classes = Class::ALL.iter().map(|class| (class.name(), open(class))).filter(|(_, count)| *count > 0);
     let decided = |wanted: fn(&DecisionKind) -> bool| {
-        let standing = compared.plan.iter().flat_map(|plan| &plan.standing).filter(move |it| wanted(&it.kind));
+        let standing =
+            compared.plan.iter().flat_map(|plan| &plan.standing).filter(move |it| wanted(&it.kind));
         standing.map(|it| Pause {
             scope: it.scope_text(),
             reason: it.reason.clone(),

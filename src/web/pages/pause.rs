@@ -11,7 +11,8 @@ use crate::web::tag::Expected;
 pub(super) async fn pause(mut asked: Asked) -> Page {
     let form = asked.form().await?;
     let reason = form.filled("reason").ok_or_else(|| Problem::malformed("say why it is paused"))?;
-    let what = What::Pause { scope: api::scope(form.filled("scope"))?, until: api::moment(form.filled("until"))? };
+    let what =
+        What::Pause { scope: api::scope(form.filled("scope"))?, until: api::moment(form.filled("until"))? };
     asked.site.order(ask(&asked, what, Mode::Apply, Expected::Unsaid, Some(reason))).await?;
     Ok(done("/", "paused"))
 }
