@@ -65,7 +65,7 @@ impl Compared {
         };
         let circumstances = Circumstances { now, ..Circumstances::default() };
         let plan = plan::plan(&desired, &view.store, &seen.policy, &circumstances);
-        let differences = differences(&plan, waiting(&seen), &desired, &view.store);
+        let differences = differences(&plan, &waiting(&seen), &desired, &view.store);
         let mut paths: Vec<&ConfigPath> = differences.iter().map(|difference| &difference.path).collect();
         paths.sort();
         let tag = tag::of_differences(paths.into_iter(), &desired, &view.store);
@@ -101,7 +101,7 @@ fn waiting(seen: &Seen) -> HashMap<&ConfigPath, &Reason> {
 
 fn differences(
     plan: &Plan,
-    waiting: HashMap<&ConfigPath, &Reason>,
+    waiting: &HashMap<&ConfigPath, &Reason>,
     desired: &DesiredConfig,
     store: &StoreSnapshot,
 ) -> Vec<Difference> {

@@ -154,9 +154,10 @@ fn caller(site: &Site, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
         if token.is_some_and(|token| site.login.admits(token)) {
             return Ok(Some(Caller { name: actor(headers), by_cookie: false }));
         }
-        return Err(match site.login.failed_too_often() {
-            true => Problem::too_many("too many wrong tokens; wait a minute"),
-            false => unauthorized(),
+        return Err(if site.login.failed_too_often() {
+            Problem::too_many("too many wrong tokens; wait a minute")
+        } else {
+            unauthorized()
         });
     }
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());

@@ -66,15 +66,13 @@ impl Login {
     /// A file that can be neither read nor written.
     pub(crate) fn beside(database: &Path) -> Result<Self, StoreError> {
         let path = database.with_file_name(TOKEN_FILE);
-        let text = match read_token(&path) {
-            Some(text) => text,
-            None => {
-                let text = random();
-                let folder = path.parent().unwrap_or(Path::new("."));
-                files::create_folder(folder)?;
-                files::write_private(&path, format!("{}\n", *text).as_bytes())?;
-                text
-            }
+        let text = if let Some(text) = read_token(&path) {
+            text
+        } else {
+            let text = random();
+            files::create_folder(path.parent().unwrap_or(Path::new(".")))?;
+            files::write_private(&path, format!("{}\n", *text).as_bytes())?;
+            text
         };
         let method = Authentication::Token(TokenFile { path, last: Mutex::new(text) });
         let code = Mutex::new(Some((random(), Instant::now() + settings::LOGIN_LINK_FOR)));

@@ -118,9 +118,10 @@ impl From<Refused> for Problem {
                     .hint(hint)
             }
             Refused::Failed(failure) => {
-                let status = match failure.transient {
-                    true => StatusCode::SERVICE_UNAVAILABLE,
-                    false => StatusCode::INTERNAL_SERVER_ERROR,
+                let status = if failure.transient {
+                    StatusCode::SERVICE_UNAVAILABLE
+                } else {
+                    StatusCode::INTERNAL_SERVER_ERROR
                 };
                 let problem =
                     Self::new(status, failure.reason, "the database cannot be used").detail(failure.message);

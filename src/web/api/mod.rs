@@ -119,10 +119,8 @@ fn json(status: StatusCode, value: &impl Serialize) -> Response {
 
 /// An answer in JSON with its tag; without its body for a client that has it.
 fn tagged(asked: &Asked, tag: &str, value: &impl Serialize) -> Response {
-    let mut answer = match asked.has(tag) {
-        true => StatusCode::NOT_MODIFIED.into_response(),
-        false => json(StatusCode::OK, value),
-    };
+    let mut answer =
+        if asked.has(tag) { StatusCode::NOT_MODIFIED.into_response() } else { json(StatusCode::OK, value) };
     set_tag(&mut answer, tag);
     answer
 }

@@ -43,10 +43,10 @@ pub(super) fn put(
     let row = live.live.get(section, id);
     if how == How::Create && row.is_some() {
         let finding = Finding::error("is there already").at_path(path);
-        return Err(Refused::Exists(finding.suggest("change it, or remove it first")));
+        return Err(Refused::Exists(Box::new(finding.suggest("change it, or remove it first"))));
     }
     if how == How::Merge && row.is_none() && section != Section::Execution {
-        return Err(Refused::NotFound(not_there(section, id, live)));
+        return Err(Refused::NotFound(Box::new(not_there(section, id, live))));
     }
     let present = row.map(|row| tag::of_object(section, row));
     if !expected.admits(present.as_deref()) {
@@ -67,7 +67,7 @@ pub(super) fn remove(
     expected: &Expected,
 ) -> Result<Vec<Step>, Refused> {
     let Some(row) = live.live.get(section, id) else {
-        return Err(Refused::NotFound(not_there(section, id, live)));
+        return Err(Refused::NotFound(Box::new(not_there(section, id, live))));
     };
     if !expected.admits(Some(&tag::of_object(section, row))) {
         return Err(Refused::Changed);

@@ -105,17 +105,20 @@ impl Desk<'_> {
     }
 
     fn revert(&mut self, ask: &Ask, paths: &[Selection]) -> Result<Done, Refused> {
-        let sides = self.sides()?;
-        expect_differences(&sides, paths, ask)?;
+        let Both { desired, .. } = self.sides()?;
         let names: Vec<String> = paths.iter().map(ToString::to_string).collect();
+        let (policy, circumstances) = (self.policy.clone(), self.circumstances());
         self.edit(ask, &format!("revert {}", names.join(", ")), &[], |live, _| {
-            Ok(actions::revert_steps(paths, &sides.desired, &live)?)
+            // On the rows that are written over, not on those of a moment ago.
+            let plan = plan::plan(&desired, live, &policy, &circumstances);
+            expect_differences(&plan, &desired, live, paths, ask)?;
+            Ok(actions::revert_steps(paths, &desired, live)?)
         })
     }
 
     fn promote(&mut self, ask: &Ask, paths: &[Selection], keys: PromotedKeys) -> Result<Done, Refused> {
         let both = self.sides()?;
-        expect_differences(&both, paths, ask)?;
+        expect_differences(&both.plan, &both.desired, &both.live, paths, ask)?;
         let ring = Arc::clone(self.store.keys());
         let Both { source, desired, live, plan } = &both;
         let sides = Sides { source, desired, store: live, plan };
@@ -141,24 +144,24 @@ impl Desk<'_> {
 
     fn accept(&mut self, ask: &Ask, paths: &[Selection], until: Option<f64>) -> Result<Done, Refused> {
         let sides = self.sides()?;
-        expect_differences(&sides, paths, ask)?;
+        expect_differences(&sides.plan, &sides.desired, &sides.live, paths, ask)?;
         let reason = ask.reason.as_deref().unwrap_or("accepted");
         let made = acceptances(&sides.plan, paths, &sides.desired, &sides.live);
         let made = made
             .into_iter()
             .map(|(kind, scope)| decided(kind, Some(scope), (&ask.actor, reason), self.now, until));
-        self.decide(ask, Decided { decide: made.collect(), forget: Vec::new() })
+        self.decide(ask, &Decided { decide: made.collect(), forget: Vec::new() })
     }
 
     fn pause(&mut self, ask: &Ask, scope: Option<PathPattern>, until: Option<f64>) -> Result<Done, Refused> {
         let live = self.store.read()?;
         if live.decisions.iter().any(|it| it.kind == DecisionKind::Pause && it.scope == scope) {
             let finding = Finding::error("is paused already");
-            return Err(Refused::Exists(finding.suggest("end that pause first, to begin another")));
+            return Err(Refused::Exists(Box::new(finding.suggest("end that pause first, to begin another"))));
         }
         let reason = ask.reason.as_deref().unwrap_or("paused");
         let pause = decided(DecisionKind::Pause, scope, (&ask.actor, reason), self.now, until);
-        self.decide(ask, Decided { decide: vec![pause], forget: Vec::new() })
+        self.decide(ask, &Decided { decide: vec![pause], forget: Vec::new() })
     }
 
     fn resume(&mut self, ask: &Ask, scope: Option<&PathPattern>) -> Result<Done, Refused> {
@@ -167,21 +170,21 @@ impl Desk<'_> {
         let ended: Vec<&Decision> =
             paused.filter(|it| scope.is_none_or(|scope| it.scope.as_ref() == Some(scope))).collect();
         if ended.is_empty() {
-            return Err(Refused::NotFound(Finding::error("nothing is paused there")));
+            return Err(Refused::not_found("nothing is paused there"));
         }
         expect(ask, &tag::of_rows(live.fingerprint))?;
         let forget = ended.iter().map(|it| (it.kind.name().to_owned(), it.scope_text())).collect();
         let decisions = ended.into_iter().map(DecisionMade::from).collect();
-        self.decide(ask, Decided { decide: Vec::new(), forget })?;
+        self.decide(ask, &Decided { decide: Vec::new(), forget })?;
         Ok(Done { decisions, ..Done::default() })
     }
 
-    fn decide(&mut self, ask: &Ask, decided: Decided) -> Result<Done, Refused> {
+    fn decide(&mut self, ask: &Ask, decided: &Decided) -> Result<Done, Refused> {
         if ask.mode == Mode::Apply && !(decided.decide.is_empty() && decided.forget.is_empty()) {
             if !self.store.exists() {
-                return Err(Refused::NotFound(Finding::error("there is no database yet")));
+                return Err(Refused::not_found("there is no database yet"));
             }
-            self.store.decide(&decided)?;
+            self.store.decide(decided)?;
         }
         let decisions = decided.decide.iter().map(DecisionMade::from).collect();
         Ok(Done { decisions, ..Done::default() })
@@ -243,12 +246,12 @@ impl Desk<'_> {
         match from {
             Earlier::Revision(number) => {
                 let name = format!("revision {number}");
-                let missing = || Refused::NotFound(Finding::error(format!("there is no {name}")));
+                let missing = || Refused::not_found(format!("there is no {name}"));
                 let state = self.store.recorded_state(*number)?.ok_or_else(missing)?;
                 Ok((state.configuration, name))
             }
             Earlier::Backup(name) => {
-                let missing = || Refused::NotFound(Finding::error(format!("there is no backup {name}")));
+                let missing = || Refused::not_found(format!("there is no backup {name}"));
                 let backup = actions::backup_called(self.store.path(), name).ok_or_else(missing)?;
                 if !check_backup(&backup.path, self.store.keys()).verdict.is_good() {
                     let finding = Finding::error("this backup cannot be restored");
@@ -265,9 +268,10 @@ impl Desk<'_> {
         }
         let reason = ask.reason.as_deref().unwrap_or("asked for");
         let source = self.source.as_deref();
-        match actions::back_up(self.store, source, reason, SystemTime::now())? {
+        let now = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs_f64(self.now);
+        match actions::back_up(self.store, source, reason, now)? {
             Some(backup) => Ok(Done { backup: Some(actions::name_of(&backup.path)), ..Done::default() }),
-            None => Err(Refused::NotFound(Finding::error("there is nothing to back up yet"))),
+            None => Err(Refused::not_found("there is nothing to back up yet")),
         }
     }
 
@@ -276,9 +280,12 @@ impl Desk<'_> {
         let source = self.source.clone().ok_or(Refused::NoSource)?;
         let desired = read_source(&source, self.secrets, self.store.keys()).map_err(Refused::Invalid)?;
         let live = self.store.read()?;
-        let circumstances = Circumstances { now: self.now, ..Circumstances::default() };
-        let plan = plan::plan(&desired, &live, self.policy, &circumstances);
+        let plan = plan::plan(&desired, &live, self.policy, &self.circumstances());
         Ok(Both { source, desired: Arc::new(desired), live, plan })
+    }
+
+    fn circumstances(&self) -> Circumstances<'static> {
+        Circumstances { now: self.now, ..Circumstances::default() }
     }
 }
 
@@ -298,11 +305,17 @@ fn expect_rows(live: &StoreSnapshot, ask: &Ask) -> Result<(), Refused> {
 }
 
 /// Refuses to answer differences that are others than those that were shown.
-fn expect_differences(both: &Both, paths: &[Selection], ask: &Ask) -> Result<(), Refused> {
-    let all = differing(&both.plan);
-    let wanted: Vec<&ConfigPath> =
-        all.iter().filter(|path| paths.iter().any(|wanted| wanted.covers(path))).collect();
-    let of_all = tag::of_differences(all.iter(), &both.desired, &both.live);
-    let of_wanted = tag::of_differences(wanted.into_iter(), &both.desired, &both.live);
-    if ask.expected.admits(Some(&of_all)) { Ok(()) } else { expect(ask, &of_wanted) }
+fn expect_differences(
+    plan: &Plan,
+    desired: &DesiredConfig,
+    live: &StoreSnapshot,
+    paths: &[Selection],
+    ask: &Ask,
+) -> Result<(), Refused> {
+    let all = differing(plan);
+    let wanted = all.iter().filter(|path| paths.iter().any(|wanted| wanted.covers(path)));
+    if ask.expected.admits(Some(&tag::of_differences(all.iter(), desired, live))) {
+        return Ok(());
+    }
+    expect(ask, &tag::of_differences(wanted, desired, live))
 }

@@ -12,11 +12,11 @@ pub(crate) enum Refused {
     /// What was asked for, or what would result, is not valid. Every finding is in it.
     Invalid(Vec<Finding>),
     /// More deletions than may be made without confirming their number.
-    Guarded(Finding),
+    Guarded(Box<Finding>),
     /// There is no such thing.
-    NotFound(Finding),
+    NotFound(Box<Finding>),
     /// There is one already.
-    Exists(Finding),
+    Exists(Box<Finding>),
     /// It is no longer what the client saw.
     Changed,
     /// The source cannot be read, so there is nothing to compare with.
@@ -29,7 +29,7 @@ pub(crate) enum Refused {
         hint: String,
     },
     /// The store cannot be used, or not now.
-    Failed(Failure),
+    Failed(Box<Failure>),
 }
 
 impl Refused {
@@ -38,20 +38,25 @@ impl Refused {
         match self {
             Self::Invalid(findings) => findings,
             Self::Guarded(finding) | Self::NotFound(finding) | Self::Exists(finding) => {
-                std::slice::from_ref(finding)
+                std::slice::from_ref(&**finding)
             }
             Self::Changed | Self::NoSource | Self::SourceNotWritten { .. } | Self::Failed(_) => &[],
         }
     }
 
+    /// There is no such thing.
+    pub(crate) fn not_found(what: impl Into<String>) -> Self {
+        Self::NotFound(Box::new(Finding::error(what)))
+    }
+
     /// A pass that failed.
     pub(crate) fn from_failure(failure: Option<Failure>) -> Self {
-        Self::Failed(failure.unwrap_or_else(|| Failure {
+        Self::Failed(Box::new(failure.unwrap_or_else(|| Failure {
             reason: "failed",
             message: "the pass failed".into(),
             hint: None,
             transient: false,
-        }))
+        })))
     }
 }
 
@@ -59,14 +64,14 @@ impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Invalid(findings) => Self::Invalid(findings),
-            Refusal::Guarded(finding) => Self::Guarded(*finding),
+            Refusal::Guarded(finding) => Self::Guarded(finding),
         }
     }
 }
 
 impl From<StoreError> for Refused {
     fn from(error: StoreError) -> Self {
-        Self::Failed(crate::sync::failure(&error))
+        Self::Failed(Box::new(crate::sync::failure(&error)))
     }
 }
 

@@ -18,6 +18,7 @@ use crate::web::tag::{self, Expected};
 
 #[derive(Template)]
 #[template(path = "preview.html", config = "src/web/askama.toml")]
+#[expect(clippy::struct_excessive_bools, reason = "what a template asks, one by one")]
 pub(super) struct Preview {
     pub(super) frame: Frame,
     /// What is about to be done, as a heading.

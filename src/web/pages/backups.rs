@@ -17,7 +17,7 @@ use crate::web::tag::Expected;
 #[template(path = "backups.html", config = "src/web/askama.toml")]
 struct Backups {
     frame: Frame,
-    backups: Vec<Row>,
+    kept: Vec<Row>,
     checked: Option<Checked>,
 }
 
@@ -73,7 +73,7 @@ pub(super) async fn list(asked: Asked) -> Page {
         },
         name: it.name,
     });
-    Ok(shown(&Backups { frame, backups: listed.into_iter().map(row).collect(), checked }))
+    Ok(shown(&Backups { frame, kept: listed.into_iter().map(row).collect(), checked }))
 }
 
 pub(super) async fn take(mut asked: Asked) -> Page {
@@ -100,11 +100,10 @@ pub(super) async fn preview(
 ) -> Page {
     let tag = asked.site.view().await?.tag();
     let pins = matches!(what, What::Restore { pin: true, .. });
-    let meaning = match pins {
-        true => {
-            "The values below are written into the database, with a backup before. The source as it is now is kept out until it changes."
-        }
-        false => "The values below are written into the database, with a backup before.",
+    let meaning = if pins {
+        "The values below are written into the database, with a backup before. The source as it is now is kept out until it changes."
+    } else {
+        "The values below are written into the database, with a backup before."
     };
     let tried = asked.site.order(ask(asked, what.clone(), Mode::Plan, Expected::Unsaid, None)).await;
     let mut confirm = None;

@@ -116,12 +116,11 @@ pub(super) async fn groups(
             let declared = compared.seen.desired.as_ref().map(|desired| desired.configuration());
             let declared = declared.is_some_and(|it| it.get(object.section, &object.id).is_some());
             let row = row(difference, &places, (declared, held));
-            match groups.iter_mut().find(|group| group.path == name) {
-                Some(group) => group.rows.push(row),
-                None => {
-                    let link = held.then(|| link_to(object.section, &object.id));
-                    groups.push(Group { path: name, link, rows: vec![row] });
-                }
+            if let Some(group) = groups.iter_mut().find(|group| group.path == name) {
+                group.rows.push(row);
+            } else {
+                let link = held.then(|| link_to(object.section, &object.id));
+                groups.push(Group { path: name, link, rows: vec![row] });
             }
         }
         groups

@@ -7,6 +7,7 @@ use crate::model::{FieldDefault, FieldSpec, Finding, Kind, Object, Section, Valu
 use crate::web::asked::Form;
 
 /// A field of a form.
+#[expect(clippy::struct_excessive_bools, reason = "what a template asks, one by one")]
 pub(super) struct Field {
     pub(super) name: &'static str,
     pub(super) label: String,
@@ -139,8 +140,7 @@ pub(super) fn json(section: Section, form: &Form, is_new: bool) -> Zeroizing<Str
             fields.insert(spec.name.into(), value);
         }
     }
-    let text = Zeroizing::new(Json::Object(fields).to_string());
-    text
+    Zeroizing::new(Json::Object(fields).to_string())
 }
 
 /// A field's name for people: `base_url` as `Base URL`.

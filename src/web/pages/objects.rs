@@ -208,7 +208,7 @@ impl Edit {
     fn filled(mut self, section: Section, form: &Form, problem: Problem) -> Self {
         let key_is_set = self.fields.iter().any(|field| field.key_is_set);
         self.fields = fields::of_form(section, form, key_is_set, &problem.errors);
-        self.reason = form.text("reason").unwrap_or_default().to_owned();
+        form.text("reason").unwrap_or_default().clone_into(&mut self.reason);
         if self.is_new {
             form.text("id").unwrap_or_default().clone_into(&mut self.id);
         }
