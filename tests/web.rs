@@ -31,14 +31,26 @@ fn the_committed_document_is_that_of_the_program() {
     assert_eq!(served, serde_json::from_str::<Json>(&committed).expect("JSON"));
 }
 
+/// Whatever is there.
+const ANY: Option<&str> = Some("*");
+
 /// Every call of the document is made at least once, and each answer is compared with what the document says of it.
 #[test]
 fn every_call_answers_as_the_document_says() {
     let web = Web::start(&[]);
     let mut api = Contract::of(&web);
-    let any = Some("*");
+    state(&mut api);
+    services(&mut api);
+    rules_and_settings(&mut api);
+    drift(&mut api, &web);
+    the_whole(&mut api);
+    history_and_backups(&mut api);
+    assert_eq!(api.get("/openapi.json").status, 200);
+    api.has_heard_events();
+    assert_eq!(api.never_called(), Vec::<String>::new(), "each call of the document is tried");
+}
 
-    // State.
+fn state(api: &mut Contract<'_>) {
     assert_eq!(api.get("/status").json()["report"]["outcome"], "applied");
     assert_eq!(api.get("/decisions?kind=pause").json()["total"], 0);
     let pause = json!({"scope": "services.lm*", "reason": "tried out", "until": "2h"});
@@ -48,9 +60,10 @@ fn every_call_answers_as_the_document_says() {
     let tag = api.get("/decisions").etag().to_owned();
     assert_eq!(api.write("DELETE", "/pauses?scope=services.lm*", Some("\"x\""), &Json::Null).status, 412);
     assert_eq!(api.write("DELETE", "/pauses?scope=services.lm*", Some(&tag), &Json::Null).status, 200);
-    assert_eq!(api.write("DELETE", "/pauses", any, &Json::Null).status, 404);
+    assert_eq!(api.write("DELETE", "/pauses", ANY, &Json::Null).status, 404);
+}
 
-    // Services.
+fn services(api: &mut Contract<'_>) {
     let page = api.get("/services?limit=2&q=o");
     assert_eq!(page.json()["items"].as_array().map(Vec::len), Some(2));
     let next = page.json()["continue"].as_str().expect("another page").to_owned();
@@ -81,42 +94,44 @@ fn every_call_answers_as_the_document_says() {
     let less = json!({"type": "http", "base_url": "http://y", "api_type": "ollama", "max_retries": 2});
     assert_eq!(api.write("PUT", &place, Some(one.etag()), &less).status, 200);
     assert_eq!(api.write("PUT", &place, Some(one.etag()), &less).status, 412);
-    assert_eq!(api.write("PATCH", &place, any, &json!({"max_retries": null})).status, 200);
+    assert_eq!(api.write("PATCH", &place, ANY, &json!({"max_retries": null})).status, 200);
     assert_eq!(api.get(&place).json()["max_retries"], Json::Null);
     assert_eq!(api.get(&place).json()["apiKeySet"], true, "a key that is not mentioned stays");
-    assert_eq!(api.write("PATCH", &place, any, &json!({"api_key": null})).status, 200);
+    assert_eq!(api.write("PATCH", &place, ANY, &json!({"api_key": null})).status, 200);
     assert_eq!(api.get(&place).json()["apiKeySet"], false);
-    assert_eq!(api.write("DELETE", &place, any, &Json::Null).status, 200);
-    assert_eq!(api.write("DELETE", &place, any, &Json::Null).status, 404);
-    assert_eq!(api.write("DELETE", "/services/gemini", any, &Json::Null).status, 422, "rules name it");
+    assert_eq!(api.write("DELETE", &place, ANY, &Json::Null).status, 200);
+    assert_eq!(api.write("DELETE", &place, ANY, &Json::Null).status, 404);
+    assert_eq!(api.write("DELETE", "/services/gemini", ANY, &Json::Null).status, 422, "rules name it");
     assert_eq!(
-        api.write("DELETE", "/services/gemini?cascade=true&dryRun=true", any, &Json::Null).status,
+        api.write("DELETE", "/services/gemini?cascade=true&dryRun=true", ANY, &Json::Null).status,
         200
     );
+}
 
-    // Rules and settings.
+fn rules_and_settings(api: &mut Contract<'_>) {
     assert_eq!(api.get("/rules").json()["total"], 9);
     assert_eq!(
         api.write("POST", "/rules", None, &json!({"task_type": "echo", "primary": "gemini"})).status,
         201
     );
-    assert_eq!(api.write("PUT", "/rules/echo", any, &json!({"primary": "nobody"})).status, 422);
-    assert_eq!(api.write("PUT", "/rules/echo", any, &json!({"primary": "qwen"})).status, 200);
+    assert_eq!(api.write("PUT", "/rules/echo", ANY, &json!({"primary": "nobody"})).status, 422);
+    assert_eq!(api.write("PUT", "/rules/echo", ANY, &json!({"primary": "qwen"})).status, 200);
     assert_eq!(api.get("/rules/echo").json()["primary"], "qwen");
-    assert_eq!(api.write("PATCH", "/rules/echo", any, &json!({"fallback": ["gemini"]})).status, 200);
-    assert_eq!(api.write("DELETE", "/rules/echo", any, &Json::Null).status, 200);
+    assert_eq!(api.write("PATCH", "/rules/echo", ANY, &json!({"fallback": ["gemini"]})).status, 200);
+    assert_eq!(api.write("DELETE", "/rules/echo", ANY, &Json::Null).status, 200);
     let settings = api.get("/settings");
     assert_eq!(
         api.write("PATCH", "/settings", Some(settings.etag()), &json!({"timeout_seconds": 77})).status,
         200
     );
-    assert_eq!(api.write("PUT", "/settings", any, &settings.json()).status, 200);
+    assert_eq!(api.write("PUT", "/settings", ANY, &settings.json()).status, 200);
     assert_eq!(api.get("/settings").json(), settings.json());
+}
 
-    // Drift.
-    assert_eq!(api.write("PATCH", "/services/gemini", any, &json!({"enabled": false})).status, 200);
-    assert_eq!(api.write("PATCH", "/services/qwen", any, &json!({"enabled": false})).status, 200);
-    assert_eq!(api.write("PATCH", "/settings", any, &json!({"max_retries": 9})).status, 200);
+fn drift(api: &mut Contract<'_>, web: &Web) {
+    assert_eq!(api.write("PATCH", "/services/gemini", ANY, &json!({"enabled": false})).status, 200);
+    assert_eq!(api.write("PATCH", "/services/qwen", ANY, &json!({"enabled": false})).status, 200);
+    assert_eq!(api.write("PATCH", "/settings", ANY, &json!({"max_retries": 9})).status, 200);
     let drift = api.get("/drift?class=drift&limit=2");
     assert_eq!((&drift.json()["total"], &drift.json()["compared"]), (&json!(3), &json!(true)));
     assert_eq!(api.get("/drift?section=execution").json()["total"], 1);
@@ -132,7 +147,7 @@ fn every_call_answers_as_the_document_says() {
     assert_eq!(api.write("POST", "/drift/revert", Some("\"old\""), &paths).status, 412);
     assert_eq!(api.write("POST", "/drift/revert?dryRun=true", Some(&tag), &paths).status, 200);
     assert_eq!(api.write("POST", "/drift/revert", Some(&tag), &paths).json()["written"]["updated"], 1);
-    assert_eq!(api.write("POST", "/drift/revert", any, &json!({"paths": ["services.nobody"]})).status, 422);
+    assert_eq!(api.write("POST", "/drift/revert", ANY, &json!({"paths": ["services.nobody"]})).status, 422);
     let explained = api.get("/explain/services.gemini.enabled");
     assert_eq!(explained.json()[0]["class"], "drift");
     assert_eq!(api.get("/explain/services.nobody").status, 404);
@@ -140,19 +155,20 @@ fn every_call_answers_as_the_document_says() {
     assert_eq!(api.write("POST", "/drift/accept", Some(explained.etag()), &accept).status, 200);
     assert_eq!(api.get("/decisions").json()["items"][0]["reason"], "being repaired");
     let promote = json!({"paths": ["services.qwen.enabled"]});
-    let preview = api.write("POST", "/drift/promote?dryRun=true", any, &promote);
+    let preview = api.write("POST", "/drift/promote?dryRun=true", ANY, &promote);
     assert!(
         preview.json()["promoted"]["diff"].as_str().is_some_and(|diff| diff.contains("+    enabled: false"))
     );
-    assert_eq!(api.write("POST", "/drift/promote", any, &promote).status, 200);
+    assert_eq!(api.write("POST", "/drift/promote", ANY, &promote).status, 200);
     let yaml = std::fs::read_to_string(web.agent.yaml()).expect("there");
     assert_eq!(yaml.matches("enabled: false").count(), agent::YAML.matches("enabled: false").count() + 1);
     let plan = api.get("/plan");
     assert_eq!(api.write("POST", "/sync", Some("\"old\""), &json!({})).status, 412);
     assert_eq!(api.write("POST", "/sync?dryRun=true", Some(plan.etag()), &json!({})).status, 200);
-    assert_eq!(api.write("POST", "/sync", any, &json!({"releasePin": true})).status, 200);
+    assert_eq!(api.write("POST", "/sync", ANY, &json!({"releasePin": true})).status, 200);
+}
 
-    // The whole.
+fn the_whole(api: &mut Contract<'_>) {
     let whole = api.get("/config");
     let body = whole.json();
     assert_eq!(
@@ -162,12 +178,13 @@ fn every_call_answers_as_the_document_says() {
     let two = json!({"services": {"gemini": {"max_retries": 1}}, "routing_rules": {"quick_query": null}});
     assert_eq!(api.write("PATCH", "/config", Some(whole.etag()), &two).status, 200);
     assert_eq!(api.write("PATCH", "/config", Some(whole.etag()), &two).status, 412);
-    assert_eq!(api.write("PUT", "/config", any, &json!({"services": {}})).status, 409, "a guard");
-    assert_eq!(api.write("PUT", "/config", any, &json!({"services": {"a": {"type": "?"}}})).status, 422);
-    assert_eq!(api.write("PUT", "/config", any, &body).status, 200);
+    assert_eq!(api.write("PUT", "/config", ANY, &json!({"services": {}})).status, 409, "a guard");
+    assert_eq!(api.write("PUT", "/config", ANY, &json!({"services": {"a": {"type": "?"}}})).status, 422);
+    assert_eq!(api.write("PUT", "/config", ANY, &body).status, 200);
     assert_eq!(api.get("/config").json(), body);
+}
 
-    // History and backups.
+fn history_and_backups(api: &mut Contract<'_>) {
     let history = api.get("/history?limit=2").json();
     assert!(history["total"].as_u64() > Some(5));
     let last = history["continue"].as_str().expect("more").to_owned();
@@ -182,19 +199,15 @@ fn every_call_answers_as_the_document_says() {
     assert_eq!(api.write("POST", "/history/1/restore", Some("\"old\""), &json!({})).status, 412);
     let restored = api.write("POST", "/history/1/restore", Some(&tag), &json!({"only": "services.gemini"}));
     assert_eq!(restored.status, 200, "{restored:?}");
-    assert_eq!(api.write("POST", "/history/999/restore", any, &json!({})).status, 404);
+    assert_eq!(api.write("POST", "/history/999/restore", ANY, &json!({})).status, 404);
     assert_eq!(api.write("POST", "/backups?reason=by+hand", None, &Json::Null).status, 200);
     let name = api.get("/backups").json()["items"][0]["name"].as_str().expect("one").to_owned();
     assert_eq!(api.get(&format!("/backups/{name}")).json()["verdict"]["is"], "good");
     assert_eq!(api.get("/backups/..%2F..%2Fetc").status, 404);
     assert_eq!(
-        api.write("POST", &format!("/backups/{name}/restore?dryRun=true"), any, &json!({})).status,
+        api.write("POST", &format!("/backups/{name}/restore?dryRun=true"), ANY, &json!({})).status,
         200
     );
-
-    assert_eq!(api.get("/openapi.json").status, 200);
-    api.has_heard_events();
-    assert_eq!(api.never_called(), Vec::<String>::new(), "each call of the document is tried");
 }
 
 #[test]

@@ -143,6 +143,14 @@ impl Client {
         self.send("GET", path, &[("Cookie", cookie)], "")
     }
 
+    /// A connection for many requests.
+    pub(crate) fn keep_connection(&self) -> Connection {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).expect("listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("set");
+        stream.set_nodelay(true).expect("set");
+        Connection { reader: BufReader::new(stream), token: self.token.clone() }
+    }
+
     /// Listens to events.
     pub(crate) fn events(&self) -> Events {
         self.listen("")
@@ -162,6 +170,37 @@ impl Client {
         );
         stream.write_all(request.as_bytes()).expect("sent");
         Events { lines: BufReader::new(stream) }
+    }
+}
+
+/// A connection that is kept.
+pub(crate) struct Connection {
+    reader: BufReader<TcpStream>,
+    token: String,
+}
+
+impl Connection {
+    /// Reads a path to its end; returns the status.
+    pub(crate) fn get(&mut self, path: &str) -> u16 {
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\r\n", self.token);
+        self.reader.get_mut().write_all(request.as_bytes()).expect("sent");
+        let (mut status, mut length) = (0, 0);
+        loop {
+            let mut line = String::new();
+            assert!(self.reader.read_line(&mut line).expect("answered") > 0, "the connection was closed");
+            let line = line.trim_end().to_ascii_lowercase();
+            if line.starts_with("http/1.1 ") {
+                status = line[9..12].parse().expect("a status");
+            } else if let Some(text) = line.strip_prefix("content-length: ") {
+                length = text.parse().expect("a length");
+            } else if line.is_empty() {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        self.reader.read_exact(&mut body).expect("a body");
+        status
     }
 }
 

@@ -28,13 +28,24 @@ pub(crate) use drift::moment;
 pub(crate) use history::{steps, verdict};
 pub(crate) use objects::{page, path_of};
 pub(crate) use openapi::document;
-pub(crate) use operations::{OPERATIONS, TAGS};
+pub(crate) use operations::OPERATIONS;
 pub(crate) use state::scope;
 
 /// Below this every call lies.
 pub(crate) const ROOT: &str = "/api/v1";
 
+/// The groups of calls, in the order in which they are shown.
+pub(crate) const TAGS: [(&str, &str); 6] = [
+    ("state", "How the two sides stand, and what happens."),
+    ("drift", "What differs between the source and the database, and the answers to it."),
+    ("objects", "Services, routing rules and settings in the database."),
+    ("configuration", "The whole configuration at once."),
+    ("history", "Who changed what, when and why; and the way back."),
+    ("backups", "Copies of the database."),
+];
+
 /// One call.
+#[derive(Clone, Copy)]
 pub(crate) struct Operation {
     /// Its name in the document and in generated clients.
     pub(crate) id: &'static str,

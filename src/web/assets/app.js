@@ -106,6 +106,8 @@
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) { stream?.close(); stream = null; } else listen();
   });
+  // A page that is left for another hears no more of what that brings about.
+  document.addEventListener("submit", () => { stream?.close(); stream = null; });
   addEventListener("pagehide", () => { stream?.close(); stream = null; });
   addEventListener("pageshow", listen);
 
