@@ -2,18 +2,16 @@
 //! source where the policy says so.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::agent::Agent;
-use crate::cluster;
+use crate::actions;
 use crate::desired::DesiredConfig;
 use crate::model::{ConfigPath, Selection, SourceSnapshot, mark};
 use crate::plan::{LeftAlone, Reason};
-use crate::promotion::{PromotedKeys, Rewritten, Sides, Wanted, promote};
+use crate::promotion::{PromotedKeys, Sides, Wanted, promote};
 use crate::report::SyncReport;
-use crate::source::replace;
 use crate::store::{Retention, SourceCopy};
 use crate::sync::read_source;
 
@@ -123,7 +121,7 @@ impl Agent {
         let promotion = promote(&sides, wanted, |after| read_source(after, &secrets, &keys));
         let mut said: Vec<String> = promotion.blocked.iter().map(ToString::to_string).collect();
         if !promotion.documents.is_empty() {
-            match self.write_source(&promotion.documents) {
+            match actions::write(&self.options.source, &promotion.documents) {
                 Ok(()) => {
                     self.promoted = promotion.promoted.iter().map(ToString::to_string).collect();
                     let source = self.options.source.to_string();
@@ -133,28 +131,13 @@ impl Agent {
                         "promoted edits of the database"
                     );
                 }
-                Err(why) => said.extend(why),
+                Err(error) => said.push(format!("{error}; {}", error.hint())),
             }
         }
         for blocked in said.iter().filter(|text| !self.said_blocked.contains(*text)) {
             tracing::warn!("not promoted: {blocked}");
         }
         self.said_blocked = said;
-    }
-
-    /// Writes edited documents where they came from; says for each that was refused why.
-    fn write_source(&self, documents: &[Rewritten]) -> Result<(), Vec<String>> {
-        if let Some(object) = self.options.source.object() {
-            return cluster::replace_blocking(object, documents)
-                .map_err(|error| vec![format!("{error}; {}", error.hint())]);
-        }
-        let write = |document: &Rewritten| {
-            replace(Path::new(&document.name), &document.before, &document.after)
-                .err()
-                .map(|error| format!("{error}; {}", error.hint()))
-        };
-        let refused: Vec<String> = documents.iter().filter_map(write).collect();
-        if refused.is_empty() { Ok(()) } else { Err(refused) }
     }
 }
 

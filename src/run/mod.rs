@@ -1,10 +1,12 @@
 //! What wakes a pass, and what happens between passes: events, settling, retries, shutdown.
 //!
 //! ```text
-//! notify ──┐                    owner thread (the store's only connection)
-//! cluster ─┼─▶ Wake ─▶ Agent ─▶ sync_once ─┬▶ Published ─▶ /metrics, /readyz, log
-//! signals ─┤                               └▶ Feed ─▶ OxideStore
-//! timers ──┘
+//! notify ──┐                    owner thread (the store's only writing connection)
+//! cluster ─┤
+//! signals ─┼─▶ Wake ─▶ Agent ─▶ sync_once ─┬▶ Published ─▶ /metrics, /readyz, log
+//! timers ──┤             │                 ├▶ Board ─▶ web page, API, event stream
+//! orders ──┘             │                 └▶ Feed ─▶ OxideStore
+//!                        └─▶ carry_out ─▶ the answer
 //! ```
 //!
 //! A pass never learns what woke it.
@@ -16,6 +18,7 @@ mod answer;
 mod consumer;
 mod health;
 mod mounts;
+mod orders;
 mod schedule;
 mod source;
 mod watch;
@@ -36,6 +39,7 @@ use crate::plan::Fights;
 use crate::report::SyncReport;
 use crate::source::SourceSpec;
 use crate::store::{KeySources, StoreError};
+use crate::web::{Board, Order, Web};
 use agent::Agent;
 use watch::Hint;
 
@@ -56,6 +60,10 @@ pub struct RunOptions {
     pub backup_every: f64,
     /// Where health and metrics are served.
     pub listen_health: SocketAddr,
+    /// Where the web page and the API are served; nowhere when there is none.
+    pub listen: Option<SocketAddr>,
+    /// Names under which they may be asked for, besides the loopback ones.
+    pub allow_hosts: Vec<String>,
     /// The orchestrator to tell of each change, when it is known.
     pub consumer: Option<Consumer>,
     /// Who is recorded in the history.
@@ -70,7 +78,7 @@ pub enum RunError {
     /// The store can never be used as it is named.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The address for health and metrics cannot be had.
+    /// An address cannot be had.
     #[error("listen on {address}")]
     Listen {
         /// The address.
@@ -87,7 +95,6 @@ pub enum RunError {
 }
 
 /// What may have happened.
-#[derive(Debug)]
 enum Wake {
     /// Something about the source.
     Source(Hint),
@@ -99,6 +106,8 @@ enum Wake {
     Mounts,
     /// Events were lost, or somebody asked for a full comparison.
     Rescan,
+    /// Something that the web page or the API asks for.
+    Order(Box<Order>),
     /// Finish and leave.
     Stop,
 }
@@ -141,22 +150,41 @@ pub fn run(options: RunOptions) -> Result<(), RunError> {
     let published = Published::default();
     let metrics = Arc::new(Metrics::new());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let address = options.listen_health;
-    let listener = runtime
-        .block_on(tokio::net::TcpListener::bind(address))
-        .map_err(|source| RunError::Listen { address, source })?;
+    let listen = |address| {
+        let bound = runtime.block_on(tokio::net::TcpListener::bind(address));
+        bound.map_err(|source| RunError::Listen { address, source })
+    };
+    let listener = listen(options.listen_health)?;
+    let page = options.listen.map(listen).transpose()?;
+    let board = page.is_some().then(Arc::<Board>::default);
+    let keys = options.keys.clone();
+    let mut hosts = options.allow_hosts.clone();
+    hosts.extend(options.listen.map(|address| address.ip().to_string()));
     let api = options.source.object().cloned().map(|object| {
         let database = options.db.display().to_string();
         (object, feed(wakes.clone()), Identity::of_this_process(database, options.store_name.as_deref()))
     });
     let feed = api.as_ref().map(|(_, feed, _)| feed.clone());
-    let mut agent = Agent::new(options, feed, wakes.clone(), published.clone(), Arc::clone(&metrics))?;
+    let mut agent =
+        Agent::new(options, feed, wakes.clone(), published.clone(), Arc::clone(&metrics), board.clone())?;
+    let web = board.map(|board| {
+        let wakes = wakes.clone();
+        let send = Box::new(move |order| wakes.send(Wake::Order(Box::new(order))).is_ok());
+        Web::new(agent.database(), keys, hosts, board, send)
+    });
+    let web = web.transpose()?;
     mounts::watch(wakes.clone());
     let owner = std::thread::Builder::new().name("owner".into()).spawn(move || agent.run(&woken))?;
     runtime.block_on(async {
         tokio::spawn(health::serve(listener, published, metrics));
         if let Some((object, feed, identity)) = api {
             tokio::spawn(cluster::serve(object, feed, identity));
+        }
+        if let (Some(web), Some(page)) = (web, page) {
+            if let Ok(address) = page.local_addr() {
+                web.say_where(address);
+            }
+            tokio::spawn(web.serve(page));
         }
         wait_for_stop(&wakes, &owner).await
     })?;
