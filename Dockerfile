@@ -1,5 +1,6 @@
 # syntax=docker/dockerfile:1
 # A static binary on an empty image. The build runs on the platform it builds for (amd64 or arm64).
+# A folder that holds the binary can take the place of the first stage: --build-context build=FOLDER (docs/image.md).
 ARG BUILD_IMAGE=rust:1.95-bookworm
 ARG RUNTIME_IMAGE=scratch
 

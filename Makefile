@@ -9,6 +9,7 @@ CACHE ?= $(or $(OXIDE_CACHE),$(HOME)/.cache/oxide-operator)
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 
 CARGO_DENY_VERSION := 0.20.2
+CARGO_CYCLONEDX_VERSION := 0.5.9
 PYTHON_PACKAGES    := cryptography==48.0.0 PyYAML==6.0.3
 # glibc, linked statically: docs/decisions/0008-static-glibc.md
 RELEASE_TARGET     ?= $(shell uname -m)-unknown-linux-gnu
@@ -21,6 +22,12 @@ RELEASE    := $(CARGO_TARGET_DIR)/$(RELEASE_TARGET)/release/oxide-operator
 
 # The outside readers that the tests compare with: Python's Fernet and its YAML.
 export OXIDE_TEST_PYTHON ?= $(VENV)/bin/python
+# A real Kubernetes and Helm, built once by tests/cluster/tools.sh.
+export OXIDE_TEST_CLUSTER ?= $(CACHE)/cluster
+export OXIDE_CLUSTER_TOOLS ?= $(OXIDE_TEST_CLUSTER)
+export CARGO_CYCLONEDX ?= $(TOOLS)/bin/cargo-cyclonedx
+# What the image holds and the cluster runs.
+export OXIDE_RELEASE_BINARY ?= $(RELEASE)
 
 STORE := .oxide/config.db
 
@@ -51,9 +58,13 @@ release: apt-packages ## Build the stripped static binary
 	$(STATIC) cargo build --locked --release --bin oxide-operator --target $(RELEASE_TARGET)
 	@ls -l "$(RELEASE)"
 
+.PHONY: sbom
+sbom: cargo-cyclonedx ## List what the binary is made of (CycloneDX), for the image
+	python3 .ci/sbom.py oxide-operator.cdx.json $(RELEASE_TARGET)
+
 ##@ Check
 .PHONY: test
-test: tools lint ## Everything that tests this project
+test: tools lint release ## Everything that tests this project
 	@$(call say,tests)
 	@mkdir -p "$(CACHE)"; log="$$(mktemp "$(CACHE)/test-log.XXXXXX")"; trap 'rm -f "$$log"' EXIT; \
 	status=0; cargo test --locked --no-fail-fast 2>&1 | tee "$$log" || status=$$?; \
@@ -78,6 +89,13 @@ lint: rust-components cargo-deny ## Format, clippy, documentation and dependenci
 	cargo fetch --locked
 	"$(CARGO_DENY)" --offline check bans licenses sources
 
+.PHONY: generate
+generate: ## Write anew what is generated from the code: crds/, the pages and schemas in docs/
+	cargo build --locked --bin oxide-operator
+	"$(CARGO_TARGET_DIR)/debug/oxide-operator" crd --dir crds
+	"$(CARGO_TARGET_DIR)/debug/oxide-operator" crd --page > docs/resources.md
+	"$(CARGO_TARGET_DIR)/debug/oxide-operator" schema --dir docs/schemas
+
 .PHONY: bless
 bless: ## Rewrite the expected outputs of the plan cases; look at the diff before committing it
 	OXIDE_BLESS=1 cargo test --locked
@@ -87,9 +105,13 @@ bless: ## Rewrite the expected outputs of the plan cases; look at the diff befor
 bench: release tools ## Build the static binary and measure it against its floors
 	OXIDE_OPERATOR_BIN="$(RELEASE)" cargo bench --locked --bench ratios -- $(BENCH)
 
+.PHONY: bench-kubernetes
+bench-kubernetes: release tools ## The same on a real API server: latency, rest, 200 agents
+	OXIDE_OPERATOR_BIN="$(RELEASE)" cargo bench --locked --bench kubernetes -- $(BENCH)
+
 ##@ Set up
 .PHONY: tools
-tools: rust-components apt-packages cargo-deny venv ## Install what the tests need and this machine lacks
+tools: rust-components apt-packages cargo-deny cargo-cyclonedx venv cluster-tools ## Install what the tests need and this machine lacks
 
 .PHONY: rust-components
 rust-components:
@@ -102,6 +124,8 @@ apt-packages:
 	@missing=(); \
 	need() { command -v "$$1" >/dev/null || missing+=("$$2"); }; \
 	need gcc gcc; need git git; need strace strace; need sqlite3 sqlite3; need groff groff; need promtool prometheus; need prometheus prometheus; need zsh zsh; need fish fish; \
+	need buildah buildah; need runc runc; need ip iproute2; need openssl openssl; need curl curl; need unshare util-linux; \
+	[ -x /usr/lib/cni/bridge ] || missing+=(containernetworking-plugins); \
 	[ -e /usr/include/sqlite3.h ] || missing+=(libsqlite3-dev); [ -x /usr/bin/time ] || missing+=(time); \
 	python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv); \
 	if [ "$${#missing[@]}" -gt 0 ]; then \
@@ -116,6 +140,17 @@ cargo-deny:
 	@[ "$$("$(CARGO_DENY)" --version 2>/dev/null)" = "cargo-deny $(CARGO_DENY_VERSION)" ] || { \
 		$(call say,installing cargo-deny $(CARGO_DENY_VERSION)); \
 		cargo install --locked --version $(CARGO_DENY_VERSION) --root "$(TOOLS)" cargo-deny; }
+
+.PHONY: cargo-cyclonedx
+cargo-cyclonedx:
+	@[ "$$("$(CARGO_CYCLONEDX)" cyclonedx --version 2>/dev/null)" = "cargo-cyclonedx-cyclonedx $(CARGO_CYCLONEDX_VERSION)" ] || { \
+		$(call say,installing cargo-cyclonedx $(CARGO_CYCLONEDX_VERSION)); \
+		cargo install --locked --version $(CARGO_CYCLONEDX_VERSION) --root "$(TOOLS)" cargo-cyclonedx; }
+
+.PHONY: cluster-tools
+cluster-tools: apt-packages
+	@command -v go >/dev/null || { echo "go is missing: the tests build a real Kubernetes with Go 1.26 or newer"; exit 1; }
+	@tests/cluster/tools.sh "$(OXIDE_TEST_CLUSTER)"
 
 # The stamp names the packages, so that a changed pin makes a new environment.
 .PHONY: venv

@@ -10,7 +10,8 @@
 //! | --- | --- | --- |
 //! | words | [`model`], [`settings`] | nothing |
 //! | decisions | [`desired`], [`plan`], [`verify`], [`report`], [`write_back`], [`promotion`] | only the words: no file, no clock, no async |
-//! | the world | [`source`], [`store`], [`export`], [`metrics`], [`telemetry`] | files, SQLite, the log |
+//! | forms | [`export`], [`metrics`], [`crd`] | only the words and the report |
+//! | the world | [`source`], [`store`], [`cluster`], [`telemetry`] | files, SQLite, the Kubernetes API, the log |
 //! | one pass | [`sync`] | **start reading here** |
 //! | what wakes it | [`run`] (with the web page), [`cli`], [`guide`] | anything |
 //!
@@ -18,7 +19,9 @@
 
 mod actions;
 pub mod cli;
+pub mod cluster;
 pub mod consumer;
+pub mod crd;
 pub mod desired;
 pub mod export;
 pub mod guide;

@@ -80,6 +80,27 @@ pub const BACKUP_EVERY_SECONDS: f64 = 86_400.0;
 /// From which size on the write-ahead log is written back by us, when nobody else does it.
 pub const CHECKPOINT_WAL_BYTES: u64 = 4 << 20;
 
+/// How long after the API server did not answer it is asked again: doubled each time, up to the limit.
+pub const ASK_API_FIRST: Duration = Duration::from_millis(200);
+
+/// The longest time between two tries to reach the API server.
+pub const ASK_API_LIMIT: Duration = Duration::from_secs(10);
+
+/// After so many refusals of this account in a row, the login is read anew: a token or a kubeconfig may have been replaced.
+pub const LOGIN_AFTER: u32 = 3;
+
+/// Between two writes of one `OxideStore`: a burst of passes is one status.
+pub const STATUS_AT_MOST_EVERY: Duration = Duration::from_millis(500);
+
+/// Between two writes of an `OxideConfig`'s status, at least.
+pub const SUM_AT_MOST_EVERY: Duration = Duration::from_secs(1);
+
+/// How long the Lease of an agent that is gone keeps others waiting.
+pub const LEASE_LASTS: Duration = Duration::from_secs(15);
+
+/// How often the Lease is renewed: two renewals may fail.
+pub const LEASE_RENEWED_EVERY: Duration = Duration::from_secs(5);
+
 /// Where `run` serves the web page and the API when not told otherwise.
 pub const DEFAULT_WEB_ADDRESS: &str = "127.0.0.1:8460";
 

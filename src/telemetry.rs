@@ -1,7 +1,10 @@
 //! The log, and what keeps secrets inside the process.
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// The form of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,22 +15,31 @@ pub enum LogForm {
     Json,
 }
 
-/// Starts the log on stderr. `verbosity` 0 is information, 1 debugging, 2 everything.
+/// Starts the log on stderr. `verbosity` 0 is information, 1 debugging, 2 everything. What the libraries below say is
+/// heard only from 1 on: whatever of it matters to a user is said again by us, with the thing it concerns.
 pub fn start_log(form: LogForm, verbosity: u8, colour: bool) {
     let level = match verbosity {
         0 => LevelFilter::INFO,
         1 => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,
     };
-    let builder = tracing_subscriber::fmt()
-        .with_max_level(level)
+    let wanted = filter_fn(move |line| {
+        *line.level() <= level && (verbosity > 0 || line.target().starts_with(env!("CARGO_CRATE_NAME")))
+    });
+    let wanted = wanted.with_max_level_hint(level);
+    let layer = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_target(false)
         // It would be reported on stderr, too: a reader of the log that has gone away must not stop the agent.
         .log_internal_errors(false);
     match form {
-        LogForm::Text => builder.with_ansi(colour).init(),
-        LogForm::Json => builder.json().flatten_event(true).init(),
+        LogForm::Text => {
+            tracing_subscriber::registry().with(layer.with_ansi(colour).with_filter(wanted)).init();
+        }
+        LogForm::Json => {
+            let layer = layer.json().flatten_event(true).with_filter(wanted);
+            tracing_subscriber::registry().with(layer).init();
+        }
     }
 }
 

@@ -2,11 +2,14 @@
 
 use std::path::Path;
 
+use thiserror::Error;
+
 use super::edit::not_there;
+use crate::cluster;
 use crate::desired::{DesiredConfig, masked_line};
 use crate::model::{Finding, Section, Selection, StoreSnapshot};
 use crate::promotion::{PromotedKeys, Promotion, Rewritten, Sides, Wanted, promote};
-use crate::source::{ReplaceError, replace};
+use crate::source::{ReplaceError, SourceSpec, replace};
 
 /// Finds the edits of the source that make it say what the database holds at `paths`; everywhere when there are none.
 ///
@@ -36,14 +39,38 @@ fn unknown(path: &Selection, desired: &DesiredConfig, live: &StoreSnapshot) -> O
     (!known).then(|| not_there(path.section, id, live))
 }
 
-/// Writes every file, or none.
-pub(crate) fn write(documents: &[Rewritten]) -> Result<(), ReplaceError> {
+/// Why edits were not written into the source. Nothing was written then.
+#[derive(Debug, Error)]
+pub(crate) enum WriteError {
+    /// A file was not replaced.
+    #[error(transparent)]
+    File(#[from] ReplaceError),
+    /// An object of Kubernetes was not changed.
+    #[error(transparent)]
+    Object(#[from] cluster::PromoteError),
+}
+
+impl WriteError {
+    /// What the user can do next.
+    pub(crate) fn hint(&self) -> String {
+        match self {
+            Self::File(error) => error.hint().to_owned(),
+            Self::Object(error) => error.hint(),
+        }
+    }
+}
+
+/// Writes the object, or every file, or nothing.
+pub(crate) fn write(source: &SourceSpec, documents: &[Rewritten]) -> Result<(), WriteError> {
+    if let Some(object) = source.object() {
+        return Ok(cluster::replace_blocking(object, documents)?);
+    }
     for (position, document) in documents.iter().enumerate() {
         if let Err(error) = replace(Path::new(&document.name), &document.before, &document.after) {
             for written in &documents[..position] {
                 let _ = replace(Path::new(&written.name), &written.after, &written.before);
             }
-            return Err(error);
+            return Err(error.into());
         }
     }
     Ok(())

@@ -1,18 +1,20 @@
 //! What every command needs: the source, the store, the keys, from flags and environment.
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use zeroize::Zeroizing;
 
 use super::args::{Common, PolicyArgs};
-use super::operator_file::{self, OperatorFile};
+use super::operator_file::OperatorFile;
 use crate::consumer::{Consumer, TokenSource};
-use crate::model::{Policy, SourceSnapshot};
+use crate::model::{Policy, PolicyLayers, SourceSnapshot};
 use crate::plan::Circumstances;
 use crate::report::{Outcome, SyncReport};
 use crate::settings;
-use crate::source::{self, Secrets, SourceError, SourceSpec};
+use crate::source::{self, Declared, Secrets, SourceError, SourceSpec};
 use crate::store::{Access, KEY_VARIABLE, KeySources, Store};
 use crate::sync::{Input, Pass, Passed, sync_once};
 
@@ -24,6 +26,7 @@ pub(super) struct Context {
     pub(super) keys: KeySources,
     pub(super) consumer: Option<Consumer>,
     pub(super) file: OperatorFile,
+    declared: OnceCell<Declared>,
 }
 
 impl Context {
@@ -46,32 +49,48 @@ impl Context {
             file: common.key_file.clone().or_else(|| file.key_file.clone()),
             retired: retired.clone(),
         };
-        Ok(Self { source, db, keys, consumer: consumer(common, &file)?, file })
+        Ok(Self { source, db, keys, consumer: consumer(common, &file)?, file, declared: OnceCell::new() })
     }
 
     /// The answers to differences: flags and environment first, then `operator.yaml`, then the defaults.
     pub(super) fn policy(&self, args: Option<&PolicyArgs>) -> Result<Policy> {
-        let (none, file) = (PolicyArgs::default(), &self.file);
-        let args = args.unwrap_or(&none);
-        let usual = Policy::default();
-        let first =
-            |given: &Vec<_>, other: &Vec<_>| if given.is_empty() { other.clone() } else { given.clone() };
-        let policy = Policy {
-            on_drift: args.on_drift.or(file.on_drift).unwrap_or_default(),
-            grace: args.grace.or(file.grace).map_or(usual.grace, |seconds| seconds.0),
-            on_conflict: args.on_conflict.or(file.on_conflict).unwrap_or_default(),
-            prune: args.prune.or(file.prune).unwrap_or_default(),
-            confirm_prune: args.confirm_prune,
-            overrides: if args.overrides.is_empty() {
-                file.overrides.clone()
-            } else {
-                args.overrides.clone()
-            },
-            ignore: first(&args.ignore, &file.ignore),
+        let declared = match self.source.object() {
+            Some(_) => self.declared().map_err(with_hint)?.policy.clone(),
+            None => None,
         };
-        match operator_file::ties(&policy).first() {
+        let given = args.map(PolicyArgs::part).unwrap_or_default();
+        let parts = [Some(&given), declared.as_ref(), Some(&self.file.policy())];
+        let mut policy = Policy::of(&parts.into_iter().flatten().collect::<Vec<_>>());
+        policy.confirm_prune = args.and_then(|args| args.confirm_prune);
+        match policy.tied().first() {
             Some(tie) => bail!("{}", tie.message),
             None => Ok(policy),
+        }
+    }
+
+    /// The answers that flags and environment give, and those of `operator.yaml`: what a source says stands between.
+    pub(super) fn policy_parts(&self, args: &PolicyArgs) -> Result<PolicyLayers> {
+        let layers = PolicyLayers { above: args.part(), below: self.file.policy() };
+        match layers.with(None).tied().first() {
+            Some(tie) => bail!("{}", tie.message),
+            None => Ok(layers),
+        }
+    }
+
+    /// What the source in Kubernetes says, asked for once.
+    fn declared(&self) -> Result<&Declared, SourceError> {
+        if let Some(declared) = self.declared.get() {
+            return Ok(declared);
+        }
+        let declared = crate::cluster::read(&self.source)?;
+        Ok(self.declared.get_or_init(|| declared))
+    }
+
+    /// Finds the secrets that the source refers to.
+    pub(super) fn secrets(&self) -> Secrets {
+        match self.declared.get() {
+            Some(declared) => Secrets::of_cluster(Arc::clone(&declared.secrets)),
+            None => Secrets::new(self.source.folder()),
         }
     }
 
@@ -95,9 +114,20 @@ impl Context {
         Err(error_with_help(format!("{} does not exist", store.path().display()), hint))
     }
 
+    /// The file or folder of the source, for what makes no sense with an object of Kubernetes.
+    pub(super) fn source_path(&self) -> Result<&Path> {
+        self.source.path().ok_or_else(|| {
+            let hint = "name a file with --source file:PATH; `apply` and `promote` work with objects, too";
+            error_with_help(format!("{} is no file", self.source), hint)
+        })
+    }
+
     /// Reads the source; a source that cannot be read stops the command.
     pub(super) fn read_source(&self) -> Result<SourceSnapshot, SourceError> {
-        source::read(&self.source)
+        match self.source.object() {
+            Some(_) => self.declared().map(|declared| declared.snapshot.clone()),
+            None => source::read(&self.source),
+        }
     }
 
     /// One pass over the source and the store.
@@ -108,7 +138,7 @@ impl Context {
 
     /// One pass over a source that was read already.
     pub(super) fn pass_over(&self, source: &SourceSnapshot, store: &mut Store, what: &Pass<'_>) -> Passed {
-        let secrets = Secrets::new(self.source.folder());
+        let secrets = self.secrets();
         sync_once(&Input { source, known: None, secrets: &secrets }, store, what)
     }
 

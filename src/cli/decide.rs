@@ -8,7 +8,6 @@ use super::{Exit, output};
 use crate::actions::{self, DecisionDocument, acceptances};
 use crate::model::{Decision, DecisionKind, PathPattern};
 use crate::plan;
-use crate::source::Secrets;
 use crate::store::{Access, Decided};
 use crate::sync::read_source;
 
@@ -16,7 +15,7 @@ pub(super) fn accept(context: &Context, args: &Accept) -> Result<Exit> {
     let until = args.until.as_deref().map(until).transpose()?;
     let source = context.read_source().map_err(with_hint)?;
     let mut store = context.existing_store(Access::Write)?;
-    let desired = match read_source(&source, &Secrets::new(context.source.folder()), store.keys()) {
+    let desired = match read_source(&source, &context.secrets(), store.keys()) {
         Ok(desired) => desired,
         Err(findings) => return Ok(output::invalid(&findings)),
     };

@@ -9,7 +9,6 @@ use crate::actions::{Changed, ExplainDocument, changed, revert_steps, wanted};
 use crate::desired::DesiredConfig;
 use crate::model::Finding;
 use crate::plan;
-use crate::source::Secrets;
 use crate::store::{Access, Store};
 use crate::sync::read_source;
 
@@ -52,7 +51,7 @@ pub(super) fn revert(context: &Context, args: &Revert) -> Result<Exit> {
 
 fn declared(context: &Context, store: &Store) -> Result<Result<DesiredConfig, Vec<Finding>>> {
     let source = context.read_source().map_err(with_hint)?;
-    Ok(read_source(&source, &Secrets::new(context.source.folder()), store.keys()))
+    Ok(read_source(&source, &context.secrets(), store.keys()))
 }
 
 fn text(document: &ExplainDocument) -> String {

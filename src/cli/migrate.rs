@@ -38,7 +38,7 @@ pub(super) fn run(context: &Context, args: &Migrate) -> Result<Exit> {
 
 fn migrate_now(context: &Context, args: &Migrate, policy: &Policy) -> Result<Exit> {
     let table = args.format.output == OutputFormat::Table;
-    let path = context.source.path().display();
+    let path = context.source_path()?.display();
     if table {
         output::result(format!("Starting migration from {path}..."));
     }

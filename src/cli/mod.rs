@@ -9,6 +9,7 @@ mod backup;
 mod completions;
 mod config;
 mod context;
+mod crd;
 mod decide;
 mod doctor;
 mod documents;
@@ -71,9 +72,11 @@ pub fn main() -> Exit {
 
 fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
     let file = match &cli.command {
-        Command::Completions(_) | Command::Man(_) | Command::Schema(_) | Command::Openapi => {
-            Ok(OperatorFile::default())
-        }
+        Command::Completions(_)
+        | Command::Crd(_)
+        | Command::Man(_)
+        | Command::Schema(_)
+        | Command::Openapi => Ok(OperatorFile::default()),
         _ => OperatorFile::find(cli.common.config.as_deref(), context::usual_settings().as_deref())?,
     };
     let file = match file {
@@ -103,6 +106,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Completions(args) => Ok(completions::run(args)),
         Command::Man(args) => man::run(args),
         Command::Schema(args) => schema::run(args),
+        Command::Crd(args) => crd::run(args),
         Command::Openapi => Ok(openapi::run()),
         Command::Diff(args) => history::diff(&context, args),
         Command::Explain(args) => explain::run(&context, args),

@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
 use super::args::LogFormat;
 use super::context::error_with_help;
 use crate::desired;
-use crate::model::{Finding, OnConflict, OnDrift, Override, PathPattern, Policy, Prune};
+use crate::model::{Finding, OnConflict, OnDrift, Override, PathPattern, Policy, PolicyPart, Prune, Seconds};
 use crate::plan::Fights;
 
 /// The settings of oxide-operator. Flags and environment variables come before them.
@@ -77,41 +77,6 @@ pub(super) struct FightSettings {
     rounds: Option<u32>,
 }
 
-/// A span of time: `30s`, `5m`, `1h 30m`, or a number of seconds.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Seconds(pub(super) f64);
-
-impl std::str::FromStr for Seconds {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let plain = text.parse::<f64>().ok();
-        let span = || text.parse::<jiff::SignedDuration>().ok().map(|span| span.as_secs_f64());
-        let seconds = plain.or_else(span).filter(|seconds| seconds.is_finite() && *seconds >= 0.0);
-        seconds.map(Self).ok_or_else(|| format!("`{text}` is not a span of time: write it as 30s, 5m or 1h"))
-    }
-}
-
-impl<'de> Deserialize<'de> for Seconds {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = match Json::deserialize(deserializer)? {
-            Json::String(text) => text,
-            other => other.to_string(),
-        };
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-impl JsonSchema for Seconds {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Seconds".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({"type": ["string", "number"], "description": "A span of time: `30s`, `5m`, or a number of seconds."})
-    }
-}
-
 impl OperatorFile {
     /// Reads the file that is named, or the one in its usual place when there is one.
     pub(super) fn find(
@@ -166,11 +131,23 @@ impl OperatorFile {
         let read: Option<Self> = serde_json::from_value(Json::Object(entries)).ok();
         if let Some(read) = &read {
             let policy = Policy { overrides: read.overrides.clone(), ..Policy::default() };
-            findings.extend(ties(&policy).into_iter().map(|finding| at("overrides", finding)));
+            findings.extend(policy.tied().into_iter().map(|finding| at("overrides", finding)));
         }
         match read {
             Some(read) if findings.is_empty() => Ok(read),
             _ => Err(findings),
+        }
+    }
+
+    /// The answers to differences that the file gives.
+    pub(super) fn policy(&self) -> PolicyPart {
+        PolicyPart {
+            on_drift: self.on_drift,
+            grace: self.grace,
+            on_conflict: self.on_conflict,
+            prune: self.prune,
+            overrides: self.overrides.clone(),
+            ignore: self.ignore.clone(),
         }
     }
 
@@ -182,18 +159,6 @@ impl OperatorFile {
             rounds: self.fights.rounds.unwrap_or(usual.rounds),
         }
     }
-}
-
-/// Overrides of which nobody could tell which counts.
-pub(super) fn ties(policy: &Policy) -> Vec<Finding> {
-    let tie = |(one, two): (&Override, &Override)| {
-        let finding = Finding::error(format!(
-            "overrides for {} and {} are equally specific and give different answers",
-            one.path, two.path
-        ));
-        finding.suggest("name the paths on which they overlap in a third one, or narrow one of them")
-    };
-    policy.ties().into_iter().map(tie).collect()
 }
 
 /// A setting as settings of its own, so that each is judged by itself: the items of `overrides` and `ignore`, too.

@@ -11,13 +11,13 @@ use crate::actions::{self, PromoteDocument, diff};
 use crate::model::{Finding, Selection, SourceSnapshot};
 use crate::plan::{self, findings_text};
 use crate::promotion::{PromotedKeys, Promotion, Rewritten, Sides};
-use crate::source::{Branch, Repository, Secrets, replace};
+use crate::source::{Branch, Repository, replace};
 use crate::store::{Access, Store};
 use crate::sync::{Mode, Pass, read_source};
 
 pub(super) fn run(context: &Context, args: &Promote) -> Result<Exit> {
     let repository = match args.branch() {
-        Some(branch) => Some(Repository::of(context.source.path(), &branch).map_err(refused)?),
+        Some(branch) => Some(Repository::of(context.source_path()?, &branch).map_err(refused)?),
         None => None,
     };
     let source = context.read_source().map_err(with_hint)?;
@@ -30,13 +30,13 @@ pub(super) fn run(context: &Context, args: &Promote) -> Result<Exit> {
     if !args.dry_run && !promotion.documents.is_empty() {
         let elsewhere = matches!(args.branch(), Some(Branch::Named(_)));
         if !elsewhere {
-            write(&promotion.documents)?;
+            write(context, &promotion.documents)?;
         }
         if let Some(repository) = &repository {
             commit = Some(committed(repository, &promotion, args, elsewhere)?);
         }
         if !elsewhere {
-            agree(context, &mut store);
+            agree(context, &mut store, &source, &promotion.documents);
         }
     }
     show(&promotion, commit, repository.as_ref(), args);
@@ -49,7 +49,7 @@ fn look(
     store: &mut Store,
     args: &Promote,
 ) -> Result<Result<Promotion, Vec<Finding>>> {
-    let secrets = Secrets::new(context.source.folder());
+    let secrets = context.secrets();
     let read = |source: &SourceSnapshot, store: &Store| read_source(source, &secrets, store.keys());
     let desired = match read(source, store) {
         Ok(desired) => desired,
@@ -63,11 +63,11 @@ fn look(
     Ok(actions::look(&sides, paths, keys, |after| read(after, store)))
 }
 
-/// Writes every file, or none.
-pub(super) fn write(documents: &[Rewritten]) -> Result<()> {
-    actions::write(documents).map_err(|error| {
+/// Writes the object, or every file, or nothing.
+pub(super) fn write(context: &Context, documents: &[Rewritten]) -> Result<()> {
+    actions::write(&context.source, documents).map_err(|error| {
         let hint = error.hint();
-        anyhow::Error::new(error).context(super::context::Hint(hint.to_owned()))
+        anyhow::Error::new(error).context(super::context::Hint(hint))
     })
 }
 
@@ -116,10 +116,15 @@ fn refused(error: crate::source::GitError) -> anyhow::Error {
 }
 
 /// Records that both sides agree now, and writes nothing else. What goes wrong here is mended by the next pass.
-fn agree(context: &Context, store: &mut Store) {
+fn agree(context: &Context, store: &mut Store, source: &SourceSnapshot, written: &[Rewritten]) {
     let Ok(policy) = context.policy(None) else { return };
+    let mut source = source.clone();
+    for document in written {
+        source.documents[document.document].bytes.clone_from(&document.after);
+    }
     let actor = actor();
-    let _ = context.pass(store, &Pass { mode: Mode::Agree, ..Pass::apply(&policy, &actor, "promote") });
+    let pass = Pass { mode: Mode::Agree, ..Pass::apply(&policy, &actor, "promote") };
+    let _ = context.pass_over(&source, store, &pass);
 }
 
 fn show(promotion: &Promotion, commit: Option<String>, repository: Option<&Repository>, args: &Promote) {

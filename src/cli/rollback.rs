@@ -10,7 +10,7 @@ use super::context::{Context, error_with_help};
 use super::{Exit, export, output, verify};
 use crate::model::{Policy, SourceSnapshot, StoreSnapshot};
 use crate::plan::plan;
-use crate::source::{Secrets, SourceSpec, read};
+use crate::source::{SourceSpec, read};
 use crate::store::{Access, Store};
 use crate::sync::read_source;
 
@@ -29,7 +29,7 @@ pub(super) fn run(context: &Context, args: &Rollback) -> Result<Exit> {
         let hint = "name the key that opens them with --old-key-file; `oxide-operator doctor` says more";
         return Err(error_with_help(message, hint));
     }
-    let yaml = context.source.path().to_owned();
+    let yaml = context.source_path()?.to_owned();
     let as_it_is =
         context.read_source().ok().is_some_and(|source| says_the_same(context, &source, &live, &store));
     let exported = if as_it_is { None } else { Some(export_file(context, args)?) };
@@ -72,7 +72,7 @@ fn undo(store: &mut Store, dry_run: bool) -> Result<Exit> {
 
 /// Returns the file to export to, which must not be there: nothing is overwritten on the way back.
 fn export_file(context: &Context, args: &Rollback) -> Result<PathBuf> {
-    let file = args.file.clone().unwrap_or_else(|| match context.source.path().parent() {
+    let file = args.file.clone().unwrap_or_else(|| match context.source.path().and_then(Path::parent) {
         Some(folder) => folder.join("current.yaml"),
         None => "current.yaml".into(),
     });
@@ -85,7 +85,7 @@ fn export_file(context: &Context, args: &Rollback) -> Result<PathBuf> {
 
 /// Whether a YAML says what the database holds: every value of every object, and nothing else.
 fn says_the_same(context: &Context, source: &SourceSnapshot, live: &StoreSnapshot, store: &Store) -> bool {
-    let secrets = Secrets::new(context.source.folder());
+    let secrets = context.secrets();
     read_source(source, &secrets, store.keys()).is_ok_and(|desired| {
         verify::is_equal(&plan(&desired, live, &Policy::default(), &super::context::circumstances()))
     })

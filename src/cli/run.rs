@@ -21,7 +21,7 @@ pub(super) fn run(context: Context, args: &Run, verbosity: u8, colour: ColourCho
         ColourChoice::Auto => std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
     };
     start_log(form, verbosity, colour);
-    let policy = context.policy(Some(&args.policy))?;
+    let policy = context.policy_parts(&args.policy)?;
     let listen = args.listen_health.or(context.file.listen_health);
     let listen_health = match listen {
         Some(address) => address,
@@ -44,6 +44,7 @@ pub(super) fn run(context: Context, args: &Run, verbosity: u8, colour: ColourCho
         consumer: context.consumer,
         listen_health,
         actor: context::actor(),
+        store_name: args.store_name.clone(),
     })?;
     Ok(Exit::Ok)
 }

@@ -15,7 +15,6 @@ use crate::model::{
 };
 use crate::plan::{self, Circumstances, findings_text};
 use crate::promotion::{PromotedKeys, Promotion, Rewritten, Sides, Wanted, promote};
-use crate::source::Secrets;
 use crate::store::{Access, KeptSource, Store};
 use crate::sync::read_source;
 
@@ -28,7 +27,7 @@ pub(super) fn run(context: &Context, args: &Source) -> Result<Exit> {
 
 fn accept(context: &Context, args: &AcceptSource) -> Result<Exit> {
     let (mut store, now) = (context.store(Access::Write)?, context.read_source().map_err(with_hint)?);
-    let secrets = Secrets::new(context.source.folder());
+    let secrets = context.secrets();
     let read = |source: &SourceSnapshot, store: &Store| read_source(source, &secrets, store.keys());
     let desired = match read(&now, &store) {
         Ok(desired) => desired,
@@ -56,7 +55,7 @@ fn accept(context: &Context, args: &AcceptSource) -> Result<Exit> {
         output::note(findings_text(&promotion.blocked).trim_end());
     }
     let after = after(&good, &promotion);
-    put(&now, &after, args.dry_run)?;
+    put(context, &now, &after, args.dry_run)?;
     let taken = output::counted(promotion.promoted.len(), "value");
     let shown: String = promotion.documents.iter().map(diff).collect();
     let last = if args.dry_run {
@@ -71,7 +70,7 @@ fn accept(context: &Context, args: &AcceptSource) -> Result<Exit> {
 fn restore(context: &Context, args: &RestoreSource) -> Result<Exit> {
     let (mut store, now) = (context.store(Access::Read)?, context.read_source().map_err(with_hint)?);
     let good = known_good(&mut store)?;
-    let changed = put(&now, &good, args.dry_run)?;
+    let changed = put(context, &now, &good, args.dry_run)?;
     Ok(done(&match (changed, args.dry_run) {
         (0, _) => "The source is as it was when it was last good.".to_owned(),
         (count, true) => format!("{} would be put back: this was a dry run.", output::counted(count, "file")),
@@ -118,7 +117,7 @@ fn after(good: &SourceSnapshot, promotion: &Promotion) -> SourceSnapshot {
 }
 
 /// Gives the files of the source the bytes of another one; returns how many change.
-fn put(now: &SourceSnapshot, wanted: &SourceSnapshot, dry_run: bool) -> Result<usize> {
+fn put(context: &Context, now: &SourceSnapshot, wanted: &SourceSnapshot, dry_run: bool) -> Result<usize> {
     let name = |name: &str| Path::new(name).file_name().map(ToOwned::to_owned);
     let mut documents = Vec::new();
     for (position, document) in wanted.documents.iter().enumerate() {
@@ -133,7 +132,7 @@ fn put(now: &SourceSnapshot, wanted: &SourceSnapshot, dry_run: bool) -> Result<u
         }
     }
     if !dry_run {
-        write(&documents)?;
+        write(context, &documents)?;
     }
     Ok(documents.len())
 }

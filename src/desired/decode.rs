@@ -201,6 +201,9 @@ impl Decoder<'_> {
         let path = ConfigPath::field(Section::Services, id, field);
         let entry = match &node.content {
             Content::Mapping(entries) if entries.len() == 1 => {
+                if entries[0].0.text() == Some("secretKeyRef") {
+                    return self.secret_key(object, &path, &entries[0].1);
+                }
                 entries[0].0.text().zip(entries[0].1.text()).map(|(kind, text)| (kind, text.to_owned()))
             }
             _ => None,
@@ -212,7 +215,7 @@ impl Decoder<'_> {
             _ => {
                 self.refuse(
                     Finding::error(format!(
-                        "`{KEY_REFERENCE}` takes one of `env: NAME`, `file: PATH`, `token: TOKEN`"
+                        "`{KEY_REFERENCE}` takes one of `env: NAME`, `file: PATH`, `secretKeyRef: {{name: NAME, key: KEY}}`, `token: TOKEN`"
                     ))
                     .at_path(path),
                     &node.span,
@@ -221,6 +224,27 @@ impl Decoder<'_> {
             }
         };
         if let Some(value) = self.resolved(&path, &reference, &node.span) {
+            object.set(field, value);
+        }
+    }
+
+    fn secret_key(&mut self, object: &mut Object, path: &ConfigPath, node: &Node<'_>) {
+        let entry = |wanted: &str| match &node.content {
+            Content::Mapping(entries) if entries.len() == 2 => entries
+                .iter()
+                .find(|(key, _)| key.text() == Some(wanted))
+                .and_then(|(_, value)| value.text())
+                .filter(|text| !text.is_empty())
+                .map(str::to_owned),
+            _ => None,
+        };
+        let (Some(name), Some(key)) = (entry("name"), entry("key")) else {
+            let finding =
+                Finding::error("`secretKeyRef` takes `name: NAME` and `key: KEY`, and nothing else");
+            return self.refuse(finding.at_path(path), &node.span);
+        };
+        let reference = SecretReference::SecretKey { name, key };
+        if let (Some(value), Some(field)) = (self.resolved(path, &reference, &node.span), path.field) {
             object.set(field, value);
         }
     }

@@ -19,6 +19,7 @@ mod scalar;
 mod split;
 mod yaml;
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -146,6 +147,23 @@ pub fn value_of(text: &str) -> Result<serde_json::Value, String> {
             Err(format!("line {line}: {}", error.message))
         }
     }
+}
+
+/// Returns the Kubernetes Secrets that a source refers to, so that they can be had before it is read.
+pub fn secrets_named(source: &SourceSnapshot) -> BTreeSet<String> {
+    const WORD: &[u8] = b"secretKeyRef";
+    let mentions = |bytes: &[u8]| bytes.windows(WORD.len()).any(|window| window == WORD);
+    let texts = source.documents.iter().filter(|document| mentions(&document.bytes));
+    let values = texts.filter_map(|document| value_of(std::str::from_utf8(&document.bytes).ok()?).ok());
+    let name = |service: &serde_json::Value| {
+        Some(service.pointer("/apiKeyFrom/secretKeyRef/name")?.as_str()?.to_owned())
+    };
+    values
+        .flat_map(|value| {
+            let services = value.get("services").and_then(serde_json::Value::as_object);
+            services.into_iter().flatten().filter_map(|(_, service)| name(service)).collect::<Vec<_>>()
+        })
+        .collect()
 }
 
 /// Reads one object by itself, as an edit gives it: JSON or a YAML flow mapping. Fields that an edit leaves out are

@@ -1,7 +1,9 @@
 //! The database back to YAML: everything, in a form that applies as a no-op.
 
+mod plain;
 mod yaml_file;
 
+pub use plain::object_to_yaml;
 pub(crate) use yaml_file::scalar;
 pub use yaml_file::{ExportOptions, ExportedSecrets, to_yaml};
 

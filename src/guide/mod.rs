@@ -126,7 +126,7 @@ pub fn migrate(
     let now = local_time();
     let mut store = Store::at(options.db, Access::Write, options.keys)?;
     let pass = Pass {
-        source_copy: options.backup.then(|| backup_path(options.source.path(), &now)),
+        source_copy: options.source.path().filter(|_| options.backup).map(|path| backup_path(path, &now)),
         ..Pass::apply(options.policy, options.actor, "migrate")
     };
     let secrets = Secrets::new(options.source.folder());

@@ -10,6 +10,7 @@ mod finding;
 mod path;
 mod pattern;
 mod policy;
+mod seconds;
 mod secret;
 mod snapshot;
 mod value;
@@ -20,7 +21,8 @@ pub use field::{FieldDefault, FieldId, FieldSpec, Kind, Section};
 pub use finding::{Finding, Location, Severity};
 pub use path::{ConfigPath, Selection};
 pub use pattern::{PathPattern, Specificity};
-pub use policy::{OnConflict, OnDrift, Override, Policy, Prune};
+pub use policy::{OnConflict, OnDrift, Override, Policy, PolicyLayers, PolicyPart, Prune};
+pub use seconds::Seconds;
 pub use secret::{Fingerprint, Fingerprinter, Secret, SecretReference, SecretText};
 pub use snapshot::{
     Base, BaseObject, Carried, CarriedSection, GoodSource, Held, MissingSchema, SourceDigest, SourceDocument,

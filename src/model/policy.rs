@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigPath, PathPattern};
+use super::{ConfigPath, Finding, PathPattern, Seconds};
 
 /// The answers to drift, conflict and objects removed from the source.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,6 +40,53 @@ impl Default for Policy {
     }
 }
 
+/// The answers that one place gives: flags, an `OxideConfig`, `operator.yaml`. What it leaves out is answered elsewhere.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct PolicyPart {
+    /// What to do where only the database moved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_drift: Option<OnDrift>,
+    /// How long an edit must be quiet before it is answered, as `30s` or `5m`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        with = "Option<String>",
+        length(max = 32),
+        regex(pattern = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h)? ?)+$")
+    )]
+    pub grace: Option<Seconds>,
+    /// What to do where both sides moved apart, or differed when they met.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_conflict: Option<OnConflict>,
+    /// Whether to delete what the source no longer declares.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prune: Option<Prune>,
+    /// Other answers for some paths; the most specific one counts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub overrides: Vec<Override>,
+    /// Paths that are left out of every comparison, as `services.*.models`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>")]
+    pub ignore: Vec<PathPattern>,
+}
+
+/// The parts between which the policy of a source stands.
+#[derive(Clone, Debug, Default)]
+pub struct PolicyLayers {
+    /// Flags and environment: they count before what the source says.
+    pub above: PolicyPart,
+    /// `operator.yaml`: it counts after.
+    pub below: PolicyPart,
+}
+
+impl PolicyLayers {
+    /// Returns the policy for a source that says `between`.
+    pub fn with(&self, between: Option<&PolicyPart>) -> Policy {
+        let parts = [Some(&self.above), between, Some(&self.below)];
+        Policy::of(&parts.into_iter().flatten().collect::<Vec<_>>())
+    }
+}
+
 /// Other answers for the paths that fit a pattern.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -59,6 +106,26 @@ pub struct Override {
 }
 
 impl Policy {
+    /// Returns what the parts say together; for each answer the first part that gives one counts.
+    pub fn of(parts: &[&PolicyPart]) -> Self {
+        fn first<T: Copy>(parts: &[&PolicyPart], answer: impl Fn(&PolicyPart) -> Option<T>) -> Option<T> {
+            parts.iter().find_map(|part| answer(part))
+        }
+        fn list<T: Clone>(parts: &[&PolicyPart], answers: impl Fn(&PolicyPart) -> &Vec<T>) -> Vec<T> {
+            parts.iter().map(|part| answers(part)).find(|list| !list.is_empty()).cloned().unwrap_or_default()
+        }
+        let usual = Self::default();
+        Self {
+            on_drift: first(parts, |part| part.on_drift).unwrap_or_default(),
+            grace: first(parts, |part| part.grace).map_or(usual.grace, |seconds| seconds.0),
+            on_conflict: first(parts, |part| part.on_conflict).unwrap_or_default(),
+            prune: first(parts, |part| part.prune).unwrap_or_default(),
+            confirm_prune: None,
+            overrides: list(parts, |part| &part.overrides),
+            ignore: list(parts, |part| &part.ignore),
+        }
+    }
+
     /// The answer to drift at a path.
     pub fn on_drift(&self, path: &ConfigPath) -> OnDrift {
         self.overridden(path, |it| it.on_drift).unwrap_or(self.on_drift)
@@ -83,6 +150,19 @@ impl Policy {
         let fitting = self.overrides.iter().filter(|it| it.path.covers(path));
         let answers = fitting.filter_map(|it| Some((it.path.specificity(), answer(it)?)));
         answers.max_by_key(|(specificity, _)| *specificity).map(|(_, answer)| answer)
+    }
+
+    /// Returns a finding for each two overrides of which nobody could tell which counts.
+    pub fn tied(&self) -> Vec<Finding> {
+        let finding = |(one, two): (&Override, &Override)| {
+            let message = format!(
+                "overrides for {} and {} are equally specific and give different answers",
+                one.path, two.path
+            );
+            let help = "name the paths on which they overlap in a third one, or narrow one of them";
+            Finding::error(message).suggest(help)
+        };
+        self.ties().into_iter().map(finding).collect()
     }
 
     /// Returns pairs of overrides that give different answers to one path and are equally specific: nobody could tell

@@ -125,6 +125,13 @@ pub enum SecretReference {
     File(String),
     /// `apiKeyFrom: {token: gAAAA…}`: a Fernet token, as exports without secrets carry it.
     Token(String),
+    /// `apiKeyFrom: {secretKeyRef: {name: …, key: …}}`: an entry of a Kubernetes Secret, in the namespace of the source.
+    SecretKey {
+        /// The Secret.
+        name: String,
+        /// The entry.
+        key: String,
+    },
 }
 
 impl fmt::Display for SecretReference {
@@ -133,6 +140,7 @@ impl fmt::Display for SecretReference {
             Self::Env(name) => write!(f, "environment variable {name}"),
             Self::File(path) => write!(f, "file {path}"),
             Self::Token(_) => f.write_str("token"),
+            Self::SecretKey { name, key } => write!(f, "entry {key} of Secret {name}"),
         }
     }
 }

@@ -12,7 +12,7 @@ use super::{Configuration, Decision, FieldId, Object, Section, parse_canonical};
 /// The source as it was read: bytes, names, nothing parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceSnapshot {
-    /// The source as the user named it: `file:PATH`, `dir:PATH`.
+    /// The source as the user named it, as `file:PATH` or `oxideconfig:NAMESPACE/NAME`.
     pub origin: String,
     /// The documents in the order in which they are merged (by name, for a folder).
     pub documents: Vec<SourceDocument>,
@@ -36,6 +36,11 @@ pub struct SourceDocument {
 }
 
 impl SourceSnapshot {
+    /// Whether it was read from files, rather than from an object of Kubernetes.
+    pub fn is_on_disk(&self) -> bool {
+        !(self.origin.starts_with("configmap:") || self.origin.starts_with("oxideconfig:"))
+    }
+
     /// Returns the digest of all documents: the same bytes under the same names, the same digest.
     pub fn digest(&self) -> SourceDigest {
         let mut hasher = Sha256::new();

@@ -256,7 +256,23 @@ impl SyncReport {
                 outcome => outcome,
             };
         }
+        self.count_written();
         self.written = Some(written);
+    }
+
+    /// Counts what the plan created and deleted among the objects of the database.
+    fn count_written(&mut self) {
+        for step in self.plan.iter().flat_map(|plan| &plan.steps) {
+            let (section, _) = step.target();
+            let Some(objects) = self.objects.iter_mut().find(|objects| objects.section == section) else {
+                continue;
+            };
+            match step {
+                Step::Create { .. } => objects.database += 1,
+                Step::Delete { .. } => objects.database = objects.database.saturating_sub(1),
+                Step::Update { .. } => {}
+            }
+        }
     }
 
     /// Notes why the pass failed.

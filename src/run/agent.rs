@@ -7,23 +7,26 @@ use std::time::{Instant, SystemTime};
 
 use super::consumer::{self, Held};
 use super::schedule::{Due, Schedule};
+use super::source::Source;
 use super::watch::{Hint, Watcher};
 use super::{Published, RunError, RunOptions, Wake};
-use crate::desired::DesiredConfig;
+use crate::cluster::Feed;
 use crate::metrics::Metrics;
-use crate::model::{ConfigPath, SourceSnapshot, StoreFingerprint};
+use crate::model::{ConfigPath, Policy, StoreFingerprint};
 use crate::plan::Patience;
-use crate::report::{Failure, Outcome, SyncReport};
+use crate::report::{Outcome, SyncReport};
 use crate::settings;
-use crate::source::{self, Secrets, SourceError};
 use crate::store::{Access, Store};
-use crate::sync::{Input, Mode, Pass, Passed, sync_once};
 use crate::web::Board;
 
 pub(super) struct Agent {
     pub(super) options: RunOptions,
+    /// The answers to differences, with what the source says of them.
+    pub(super) policy: Policy,
+    /// The API's side, when the source is an object.
+    pub(super) feed: Option<Feed>,
     pub(super) store: Store,
-    watcher: Watcher,
+    pub(super) watcher: Watcher,
     pub(super) schedule: Schedule,
     published: Published,
     /// Where the web page looks, when there is one.
@@ -39,7 +42,8 @@ pub(super) struct Agent {
     /// The rows that the newest backup has, and since when the database holds others.
     pub(super) saved_rows: Option<StoreFingerprint>,
     pub(super) unsaved_since: Option<f64>,
-    /// Why edits could not be promoted, as the log has it.
+    /// What was promoted last, and why edits could not be, as the log has it.
+    pub(super) promoted: Vec<String>,
     pub(super) said_blocked: Vec<String>,
     /// What the rows were when they were last compared.
     pub(super) compared: Option<StoreFingerprint>,
@@ -52,23 +56,13 @@ pub(super) struct Agent {
     /// Where the consumer's thread hears of what the store holds, and which rows it heard of last.
     consumer: Option<(Sender<Held>, Option<StoreFingerprint>)>,
     /// Whether the source was another file, so that other folders may matter now.
-    arm_after_pass: bool,
-}
-
-/// The source as it was last read, and the last one that was good.
-#[derive(Default)]
-pub(super) struct Source {
-    pub(super) current: Option<Arc<SourceSnapshot>>,
-    /// What `current` reads as, once it was read.
-    pub(super) known: Option<Arc<DesiredConfig>>,
-    /// The last valid source: drift is still watched against it while the present one cannot be used.
-    pub(super) good: Option<(Arc<SourceSnapshot>, Arc<DesiredConfig>)>,
-    pub(super) fault: Option<SourceError>,
+    pub(super) arm_after_pass: bool,
 }
 
 impl Agent {
     pub(super) fn new(
         options: RunOptions,
+        feed: Option<Feed>,
         wakes: Sender<Wake>,
         published: Published,
         metrics: Arc<Metrics>,
@@ -84,8 +78,11 @@ impl Agent {
         }
         let watcher = Watcher::new(&options.source, store.path(), wakes);
         metrics.watching(watcher.sees_source(), watcher.sees_database());
-        let consumer =
-            options.consumer.clone().map(|it| consumer::start(it, Arc::clone(&metrics))).transpose()?;
+        let consumer = options
+            .consumer
+            .clone()
+            .map(|it| consumer::start(it, Arc::clone(&metrics), feed.clone()))
+            .transpose()?;
         Ok(Self {
             consumer: consumer.map(|sender| (sender, None)),
             board,
@@ -97,9 +94,12 @@ impl Agent {
             source: Source::default(),
             began: Instant::now(),
             patience: Patience::new(options.fights),
+            policy: options.policy.with(None),
+            feed,
             differing_since: HashMap::new(),
             saved_rows: None,
             unsaved_since: None,
+            promoted: Vec::new(),
             said_blocked: Vec::new(),
             compared: None,
             data_version: None,
@@ -159,12 +159,17 @@ impl Agent {
 
     /// Looks at whatever is due, and runs a pass when something moved.
     fn look(&mut self, due: Due) {
+        if self.awaits_source() {
+            // The API server's first answer, good or bad, wakes us.
+            self.schedule.full_done(Instant::now(), spread());
+            return;
+        }
         let blind = due.poll && !(self.watcher.sees_source() && self.watcher.sees_database());
         if blind {
             self.watcher.arm();
         }
         let mut pass = due.full || due.retry;
-        if due.source || due.full || blind || (due.poll && self.source.fault.is_some()) {
+        if due.source || due.full || blind || (due.poll && self.source.is_to_be_polled()) {
             pass |= self.read_source(due.full);
         }
         if (due.store || due.poll || due.full) && !pass {
@@ -175,36 +180,6 @@ impl Agent {
         }
         if due.full {
             self.schedule.full_done(Instant::now(), spread());
-        }
-    }
-
-    /// Reads the source; returns whether it is another one now.
-    pub(super) fn read_source(&mut self, full: bool) -> bool {
-        if !self.schedule.source_is_quiet() {
-            return false;
-        }
-        match source::read(&self.options.source) {
-            Ok(snapshot) => {
-                let was_away = self.source.fault.take().is_some();
-                if was_away {
-                    // What is back may be another folder under the same name, as after a mount.
-                    self.watcher.rearm();
-                }
-                let same = self.source.current.as_ref().is_some_and(|current| **current == snapshot);
-                if !same || full {
-                    // A full comparison reads secrets anew, too.
-                    self.source.known = None;
-                    self.source.current = Some(Arc::new(snapshot));
-                    self.arm_after_pass = true;
-                }
-                !same || was_away
-            }
-            Err(error) => {
-                let news = self.source.fault.as_ref().map(SourceError::reason) != Some(error.reason());
-                self.source.fault = Some(error);
-                self.schedule.poll_after(Instant::now(), settings::POLL_SOURCE_EVERY);
-                news
-            }
         }
     }
 
@@ -254,6 +229,7 @@ impl Agent {
         self.log(&report);
         self.after_pass(&report);
         self.back_up_when_due(&report);
+        self.tell_api(&report);
         if std::mem::take(&mut self.arm_after_pass) {
             self.watcher.arm();
         }
@@ -280,63 +256,6 @@ impl Agent {
         }
     }
 
-    /// One pass over the present source; over the last good one, writing nothing, when the present one is no use.
-    fn pass_over_source(&mut self) -> SyncReport {
-        if self.source.fault.is_none()
-            && let Some(current) = self.source.current.clone()
-        {
-            let passed = self.sync(&current, self.source.known.clone(), Mode::Apply);
-            self.source.known.clone_from(&passed.desired);
-            let refused = matches!(passed.report.outcome, Outcome::Invalid | Outcome::SourceClobbered);
-            let valid = passed.desired.as_ref().filter(|_| !refused);
-            if let Some(desired) = valid {
-                self.source.good = Some((current, Arc::clone(desired)));
-            }
-            if passed.report.plan.is_some() || !refused {
-                return passed.report;
-            }
-            return self.beside_last_good(passed.report);
-        }
-        let started = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let database = self.store.path().display().to_string();
-        let mut report = SyncReport::new(self.options.source.to_string(), database, started.as_secs_f64());
-        if let Some(error) = &self.source.fault {
-            let failure = Failure {
-                reason: error.reason(),
-                message: format!("the source is not available: {error}; nothing is written until it is back"),
-                hint: Some(error.hint().to_owned()),
-                transient: false,
-            };
-            report.failed(Outcome::SourceUnavailable, failure);
-        }
-        self.beside_last_good(report)
-    }
-
-    /// Keeps an eye on drift against the last good source.
-    fn beside_last_good(&mut self, mut report: SyncReport) -> SyncReport {
-        if self.source.good.is_none() {
-            self.source.good = self.kept_source();
-        }
-        if let Some((snapshot, desired)) = self.source.good.clone() {
-            let passed = self.sync(&snapshot, Some(desired), Mode::Plan);
-            report.differences = passed.report.differences;
-            report.objects = passed.report.objects;
-            report.fingerprint = passed.report.fingerprint;
-        } else {
-            report.fingerprint = self.store.fingerprint().ok();
-        }
-        report
-    }
-
-    fn sync(&mut self, snapshot: &SourceSnapshot, known: Option<Arc<DesiredConfig>>, mode: Mode) -> Passed {
-        let secrets = Secrets::new(self.options.source.folder());
-        self.patience.at(self.monotonic());
-        let patience = Some(&self.patience);
-        let pass =
-            Pass { mode, patience, ..Pass::apply(&self.options.policy, &self.options.actor, "reconcile") };
-        sync_once(&Input { source: snapshot, known, secrets: &secrets }, &mut self.store, &pass)
-    }
-
     /// Looks by the clock at what cannot be watched.
     fn arm_polling(&mut self) {
         let now = Instant::now();
@@ -349,7 +268,7 @@ impl Agent {
             _ => {}
         }
         self.said_fault.clone_from(&self.watcher.fault);
-        if !self.watcher.sees_source() || self.source.fault.is_some() {
+        if !self.watcher.sees_source() || self.source.is_to_be_polled() {
             self.schedule.poll_after(now, settings::POLL_SOURCE_EVERY);
         }
         if !self.watcher.sees_database() {

@@ -2,17 +2,16 @@
 //! source where the policy says so.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::agent::Agent;
+use crate::actions;
 use crate::desired::DesiredConfig;
 use crate::model::{ConfigPath, Selection, SourceSnapshot, mark};
 use crate::plan::{LeftAlone, Reason};
 use crate::promotion::{PromotedKeys, Sides, Wanted, promote};
 use crate::report::SyncReport;
-use crate::source::{Secrets, replace};
 use crate::store::{Retention, SourceCopy};
 use crate::sync::read_source;
 
@@ -36,7 +35,7 @@ impl Agent {
             mark(path, object.map(|object| &**object))
         });
         self.metrics.fights(self.patience.fought, self.patience.is_fighting());
-        let quiet = self.patience.next(self.options.policy.grace).map(|at| at - now);
+        let quiet = self.patience.next(self.policy.grace).map(|at| at - now);
         let deadline = plan.deadline.map(|at| at - wall_clock());
         if let Some(seconds) = [quiet, deadline].into_iter().flatten().reduce(f64::min) {
             let wait = Duration::from_secs_f64(seconds.clamp(0.0, 86_400.0)) + Duration::from_millis(1);
@@ -101,7 +100,7 @@ impl Agent {
     /// The source that is kept with the store as good.
     pub(super) fn kept_source(&mut self) -> Option<(Arc<SourceSnapshot>, Arc<DesiredConfig>)> {
         let source = self.store.good_source().ok().flatten()?;
-        let secrets = Secrets::new(self.options.source.folder());
+        let secrets = self.secrets();
         let desired = read_source(&source, &secrets, self.store.keys()).ok()?;
         Some((Arc::new(source), Arc::new(desired)))
     }
@@ -113,21 +112,22 @@ impl Agent {
         };
         let Ok(live) = self.store.read() else { return };
         let circumstances = crate::plan::Circumstances { now: wall_clock(), ..Default::default() };
-        let plan = crate::plan::plan(&desired, &live, &self.options.policy, &circumstances);
+        let plan = crate::plan::plan(&desired, &live, &self.policy, &circumstances);
         let paths: Vec<Selection> = paths.iter().map(Selection::from).collect();
-        let secrets = Secrets::new(self.options.source.folder());
+        let secrets = self.secrets();
         let keys = Arc::clone(self.store.keys());
         let sides = Sides { source: &source, desired: &desired, store: &live, plan: &plan };
         let wanted = Wanted { paths: &paths, keys: PromotedKeys::Blocked };
         let promotion = promote(&sides, wanted, |after| read_source(after, &secrets, &keys));
         let mut said: Vec<String> = promotion.blocked.iter().map(ToString::to_string).collect();
-        for document in &promotion.documents {
-            match replace(Path::new(&document.name), &document.before, &document.after) {
+        if !promotion.documents.is_empty() {
+            match actions::write(&self.options.source, &promotion.documents) {
                 Ok(()) => {
-                    let paths: Vec<String> = promotion.promoted.iter().map(ToString::to_string).collect();
+                    self.promoted = promotion.promoted.iter().map(ToString::to_string).collect();
+                    let source = self.options.source.to_string();
                     tracing::info!(
-                        file = document.name,
-                        paths = paths.join(", "),
+                        source,
+                        paths = self.promoted.join(", "),
                         "promoted edits of the database"
                     );
                 }

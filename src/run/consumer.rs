@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 
+use crate::cluster::Feed;
 use crate::consumer::{Consumer, ConsumerError};
 use crate::metrics::Metrics;
 use crate::model::Configuration;
@@ -16,18 +17,28 @@ pub(super) struct Held {
 }
 
 /// Starts the thread; whatever is sent is what the consumer is to run with, until something newer is sent.
-pub(super) fn start(consumer: Consumer, metrics: Arc<Metrics>) -> std::io::Result<Sender<Held>> {
+pub(super) fn start(
+    consumer: Consumer,
+    metrics: Arc<Metrics>,
+    feed: Option<Feed>,
+) -> std::io::Result<Sender<Held>> {
     let (sender, news) = channel();
-    std::thread::Builder::new().name("consumer".into()).spawn(move || follow(&consumer, &news, &metrics))?;
+    let tell = move |in_sync| {
+        metrics.consumer(in_sync);
+        if let Some(feed) = &feed {
+            feed.consumer(in_sync);
+        }
+    };
+    std::thread::Builder::new().name("consumer".into()).spawn(move || follow(&consumer, &news, tell))?;
     Ok(sender)
 }
 
-fn follow(consumer: &Consumer, news: &Receiver<Held>, metrics: &Metrics) {
+fn follow(consumer: &Consumer, news: &Receiver<Held>, tell: impl Fn(bool)) {
     let Ok(mut held) = news.recv() else { return };
     let (mut wait, mut said) = (settings::TELL_AGAIN_FIRST, None);
     loop {
         let told = consumer.bring_up_to(&held.live, held.keys.fingerprinter());
-        metrics.consumer(told.is_ok());
+        tell(told.is_ok());
         say(consumer, &told, &mut said);
         let newer = match told {
             Ok(()) => news.recv().map_err(|_| RecvTimeoutError::Disconnected),

@@ -2,9 +2,11 @@
 //!
 //! ```text
 //! notify ──┐                    owner thread (the store's only writing connection)
-//! signals ─┼─▶ Wake ─▶ Agent ─▶ sync_once ─▶ Published ─▶ /metrics, /readyz, log
-//! timers ──┤             │                └─▶ Board ─▶ web page, API, event stream
-//! orders ──┘             └─▶ carry_out ─▶ the answer
+//! cluster ─┤
+//! signals ─┼─▶ Wake ─▶ Agent ─▶ sync_once ─┬▶ Published ─▶ /metrics, /readyz, log
+//! timers ──┤             │                 ├▶ Board ─▶ web page, API, event stream
+//! orders ──┘             │                 └▶ Feed ─▶ OxideStore
+//!                        └─▶ carry_out ─▶ the answer
 //! ```
 //!
 //! A pass never learns what woke it.
@@ -18,6 +20,7 @@ mod health;
 mod mounts;
 mod orders;
 mod schedule;
+mod source;
 mod watch;
 
 use std::net::SocketAddr;
@@ -28,9 +31,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::cluster::{self, Feed, Identity, Wish};
 use crate::consumer::Consumer;
 use crate::metrics::Metrics;
-use crate::model::Policy;
+use crate::model::PolicyLayers;
 use crate::plan::Fights;
 use crate::report::SyncReport;
 use crate::source::SourceSpec;
@@ -48,8 +52,8 @@ pub struct RunOptions {
     pub db: PathBuf,
     /// Where the key may be.
     pub keys: KeySources,
-    /// The answers to differences.
-    pub policy: Policy,
+    /// The answers to differences; what the source says of them stands between.
+    pub policy: PolicyLayers,
     /// When reverts of one field are a fight.
     pub fights: Fights,
     /// After how long what no backup has is backed up, in seconds.
@@ -64,6 +68,8 @@ pub struct RunOptions {
     pub consumer: Option<Consumer>,
     /// Who is recorded in the history.
     pub actor: String,
+    /// The name of this agent's `OxideStore`; the pod's, or the host's, when none is given.
+    pub store_name: Option<String>,
 }
 
 /// Why `run` could not start or go on.
@@ -154,8 +160,13 @@ pub fn run(options: RunOptions) -> Result<(), RunError> {
     let keys = options.keys.clone();
     let mut hosts = options.allow_hosts.clone();
     hosts.extend(options.listen.map(|address| address.ip().to_string()));
+    let api = options.source.object().cloned().map(|object| {
+        let database = options.db.display().to_string();
+        (object, feed(wakes.clone()), Identity::of_this_process(database, options.store_name.as_deref()))
+    });
+    let feed = api.as_ref().map(|(_, feed, _)| feed.clone());
     let mut agent =
-        Agent::new(options, wakes.clone(), published.clone(), Arc::clone(&metrics), board.clone())?;
+        Agent::new(options, feed, wakes.clone(), published.clone(), Arc::clone(&metrics), board.clone())?;
     let web = board.map(|board| {
         let wakes = wakes.clone();
         let send = Box::new(move |order| wakes.send(Wake::Order(Box::new(order))).is_ok());
@@ -166,6 +177,9 @@ pub fn run(options: RunOptions) -> Result<(), RunError> {
     let owner = std::thread::Builder::new().name("owner".into()).spawn(move || agent.run(&woken))?;
     runtime.block_on(async {
         tokio::spawn(health::serve(listener, published, metrics));
+        if let Some((object, feed, identity)) = api {
+            tokio::spawn(cluster::serve(object, feed, identity));
+        }
         if let (Some(web), Some(page)) = (web, page) {
             if let Ok(address) = page.local_addr() {
                 web.say_where(address);
@@ -178,6 +192,18 @@ pub fn run(options: RunOptions) -> Result<(), RunError> {
     owner.join().map_err(|_| RunError::OwnerGone)?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What passes between the API's side and the owner of the store, who is woken by it.
+fn feed(wakes: mpsc::Sender<Wake>) -> Feed {
+    Feed::new(move |wish| {
+        let wake = match wish {
+            Wish::Look => Wake::Source(Hint::Replaced),
+            Wish::Compare => Wake::Rescan,
+        };
+        // An owner that is gone needs no waking.
+        let _ = wakes.send(wake);
+    })
 }
 
 /// Forwards SIGHUP; returns on SIGTERM, SIGINT, or when the owner thread is gone.

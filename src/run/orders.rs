@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::agent::Agent;
 use super::answer::wall_clock;
-use crate::source::Secrets;
 use crate::sync::Mode;
 use crate::web::{Desk, Order, Seen, carry_out};
 
@@ -13,11 +12,12 @@ impl Agent {
     pub(super) fn take_order(&mut self, order: Order) {
         // What the order was made for may be newer than what was read last.
         self.read_source(false);
-        let secrets = Secrets::new(self.options.source.folder());
+        let secrets = self.secrets();
         let mut desk = Desk {
             store: &mut self.store,
-            source: self.source.current.clone().filter(|_| self.source.fault.is_none()),
-            policy: &self.options.policy,
+            at: &self.options.source,
+            source: self.source.current.clone().filter(|_| self.source.is_there()),
+            policy: &self.policy,
             secrets: &secrets,
             now: wall_clock(),
         };
@@ -32,12 +32,12 @@ impl Agent {
     /// Shows everybody what the pass saw.
     pub(super) fn post(&self, report: &Arc<crate::report::SyncReport>) {
         let Some(board) = &self.board else { return };
-        let usable = self.source.fault.is_none() && self.source.known.is_some();
+        let usable = self.source.is_there() && self.source.known.is_some();
         let (source, desired) = match &self.source.good {
             Some((source, desired)) if !usable => (Some(Arc::clone(source)), Some(Arc::clone(desired))),
             _ => (self.source.current.clone(), self.source.known.clone()),
         };
-        let policy = self.options.policy.clone();
+        let policy = self.policy.clone();
         board.post(Seen { report: Arc::clone(report), source, desired, policy });
     }
 }

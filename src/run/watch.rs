@@ -47,7 +47,8 @@ pub(super) struct Watcher {
 /// Which names matter in which folders; shared with the thread that receives the events.
 #[derive(Debug, Default)]
 struct Interest {
-    source_folder: bool,
+    /// The folder, when the source is one.
+    source_folder: Option<PathBuf>,
     /// Folder and name of every hop from the source's path to its file.
     source: BTreeSet<(PathBuf, PathBuf)>,
     database: (PathBuf, PathBuf),
@@ -73,9 +74,7 @@ impl Watcher {
         let interest = Interest::now(&self.spec, &self.database);
         let mut wanted: BTreeSet<PathBuf> =
             interest.source.iter().map(|(folder, _)| folder.clone()).collect();
-        if interest.source_folder {
-            wanted.insert(canonical(self.spec.path()));
-        }
+        wanted.extend(interest.source_folder.clone());
         wanted.insert(interest.database.0.clone());
         *self.interest.lock().unwrap_or_else(PoisonError::into_inner) = interest;
         let mut inner = match self.inner.take().map_or_else(|| self.open(), Ok) {
@@ -135,31 +134,36 @@ impl Watcher {
     pub(super) fn sees_source(&self) -> bool {
         let interest = self.interest.lock().unwrap_or_else(PoisonError::into_inner);
         let hops_are_watched = interest.source.iter().all(|(folder, _)| self.watched.contains(folder));
-        hops_are_watched && (!interest.source_folder || self.watched.contains(&canonical(self.spec.path())))
+        hops_are_watched && interest.source_folder.iter().all(|folder| self.watched.contains(folder))
     }
 }
 
 impl Interest {
     fn now(spec: &SourceSpec, database: &Path) -> Self {
         let mut source = BTreeSet::new();
-        let mut hop = spec.path().to_owned();
+        // An object of Kubernetes is watched elsewhere.
+        let mut next = spec.path().map(Path::to_owned);
         for _ in 0..MAX_LINKS {
+            let Some(hop) = next else { break };
             source.insert(folder_and_name(&hop));
             let Ok(target) = std::fs::read_link(&hop) else { break };
             // The folder behind kubelet's link is deleted at the next swap; the swap itself is seen beside it.
             if target.starts_with(KUBELET_DATA) {
                 break;
             }
-            hop = hop.parent().unwrap_or(Path::new(".")).join(target);
+            next = Some(hop.parent().unwrap_or(Path::new(".")).join(target));
         }
-        let source_folder = matches!(spec, SourceSpec::Folder(_));
+        let source_folder = match spec {
+            SourceSpec::Folder(path) => Some(canonical(path)),
+            SourceSpec::File(_) | SourceSpec::Object(_) => None,
+        };
         Self { source_folder, source, database: folder_and_name(database) }
     }
 
     fn is_source(&self, path: &Path) -> bool {
         let (folder, name) = folder_and_name(path);
         let swapped = name.as_os_str() == KUBELET_DATA;
-        let in_folder = self.source_folder
+        let in_folder = self.source_folder.is_some()
             && self.source.iter().any(|(parent, name)| parent.join(name) == folder)
             && (swapped || is_yaml(path));
         let beside = self.source.iter().any(|(parent, _)| *parent == folder);

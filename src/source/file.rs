@@ -21,6 +21,12 @@ pub fn read(spec: &SourceSpec) -> Result<SourceSnapshot, SourceError> {
     let documents = match spec {
         SourceSpec::File(path) => vec![document(path, MAX_SOURCE_BYTES as u64)?],
         SourceSpec::Folder(path) => folder(path)?,
+        SourceSpec::Object(_) => {
+            return Err(SourceError::WrongKind {
+                path: spec.to_string().into(),
+                found: "an object of Kubernetes, which is not read as a file",
+            });
+        }
     };
     Ok(SourceSnapshot { origin: spec.to_string(), documents })
 }

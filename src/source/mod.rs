@@ -1,11 +1,13 @@
-//! Where the declared configuration comes from: a file or a folder of YAML files.
+//! Where the declared configuration comes from: a file, a folder of YAML files, an object of Kubernetes.
 //!
-//! Reading makes a [`SourceSnapshot`](crate::model::SourceSnapshot): bytes and names, nothing parsed. Watching is in `run`.
+//! Reading makes a [`SourceSnapshot`](crate::model::SourceSnapshot): bytes and names, nothing parsed. Files are watched
+//! in `run`; objects are read and watched in `cluster`.
 
 #![expect(clippy::disallowed_methods, reason = "a source is read from the world")]
 
 mod file;
 mod git;
+mod object;
 mod replace;
 mod secrets;
 
@@ -17,8 +19,9 @@ use thiserror::Error;
 
 pub use file::{is_yaml, read};
 pub use git::{Branch, GitError, Repository};
+pub use object::{Declared, ObjectKind, ObjectSpec};
 pub use replace::{ReplaceError, replace};
-pub use secrets::Secrets;
+pub use secrets::{SecretTable, Secrets};
 
 /// A source as the user names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,13 +30,24 @@ pub enum SourceSpec {
     File(PathBuf),
     /// `dir:PATH`: the `*.yaml` and `*.yml` files of one folder, merged by section.
     Folder(PathBuf),
+    /// `configmap:NAMESPACE/NAME[/KEY]` or `oxideconfig:NAMESPACE/NAME`: an object of Kubernetes.
+    Object(ObjectSpec),
 }
 
 impl SourceSpec {
-    /// The file or folder.
-    pub fn path(&self) -> &Path {
+    /// The file or folder, when it is one.
+    pub fn path(&self) -> Option<&Path> {
         match self {
-            Self::File(path) | Self::Folder(path) => path,
+            Self::File(path) | Self::Folder(path) => Some(path),
+            Self::Object(_) => None,
+        }
+    }
+
+    /// The object of Kubernetes, when it is one.
+    pub fn object(&self) -> Option<&ObjectSpec> {
+        match self {
+            Self::File(_) | Self::Folder(_) => None,
+            Self::Object(object) => Some(object),
         }
     }
 
@@ -44,6 +58,7 @@ impl SourceSpec {
                 path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
             }
             Self::Folder(path) => path,
+            Self::Object(_) => Path::new("."),
         }
     }
 }
@@ -53,6 +68,7 @@ impl fmt::Display for SourceSpec {
         match self {
             Self::File(path) => write!(f, "file:{}", path.display()),
             Self::Folder(path) => write!(f, "dir:{}", path.display()),
+            Self::Object(object) => write!(f, "{object}"),
         }
     }
 }
@@ -60,7 +76,7 @@ impl fmt::Display for SourceSpec {
 impl FromStr for SourceSpec {
     type Err = String;
 
-    /// Reads `file:PATH`, `dir:PATH`, or a bare path to whatever is there.
+    /// Reads `file:PATH`, `dir:PATH`, an object of Kubernetes, or a bare path to whatever is there.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let path_of = |rest: &str| match rest {
             "" => Err(format!("`{text}` names no path")),
@@ -69,9 +85,8 @@ impl FromStr for SourceSpec {
         match text.split_once(':') {
             Some(("file", path)) => path_of(path).map(Self::File),
             Some(("dir", path)) => path_of(path).map(Self::Folder),
-            Some((kind @ ("configmap" | "oxideconfig"), _)) => Err(format!(
-                "sources of kind `{kind}` are not supported yet; mount it as a folder and use dir:PATH"
-            )),
+            Some(("configmap", name)) => ObjectSpec::config_map(name).map(Self::Object),
+            Some(("oxideconfig", name)) => ObjectSpec::oxide_config(name).map(Self::Object),
             _ => path_of(text).map(|path| if path.is_dir() { Self::Folder(path) } else { Self::File(path) }),
         }
     }
@@ -124,6 +139,52 @@ pub enum SourceError {
         /// The file.
         path: PathBuf,
     },
+    /// The object of Kubernetes is not there.
+    #[error("{object} does not exist")]
+    NoObject {
+        /// What was looked for.
+        object: ObjectSpec,
+    },
+    /// The object is there and declares nothing.
+    #[error("{object} holds {lacks}")]
+    EmptyObject {
+        /// The object.
+        object: ObjectSpec,
+        /// What it lacks.
+        lacks: String,
+    },
+    /// The object's policy cannot be read.
+    #[error("{object}: spec.policy: {why}")]
+    Policy {
+        /// The object.
+        object: ObjectSpec,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The API server does not answer.
+    #[error("{object}: the API server does not answer: {why}")]
+    Unreachable {
+        /// What was asked for.
+        object: ObjectSpec,
+        /// What happened.
+        why: String,
+    },
+    /// Nothing says where the API server is.
+    #[error("{object}: nothing says where the API server is: {why}")]
+    NoLogin {
+        /// What was asked for.
+        object: ObjectSpec,
+        /// Where it was looked for.
+        why: String,
+    },
+    /// The API server refuses to answer.
+    #[error("{object}: the API server refuses: {why}")]
+    Refused {
+        /// What was asked for.
+        object: ObjectSpec,
+        /// Its words.
+        why: String,
+    },
 }
 
 impl SourceError {
@@ -136,6 +197,30 @@ impl SourceError {
             Self::Empty { .. } => "empty",
             Self::TooLarge { .. } => "too_large",
             Self::Unstable { .. } => "unstable",
+            Self::NoObject { .. } => "missing",
+            Self::EmptyObject { .. } => "empty",
+            Self::Policy { .. } => "policy",
+            Self::Unreachable { .. } => "unreachable",
+            Self::NoLogin { .. } => "no_login",
+            Self::Refused { .. } => "refused",
+        }
+    }
+
+    /// Whether it is about an object of Kubernetes: then its watch tells when that is over.
+    pub fn is_of_object(&self) -> bool {
+        match self {
+            Self::NoObject { .. }
+            | Self::EmptyObject { .. }
+            | Self::Policy { .. }
+            | Self::Unreachable { .. }
+            | Self::NoLogin { .. }
+            | Self::Refused { .. } => true,
+            Self::Missing { .. }
+            | Self::Unreadable { .. }
+            | Self::WrongKind { .. }
+            | Self::Empty { .. }
+            | Self::TooLarge { .. }
+            | Self::Unstable { .. } => false,
         }
     }
 
@@ -150,6 +235,18 @@ impl SourceError {
             Self::Empty { .. } => "an empty source changes nothing; put a YAML file into it",
             Self::TooLarge { .. } => "is this the right file?",
             Self::Unstable { .. } => "it is read again once it is quiet",
+            Self::NoObject { .. } => {
+                "create it, or name another with --source; nothing is changed while it is missing"
+            }
+            Self::EmptyObject { .. } => "an empty source changes nothing; declare something in it",
+            Self::Policy { .. } => "mend the policy; nothing is changed until then",
+            Self::Unreachable { .. } => {
+                "`run` asks again and again, and meanwhile watches the last good source for drift"
+            }
+            Self::NoLogin { .. } => "name a kubeconfig in KUBECONFIG, or run it in a pod",
+            Self::Refused { .. } => {
+                "this account needs get, list and watch on it: see `rbac` in the chart, or the kubeconfig"
+            }
         }
     }
 }
@@ -164,6 +261,12 @@ mod tests {
         assert_eq!("dir:conf".parse(), Ok(SourceSpec::Folder("conf".into())));
         assert_eq!("a.yaml".parse(), Ok(SourceSpec::File("a.yaml".into())));
         assert!("file:".parse::<SourceSpec>().is_err());
-        assert!("configmap:ns/name".parse::<SourceSpec>().is_err());
+        for object in ["configmap:ns/name", "configmap:ns/name/default.yaml", "oxideconfig:ns/name"] {
+            let spec: SourceSpec = object.parse().expect("an object");
+            assert_eq!(spec.to_string(), object);
+        }
+        for wrong in ["configmap:name", "oxideconfig:ns/", "oxideconfig:ns/a/b", "configmap:a/b/c/d"] {
+            assert!(wrong.parse::<SourceSpec>().is_err(), "{wrong}");
+        }
     }
 }

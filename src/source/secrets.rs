@@ -1,6 +1,8 @@
-//! The secrets that a source refers to: environment and files.
+//! The secrets that a source refers to: environment, files, and Secrets of Kubernetes.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::desired::ResolveSecrets;
 use crate::model::{SecretReference, SecretText};
@@ -8,31 +10,70 @@ use crate::model::{SecretReference, SecretText};
 /// A secret file larger than this is not one, in bytes.
 const MAX_SECRET_BYTES: u64 = 64 << 10;
 
-/// Finds secrets in the environment and in files. Tokens are the store's to open: see `sync::read_source`.
+/// The Secrets of Kubernetes that a source refers to, by name: their entries, or why they cannot be had.
+pub type SecretTable = BTreeMap<String, Result<BTreeMap<String, SecretText>, String>>;
+
+/// Variables whose names begin so are the program's and the platform's own. A source in the API may not name them: who
+/// may write a source is not thereby one who may read the encryption key.
+const OWN_VARIABLES: [&str; 2] = ["OXIDE_", "KUBERNETES_"];
+
+/// Finds secrets. Tokens are the store's to open: see `sync::read_source`.
 #[derive(Clone, Debug)]
-pub struct Secrets {
-    folder: PathBuf,
+pub struct Secrets(Reach);
+
+/// What a source may refer to.
+#[derive(Clone, Debug)]
+enum Reach {
+    /// A file: the environment, and files beside it.
+    Machine(PathBuf),
+    /// An object: the Secrets beside it, and variables that are nobody's own.
+    Cluster(Arc<SecretTable>),
 }
 
 impl Secrets {
     /// Relative files are looked for in `folder`.
     pub fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned() }
+        Self(Reach::Machine(folder.to_owned()))
+    }
+
+    /// Finds what a source in Kubernetes refers to.
+    pub fn of_cluster(table: Arc<SecretTable>) -> Self {
+        Self(Reach::Cluster(table))
     }
 }
 
 impl ResolveSecrets for Secrets {
     fn resolve(&self, reference: &SecretReference) -> Result<SecretText, String> {
-        match reference {
-            SecretReference::Env(name) => match std::env::var(name) {
+        match (reference, &self.0) {
+            (SecretReference::Env(name), Reach::Cluster(_))
+                if OWN_VARIABLES.iter().any(|own| name.starts_with(own)) =>
+            {
+                Err(format!(
+                    "environment variable {name} is the agent's own; a source in Kubernetes may not name it"
+                ))
+            }
+            (SecretReference::Env(name), _) => match std::env::var(name) {
                 Ok(text) => Ok(SecretText::new(text)),
                 Err(std::env::VarError::NotPresent) => Err(format!("environment variable {name} is not set")),
                 Err(std::env::VarError::NotUnicode(_)) => {
                     Err(format!("environment variable {name} is not UTF-8"))
                 }
             },
-            SecretReference::File(file) => read_file(&self.folder.join(file)),
-            SecretReference::Token(_) => Err("a token is opened with the store's keys".to_owned()),
+            (SecretReference::File(file), Reach::Machine(folder)) => read_file(&folder.join(file)),
+            (SecretReference::File(_), Reach::Cluster(_)) => {
+                Err("a source in Kubernetes may not name files of the agent; use secretKeyRef".to_owned())
+            }
+            (SecretReference::Token(_), _) => Err("a token is opened with the store's keys".to_owned()),
+            (SecretReference::SecretKey { .. }, Reach::Machine(_)) => {
+                Err("secretKeyRef is found only for a source in Kubernetes; use file or env here".to_owned())
+            }
+            (SecretReference::SecretKey { name, key }, Reach::Cluster(table)) => match table.get(name) {
+                Some(Ok(entries)) => {
+                    entries.get(key).cloned().ok_or_else(|| format!("Secret {name} has no entry {key}"))
+                }
+                Some(Err(why)) => Err(why.clone()),
+                None => Err(format!("Secret {name} was not read")),
+            },
         }
     }
 }

@@ -70,7 +70,8 @@ pub(super) fn refuse_clobbered(
     let Some(known) = live.good_source.as_ref().filter(|known| known.digest != *desired.digest()) else {
         return Ok(());
     };
-    if !desired::may_be_clobbered(known, input.source, desired) {
+    // Only a file can be written anew by a program that reads YAML and dumps it: an object has no such words to lose.
+    if !input.source.is_on_disk() || !desired::may_be_clobbered(known, input.source, desired) {
         return Ok(());
     }
     // Another file is another source: only over its own file can one be written anew.

@@ -101,8 +101,36 @@ impl Agent {
         self.orchestrator().query_row(query, [], |row| row.get(0)).expect("there")
     }
 
+    /// What it serves, which can be asked from another thread.
+    pub(crate) fn served(&self) -> Served {
+        Served(self.port)
+    }
+
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("listens");
+        self.served().get(path)
+    }
+
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        self.served().metric(name)
+    }
+
+    pub(crate) fn wait_for_metric(&self, name: &str, value: u64) {
+        self.served().wait_for_metric(name, value);
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        assert!(status.expect("kill runs").success());
+    }
+}
+
+/// The health port of an agent.
+#[derive(Clone, Copy)]
+pub(crate) struct Served(u16);
+
+impl Served {
+    pub(crate) fn get(self, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.0)).expect("listens");
         write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").expect("sent");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("answered");
@@ -111,7 +139,7 @@ impl Agent {
     }
 
     /// Returns a metric that is a whole number.
-    pub(crate) fn metric(&self, name: &str) -> u64 {
+    pub(crate) fn metric(self, name: &str) -> u64 {
         let (_, text) = self.get("/metrics");
         let line =
             text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name} in {text}"));
@@ -119,16 +147,11 @@ impl Agent {
     }
 
     /// Waits until a metric has a value: it moves with an event of which there is no line in the log.
-    pub(crate) fn wait_for_metric(&self, name: &str, value: u64) {
+    pub(crate) fn wait_for_metric(self, name: &str, value: u64) {
         let deadline = Instant::now() + PATIENCE;
         while self.metric(name) != value {
             assert!(Instant::now() < deadline, "{name} is {}, not {value}", self.metric(name));
         }
-    }
-
-    pub(crate) fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
-        assert!(status.expect("kill runs").success());
     }
 }
 

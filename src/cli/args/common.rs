@@ -12,7 +12,7 @@ pub struct Common {
     /// The settings below flags and environment [default: ~/.oxide/operator.yaml]
     #[arg(long, global = true, env = "OXIDE_OPERATOR_CONFIG", value_name = "PATH", help_heading = "Where")]
     pub config: Option<PathBuf>,
-    /// The declared configuration: `file:PATH` or `dir:PATH` [default: `file:config/default.yaml`]
+    /// The declared configuration: `file:PATH`, `dir:PATH`, `configmap:NS/NAME[/KEY]` or `oxideconfig:NS/NAME` [default: `file:config/default.yaml`]
     #[arg(long, global = true, env = "OXIDE_OPERATOR_SOURCE", value_name = "SOURCE", help_heading = "Where")]
     pub source: Option<SourceSpec>,
     /// The database [default: ~/.oxide/config.db]

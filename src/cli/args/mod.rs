@@ -138,6 +138,8 @@ pub enum Command {
     Man(Man),
     /// Print the JSON schema of an output, or write all of them to a folder
     Schema(Schema),
+    /// Print the resource definitions of `oxide.dev/v1alpha1`, for `kubectl apply -f -`
+    Crd(Crd),
     /// Print the OpenAPI document of the API
     #[command(before_help = "Examples:\n  oxide-operator openapi > openapi.json")]
     Openapi,
@@ -286,6 +288,9 @@ pub struct Run {
     /// The form of the log on stderr [default: text]
     #[arg(long, env = "OXIDE_OPERATOR_LOG_FORMAT", value_enum, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
+    /// The name of this agent's `OxideStore`, for a source in Kubernetes [default: the pod's name, else the host's]
+    #[arg(long, env = "OXIDE_OPERATOR_STORE_NAME", value_name = "NAME")]
+    pub store_name: Option<String>,
     /// The answers to differences.
     #[command(flatten)]
     pub policy: PolicyArgs,
@@ -302,6 +307,21 @@ pub struct Completions {
     /// The shell
     #[arg(value_name = "SHELL")]
     pub shell: clap_complete::Shell,
+}
+
+/// Arguments of `crd`.
+#[derive(Args, Debug)]
+#[command(before_help = "\
+Examples:
+  oxide-operator crd | kubectl apply --server-side -f -
+  oxide-operator crd --dir crds")]
+pub struct Crd {
+    /// Write a file for every definition into this folder
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Print a page that explains every field instead, as Markdown
+    #[arg(long, conflicts_with = "dir")]
+    pub page: bool,
 }
 
 /// Arguments of `man`.

@@ -4,8 +4,7 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 
-use crate::cli::operator_file::Seconds;
-use crate::model::{OnConflict, OnDrift, Override, PathPattern, Prune};
+use crate::model::{OnConflict, OnDrift, Override, PathPattern, PolicyPart, Prune, Seconds};
 
 /// The answers to differences.
 #[derive(Args, Clone, Debug, Default)]
@@ -46,10 +45,24 @@ pub struct PolicyArgs {
     pub ignore: Vec<PathPattern>,
     /// How long an edit must be quiet before `run` answers it by itself [default: 30s]
     #[arg(long, env = "OXIDE_OPERATOR_GRACE", value_name = "TIME", help_heading = "Policy")]
-    pub(in crate::cli) grace: Option<Seconds>,
+    pub grace: Option<Seconds>,
     /// Confirm exactly this many deletions, beyond the limit of 20 %
     #[arg(long, value_name = "N", help_heading = "Policy")]
     pub confirm_prune: Option<usize>,
+}
+
+impl PolicyArgs {
+    /// The answers that are given.
+    pub(in crate::cli) fn part(&self) -> PolicyPart {
+        PolicyPart {
+            on_drift: self.on_drift,
+            grace: self.grace,
+            on_conflict: self.on_conflict,
+            prune: self.prune,
+            overrides: self.overrides.clone(),
+            ignore: self.ignore.clone(),
+        }
+    }
 }
 
 /// Reads `PATH=ANSWER`; the answer tells what is answered.

@@ -189,8 +189,8 @@ fn open(keys: &KeyRing, reference: &SecretReference) -> Result<SecretText, Strin
         SecretReference::Token(token) => {
             keys.open_token(token).ok_or_else(|| "no key at hand decrypts this token".to_owned())
         }
-        SecretReference::Env(_) | SecretReference::File(_) => {
-            Err("a request gives the key itself: it cannot point to a file or the environment".to_owned())
+        SecretReference::Env(_) | SecretReference::File(_) | SecretReference::SecretKey { .. } => {
+            Err("a request gives the key itself: it cannot point to where one is kept".to_owned())
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::model::{
 use crate::plan::{self, Circumstances, Plan};
 use crate::promotion::{PromotedKeys, Sides};
 use crate::report::Outcome;
+use crate::source::SourceSpec;
 use crate::store::{Decided, Retention, Store, check_backup, read_backup};
 use crate::sync::{Edit, Input, Mode, Pass, edit, read_source, sync_once};
 pub(crate) use ask::{Ask, DecisionMade, Done, Earlier, Order, Promoted, SyncHow, What};
@@ -27,6 +28,8 @@ pub(crate) use refused::Refused;
 /// What somebody needs at hand to carry out an [`Ask`].
 pub(crate) struct Desk<'a> {
     pub(crate) store: &'a mut Store,
+    /// Where the source is.
+    pub(crate) at: &'a SourceSpec,
     /// The source as it is now; none while it cannot be read.
     pub(crate) source: Option<Arc<SourceSnapshot>>,
     pub(crate) policy: &'a Policy,
@@ -128,9 +131,9 @@ impl Desk<'_> {
             return Err(Refused::Invalid(promotion.blocked));
         }
         if ask.mode == Mode::Apply {
-            actions::write(&promotion.documents).map_err(|error| Refused::SourceNotWritten {
+            actions::write(self.at, &promotion.documents).map_err(|error| Refused::SourceNotWritten {
                 message: error.to_string(),
-                hint: error.hint().to_owned(),
+                hint: error.hint(),
             })?;
         }
         let promoted = Promoted {

@@ -1,0 +1,35 @@
+{{/* What a sidecar may do in its namespace. With a source that is a file or a folder it needs none of it. */}}
+{{- define "oxide-operator.agentRules" -}}
+- apiGroups: [oxide.dev]
+  resources: [oxideconfigs]
+  verbs: {{ .Values.rbac.promotion | ternary "[get, list, watch, patch]" "[get, list, watch]" }}
+- apiGroups: [oxide.dev]
+  resources: [oxideconfigs/status]
+  verbs: [patch]
+- apiGroups: [oxide.dev]
+  resources: [oxidestores]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [oxide.dev]
+  resources: [oxidestores/status]
+  verbs: [patch]
+- apiGroups: [""]
+  resources: [configmaps]
+  {{- with .Values.rbac.configMapNames }}
+  resourceNames: {{ toJson . }}
+  {{- end }}
+  {{- /* Only a ConfigMap that is named is ever edited. */}}
+  verbs: {{ and .Values.rbac.promotion (not (empty .Values.rbac.configMapNames)) | ternary "[get, list, watch, patch]" "[get, list, watch]" }}
+{{- with .Values.rbac.secretNames }}
+- apiGroups: [""]
+  resources: [secrets]
+  resourceNames: {{ toJson . }}
+  verbs: [get, list, watch]
+{{- end }}
+# One sidecar of a namespace sums up the status of a configuration; this is how they agree on one.
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [get, create, update, patch]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end -}}

@@ -1,0 +1,194 @@
+//! Events: what happened, once each time it begins, on the `OxideStore` where `kubectl describe` shows it.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Client;
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+
+use super::feed::Seen;
+use crate::crd::{Condition, OxideStoreStatus};
+
+/// At most this many paths are named in one event; a note may have 1 KiB.
+const MAX_PATHS: usize = 8;
+
+/// The longest note, in bytes.
+/// Source: `events.k8s.io/v1` `note`, "maximal length of this field is 1kB".
+const MAX_NOTE: usize = 1_000;
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Happened {
+    pub(super) warns: bool,
+    pub(super) reason: &'static str,
+    pub(super) note: String,
+}
+
+/// Returns what happened between two statuses, the later of which was made from `seen`. Pure.
+pub(super) fn between(
+    before: Option<&OxideStoreStatus>,
+    after: &OxideStoreStatus,
+    seen: &Seen,
+) -> Vec<Happened> {
+    let mut happened = Vec::new();
+    let mut note = |warns, reason, note: String| happened.push(Happened { warns, reason, note });
+    // Told by the revision, since a quick next pass may already have found nothing to do.
+    let written = seen.report.written.as_ref().and_then(|written| written.revision);
+    let known = before.map_or(written.is_none(), |before| before.revision == after.revision);
+    if let Some(revision) = after.revision.filter(|_| !known) {
+        note(false, "Applied", applied(revision, seen));
+    }
+    let paths = |class: &str| {
+        let paths: Vec<&str> =
+            after.differences.iter().filter(|it| it.class == class).map(|it| &*it.path).collect();
+        let more = paths.len().saturating_sub(MAX_PATHS);
+        let list = paths[..paths.len() - more].join(", ");
+        if more > 0 { format!("{list} and {more} more") } else { list }
+    };
+    let began = |kind: &str, wanted: &str| {
+        let is = |status: &OxideStoreStatus| condition(status, kind).is_some_and(|it| it.status == wanted);
+        is(after) && !before.is_some_and(is)
+    };
+    if began("Drifted", "True") || more_of(before, after, |it| it.counts.drift) {
+        note(true, "Drifted", format!("somebody changed the database: {}", paths("drift")));
+    } else if began("Drifted", "False") && before.is_some() {
+        note(false, "DriftGone", "both sides agree again where the database had been changed".into());
+    }
+    if began("Conflicted", "True") || more_of(before, after, |it| it.counts.conflict) {
+        note(
+            true,
+            "ConflictHeld",
+            format!(
+                "both sides moved apart; choose with `oxide-operator explain PATH`: {}",
+                paths("conflict")
+            ),
+        );
+    }
+    for (kind, wanted, reason) in [
+        ("SourceAvailable", "False", "SourceUnavailable"),
+        ("KeyMismatch", "True", "KeyMismatch"),
+        ("BackupHealthy", "False", "BackupFailed"),
+        ("ConsumerInSync", "False", "ConsumerBehind"),
+    ] {
+        if began(kind, wanted) {
+            note(true, reason, condition(after, kind).map(|it| it.message.clone()).unwrap_or_default());
+        }
+    }
+    if after.outcome == "invalid" && before.is_none_or(|before| before.findings != after.findings) {
+        note(true, "InvalidSource", after.findings.join("\n"));
+    }
+    if began("Paused", "True") {
+        note(false, "Paused", condition(after, "Paused").map(|it| it.message.clone()).unwrap_or_default());
+    }
+    if !seen.promoted.is_empty() {
+        note(false, "Promoted", format!("written into the source: {}", seen.promoted.join(", ")));
+    }
+    if !seen.blocked.is_empty() {
+        note(true, "PromotionBlocked", seen.blocked.join("\n"));
+    }
+    happened
+}
+
+fn applied(revision: i64, seen: &Seen) -> String {
+    match &seen.report.written {
+        Some(written) if written.revision == Some(revision) => format!(
+            "revision {revision}: {} created, {} changed, {} deleted; {} rows read back and verified",
+            written.created, written.updated, written.deleted, written.verified
+        ),
+        _ => format!("revision {revision}; `oxide-operator show {revision}` says what it changed"),
+    }
+}
+
+fn condition<'a>(status: &'a OxideStoreStatus, kind: &str) -> Option<&'a Condition> {
+    status.conditions.iter().find(|condition| condition.kind == kind)
+}
+
+/// Whether there is more of something than before.
+fn more_of(
+    before: Option<&OxideStoreStatus>,
+    after: &OxideStoreStatus,
+    count: impl Fn(&OxideStoreStatus) -> i64,
+) -> bool {
+    before.is_some_and(|before| count(after) > count(before))
+}
+
+/// Sends events about one object.
+pub(super) struct Events {
+    recorder: Recorder,
+    regarding: ObjectReference,
+}
+
+impl Events {
+    pub(super) fn new(client: &Client, instance: &str, regarding: ObjectReference) -> Self {
+        let reporter = Reporter { controller: "oxide-operator".into(), instance: Some(instance.to_owned()) };
+        Self { recorder: Recorder::new(client.clone(), reporter), regarding }
+    }
+
+    /// Sends what happened. An event that cannot be sent is gone: the status says what holds now.
+    pub(super) async fn send(&self, happened: Vec<Happened>) {
+        for Happened { warns, reason, note } in happened {
+            let event = Event {
+                type_: if warns { EventType::Warning } else { EventType::Normal },
+                reason: reason.to_owned(),
+                note: Some(cut(note)),
+                action: "Reconcile".to_owned(),
+                secondary: None,
+            };
+            if let Err(error) = self.recorder.publish(&event, &self.regarding).await {
+                tracing::debug!(reason, error = %super::chain(&error), "an event could not be sent");
+            }
+        }
+    }
+}
+
+fn cut(mut note: String) -> String {
+    if note.len() > MAX_NOTE {
+        let mut end = MAX_NOTE;
+        while !note.is_char_boundary(end) {
+            end -= 1;
+        }
+        note.truncate(end);
+        note.push('…');
+    }
+    note
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::status::status_of;
+    use crate::report::{Outcome, SyncReport};
+
+    fn seen(outcome: Outcome) -> Seen {
+        let mut report = SyncReport::new("oxideconfig:a/b", "/data/config.db", 0.0);
+        report.outcome = outcome;
+        let report = report.into();
+        Seen {
+            report,
+            generation: None,
+            resource_version: None,
+            handled: None,
+            revision: None,
+            digest: None,
+            suspended: false,
+            consumer: None,
+            promoted: vec![],
+            blocked: vec![],
+        }
+    }
+
+    fn reasons(before: Option<&OxideStoreStatus>, after: &Seen) -> Vec<&'static str> {
+        between(before, &status_of(after), after).into_iter().map(|it| it.reason).collect()
+    }
+
+    #[test]
+    fn an_event_is_sent_when_a_state_begins_and_not_while_it_lasts() {
+        let (fine, away) = (seen(Outcome::InSync), seen(Outcome::SourceUnavailable));
+        assert_eq!(reasons(None, &fine), [""; 0]);
+        assert_eq!(reasons(Some(&status_of(&fine)), &away), ["SourceUnavailable"]);
+        assert_eq!(reasons(Some(&status_of(&away)), &away), [""; 0]);
+    }
+
+    #[test]
+    fn a_long_note_is_cut_where_the_api_server_would_refuse_it() {
+        assert!(cut("ä".repeat(2_000)).len() <= 1_024);
+    }
+}

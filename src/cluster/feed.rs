@@ -1,0 +1,216 @@
+//! What passes between the API's side and the owner of the store: the newest source in, the newest findings out.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::model::SourceDigest;
+use crate::report::SyncReport;
+use crate::source::{Declared, SourceError};
+
+/// The newest that either side has for the other. What is older is of no use to anybody, so there is no queue.
+#[derive(Clone)]
+pub struct Feed {
+    newest: Arc<Mutex<Newest>>,
+    wake: Arc<dyn Fn(Wish) + Send + Sync>,
+    seen: watch::Sender<Option<Arc<Seen>>>,
+}
+
+impl fmt::Debug for Feed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Feed")
+    }
+}
+
+/// What the owner of the store is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// The source is another one, or not to be had.
+    Look,
+    /// Everything is to be compared anew.
+    Compare,
+}
+
+#[derive(Default)]
+struct Newest {
+    source: Option<Result<Arc<Declared>, Arc<SourceError>>>,
+    /// What the agent's own `OxideStore` asks for.
+    store_suspended: bool,
+    store_requested_at: Option<String>,
+    /// The request that came last, from whichever object.
+    requested_at: Option<String>,
+}
+
+/// What a pass found, with what it was made for.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// What it found.
+    pub report: Arc<SyncReport>,
+    /// The source's generation and version.
+    pub generation: Option<i64>,
+    /// The source's version, as the API server counts them.
+    pub resource_version: Option<String>,
+    /// The request for a full comparison that this pass answers.
+    pub handled: Option<String>,
+    /// The newest revision that the store has.
+    pub revision: Option<i64>,
+    /// The digest of the last source that was valid.
+    pub digest: Option<SourceDigest>,
+    /// Whether writes are suspended by an object.
+    pub suspended: bool,
+    /// Whether the orchestrator runs with what the database holds; none when nobody asks it.
+    pub consumer: Option<bool>,
+    /// What was written into the source, and what could not be.
+    pub promoted: Vec<String>,
+    /// Why edits could not be promoted.
+    pub blocked: Vec<String>,
+}
+
+impl Feed {
+    /// `wake` is called whenever the owner of the store should look.
+    pub fn new(wake: impl Fn(Wish) + Send + Sync + 'static) -> Self {
+        Self { newest: Arc::default(), wake: Arc::new(wake), seen: watch::channel(None).0 }
+    }
+
+    /// Hands over the source, or why there is none. The same words again wake nobody.
+    pub(super) fn source(&self, found: Result<Declared, SourceError>) {
+        let found = found.map(Arc::new).map_err(Arc::new);
+        let wish = {
+            let mut newest = self.lock();
+            if newest.source.as_ref().is_some_and(|known| same(known, &found)) {
+                return;
+            }
+            let asked = |source: &Option<Result<Arc<Declared>, _>>| match source {
+                Some(Ok(declared)) => declared.requested_at.clone(),
+                _ => None,
+            };
+            let (before, known) = (asked(&newest.source), newest.source.is_some());
+            newest.source = Some(found);
+            let now = asked(&newest.source);
+            let is_new = now.is_some() && now != before && (known || newest.requested_at.is_none());
+            if is_new {
+                newest.requested_at = now;
+            }
+            if is_new && known { Wish::Compare } else { Wish::Look }
+        };
+        (self.wake)(wish);
+    }
+
+    /// Notes what the agent's own `OxideStore` asks for.
+    pub(super) fn store(&self, suspended: bool, requested_at: Option<String>) {
+        let wish = {
+            let mut newest = self.lock();
+            let asks = requested_at.is_some() && requested_at != newest.store_requested_at;
+            let changed = suspended != newest.store_suspended;
+            newest.store_suspended = suspended;
+            newest.store_requested_at.clone_from(&requested_at);
+            if asks {
+                newest.requested_at = requested_at;
+            }
+            match (asks, changed) {
+                (true, _) => Wish::Compare,
+                (false, true) => Wish::Look,
+                (false, false) => return,
+            }
+        };
+        (self.wake)(wish);
+    }
+
+    /// The newest source; none before the API server answered or failed to for the first time.
+    pub fn newest(&self) -> Option<Result<Arc<Declared>, Arc<SourceError>>> {
+        self.lock().source.clone()
+    }
+
+    /// Whether an object asks to write nothing.
+    pub fn is_suspended(&self) -> bool {
+        let newest = self.lock();
+        newest.store_suspended || matches!(&newest.source, Some(Ok(declared)) if declared.suspended)
+    }
+
+    /// The last request for a full comparison.
+    pub fn requested_at(&self) -> Option<String> {
+        self.lock().requested_at.clone()
+    }
+
+    /// Hands over what a pass found.
+    pub fn found(&self, seen: Seen) {
+        self.seen.send_replace(Some(Arc::new(seen)));
+    }
+
+    /// Notes whether the orchestrator runs with what the database holds.
+    pub fn consumer(&self, in_sync: bool) {
+        self.seen.send_if_modified(|seen| match seen {
+            Some(seen) if seen.consumer != Some(in_sync) => {
+                *seen = Arc::new(Seen { consumer: Some(in_sync), ..Seen::clone(seen) });
+                true
+            }
+            _ => false,
+        });
+    }
+
+    pub(super) fn follow(&self) -> watch::Receiver<Option<Arc<Seen>>> {
+        self.seen.subscribe()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Newest> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether both say the same. A source's version changes with its status, too, and is no news by itself.
+fn same(
+    one: &Result<Arc<Declared>, Arc<SourceError>>,
+    two: &Result<Arc<Declared>, Arc<SourceError>>,
+) -> bool {
+    match (one, two) {
+        (Ok(one), Ok(two)) => one.says_the_same_as(two),
+        (Err(one), Err(two)) => one.to_string() == two.to_string(),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::model::SourceSnapshot;
+
+    fn declared(text: &str, version: &str, requested_at: Option<&str>) -> Declared {
+        Declared {
+            snapshot: SourceSnapshot::of("oxideconfig:a/b", "oxideconfig:a/b", text),
+            secrets: Arc::default(),
+            policy: None,
+            suspended: false,
+            requested_at: requested_at.map(str::to_owned),
+            generation: Some(1),
+            resource_version: Some(version.to_owned()),
+        }
+    }
+
+    fn feed() -> (Feed, mpsc::Receiver<Wish>) {
+        let (wishes, asked) = mpsc::channel();
+        (Feed::new(move |wish| wishes.send(wish).expect("somebody listens")), asked)
+    }
+
+    #[test]
+    fn only_another_source_wakes_the_owner() {
+        let (feed, asked) = feed();
+        feed.source(Ok(declared("a", "1", None)));
+        feed.source(Ok(declared("a", "2", None)));
+        feed.source(Ok(declared("b", "3", None)));
+        assert_eq!(asked.try_iter().collect::<Vec<_>>(), [Wish::Look, Wish::Look]);
+    }
+
+    #[test]
+    fn a_request_asks_for_a_comparison_once() {
+        let (feed, asked) = feed();
+        feed.source(Ok(declared("a", "1", Some("then"))));
+        feed.source(Ok(declared("a", "2", Some("now"))));
+        feed.store(false, Some("now on the store".into()));
+        feed.store(false, Some("now on the store".into()));
+        assert_eq!(asked.try_iter().collect::<Vec<_>>(), [Wish::Look, Wish::Compare, Wish::Compare]);
+        assert_eq!(feed.requested_at().as_deref(), Some("now on the store"));
+    }
+}
