@@ -16,7 +16,8 @@ pub enum LogForm {
 }
 
 /// Starts the log on stderr. `verbosity` 0 is information, 1 debugging, 2 everything. What the libraries below say is
-/// heard only from 1 on: whatever of it matters to a user is said again by us, with the thing it concerns.
+/// heard only from 1 on, and never everything: whatever of it matters to a user is said again by us, with the thing it
+/// concerns, and what libraries trace may be the bytes that pass.
 pub fn start_log(form: LogForm, verbosity: u8, colour: bool) {
     let level = match verbosity {
         0 => LevelFilter::INFO,
@@ -24,7 +25,8 @@ pub fn start_log(form: LogForm, verbosity: u8, colour: bool) {
         _ => LevelFilter::TRACE,
     };
     let wanted = filter_fn(move |line| {
-        *line.level() <= level && (verbosity > 0 || line.target().starts_with(env!("CARGO_CRATE_NAME")))
+        let ours = line.target().starts_with(env!("CARGO_CRATE_NAME"));
+        *line.level() <= level && (ours || (verbosity > 0 && *line.level() <= LevelFilter::DEBUG))
     });
     let wanted = wanted.with_max_level_hint(level);
     let layer = tracing_subscriber::fmt::layer()

@@ -25,7 +25,10 @@ use serde_json::{Value as Json, json};
 const REFUSED: &[(&str, &str)] = &[
     ("orchestrator without an image", "orchestrator.enabled needs orchestrator.image.repository"),
     ("both monitors", "every sidecar would be scraped twice"),
-    ("promotion that is not allowed", "orchestrator.policy.onDrift=promote needs rbac.promotion=true"),
+    (
+        "promotion into what Helm owns",
+        "orchestrator.policy.onDrift=promote needs orchestrator.config.existingName",
+    ),
 ];
 
 fn everything() -> Json {
@@ -76,6 +79,17 @@ fn every_switch_renders_good_objects(helm: &str) {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
     let expected: BTreeSet<&str> = REFUSED.iter().map(|(name, _)| *name).collect();
     assert_eq!(refusals, expected, "each combination that makes no sense is refused");
+}
+
+#[test]
+fn promotion_must_be_allowed_before_it_is_the_answer() {
+    let mut values = everything();
+    values["orchestrator"]["policy"]["onDrift"] = json!("promote");
+    values["orchestrator"]["config"] = json!({"existingName": "oxide-config"});
+    render("helm4", &values, FULL);
+    values["rbac"]["promotion"] = json!(false);
+    let why = try_render("helm4", &[&values], FULL).expect_err("not allowed");
+    assert!(why.contains("onDrift=promote needs rbac.promotion=true"), "{why}");
 }
 
 #[test]

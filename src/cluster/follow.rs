@@ -12,6 +12,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use kube::api::{Api, ListParams, WatchEvent, WatchParams};
 use kube::{Error, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 use crate::settings;
 
@@ -49,6 +50,7 @@ where
     let mut wait = Wait::default();
     let mut lost = false;
     loop {
+        let (began, watches) = (Instant::now(), known.version.is_some());
         let step = match known.version.clone() {
             None => list(api, selector, &mut known).await.map(|all| tell(News::All(all))),
             Some(version) => {
@@ -57,6 +59,11 @@ where
             }
         };
         match step {
+            // A watch that ends as soon as it begins would otherwise be asked for without a pause.
+            Ok(()) if watches && began.elapsed() < settings::ASK_API_FIRST => {
+                lost = false;
+                wait.once(None).await;
+            }
             Ok(()) => {
                 wait = Wait::default();
                 lost = false;

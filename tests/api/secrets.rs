@@ -35,11 +35,17 @@ fn a_secret_is_found_and_a_new_value_in_it_is_written() {
     let world = World::new("secrets");
     give(&world, "sk-canary-1");
     world.declare(&with_a_key());
-    let mut agent = world.agent(&[]);
+    let mut agent = world.starting_agent(&world.source(), &["-vv"]);
+    let mut log = agent.wait_for_outcome("applied").to_string();
     assert_eq!(stored_key(&agent), "sk-canary-1");
     give(&world, "sk-canary-2");
-    agent.wait_for_outcome("applied");
+    agent.wait_for("the new key", |line| {
+        log += &line.to_string();
+        line["outcome"] == "applied"
+    });
     assert_eq!(stored_key(&agent), "sk-canary-2");
+    assert!(log.contains("http.url"), "the log says everything: {log}");
+    assert!(!log.contains("canary"), "the log shows a key");
     for resource in ["oxidestores", "oxideconfigs", "events", "leases"] {
         let printed = world.kubectl(&["get", resource, "--output", "yaml"]);
         assert!(!printed.contains("canary"), "{resource} shows a key: {printed}");

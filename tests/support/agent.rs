@@ -68,7 +68,7 @@ impl Agent {
     }
 
     /// Waits for a line of the log that `wanted` accepts; fails with all lines seen since.
-    pub(crate) fn wait_for(&mut self, what: &str, wanted: impl Fn(&Json) -> bool) -> Json {
+    pub(crate) fn wait_for(&mut self, what: &str, mut wanted: impl FnMut(&Json) -> bool) -> Json {
         let deadline = Instant::now() + PATIENCE;
         let mut seen = Vec::new();
         while let Ok(line) = self.log.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
