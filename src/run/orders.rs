@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::agent::Agent;
 use super::answer::wall_clock;
+use crate::report::Outcome;
 use crate::sync::Mode;
 use crate::web::{Desk, Order, Seen, carry_out};
 
@@ -32,7 +33,8 @@ impl Agent {
     /// Shows everybody what the pass saw.
     pub(super) fn post(&self, report: &Arc<crate::report::SyncReport>) {
         let Some(board) = &self.board else { return };
-        let usable = self.source.is_there() && self.source.known.is_some();
+        let refused = report.outcome == Outcome::SourceClobbered;
+        let usable = self.source.is_there() && self.source.known.is_some() && !refused;
         let (source, desired) = match &self.source.good {
             Some((source, desired)) if !usable => (Some(Arc::clone(source)), Some(Arc::clone(desired))),
             _ => (self.source.current.clone(), self.source.known.clone()),

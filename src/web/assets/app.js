@@ -142,7 +142,8 @@
       const page = await read(form.dataset.check, { method: "POST", body: new URLSearchParams(new FormData(form)) });
       if (number !== asked) return;
       $("#check").replaceChildren(...[...page.body.childNodes].map((it) => document.importNode(it, true)));
-      const named = $$(".finding.error code", $("#check")).map((it) => it.textContent.split(".").pop());
+      const named = $$(".finding.error", $("#check")).flatMap((it) =>
+        [$("code", it)?.textContent.split(".").pop(), ...[...it.textContent.matchAll(/`(\w+)`/g)].map((match) => match[1])]);
       for (const input of $$("[name]", form)) {
         if (named.includes(input.name)) input.setAttribute("aria-invalid", "true"); else input.removeAttribute("aria-invalid");
       }

@@ -7,7 +7,7 @@ use askama::Template;
 use super::frame::{Fault, Frame};
 use super::lines::{Found, found, text};
 use super::{Page, encoded, shown};
-use crate::desired::key_places;
+use crate::desired::places_of;
 use crate::model::{ConfigPath, Section, SourceSnapshot};
 use crate::plan::Class;
 use crate::web::asked::Asked;
@@ -149,11 +149,9 @@ fn places(source: Option<&SourceSnapshot>, differences: &[Difference]) -> Places
     let mut places = Places::new();
     for document in &source.documents {
         let Ok(text) = std::str::from_utf8(&document.bytes) else { continue };
-        for (path, at) in key_places(&document.name, text) {
-            if wanted.contains(&path) {
-                let file = at.file.rsplit('/').next().unwrap_or(&at.file).to_owned();
-                places.insert(path, (format!("{file}:{}", at.line), at.text));
-            }
+        for (path, at) in places_of(&document.name, text, &wanted) {
+            let file = at.file.rsplit('/').next().unwrap_or(&at.file).to_owned();
+            places.insert(path, (format!("{file}:{}", at.line), at.text));
         }
     }
     places

@@ -57,7 +57,11 @@ fn fields(
             Kind::Secret => Input::Key,
         };
         let ending = format!(".{}", spec.name);
-        let about = |finding: &&Finding| finding.path.as_deref().is_some_and(|path| path.ends_with(&ending));
+        let quoted = format!("`{}`", spec.name);
+        let about = |finding: &&Finding| {
+            let at_it = finding.path.as_deref().is_some_and(|path| path.ends_with(&ending));
+            at_it || finding.message.contains(&quoted)
+        };
         let said = |finding: &Finding| match &finding.suggestion {
             Some(suggestion) => format!("{}; {suggestion}", finding.message),
             None => finding.message.clone(),

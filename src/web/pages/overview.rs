@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::frame::{Fault, Frame, Moment, Verdict, counted, verdict};
+use super::frame::{Fault, Frame, Moment, Mood, Verdict, counted, verdict};
 use super::lines::{Found, found};
 use super::{Page, shown};
 use crate::model::{DecisionKind, Section};
@@ -21,6 +21,8 @@ struct Overview {
     frame: Frame,
     verdict: Verdict,
     summary: String,
+    /// How the database stands to the last good source, while the present one is no use.
+    last_good: Option<String>,
     fault: Option<Fault>,
     findings: Vec<Found>,
     source: String,
@@ -127,9 +129,14 @@ pub(super) async fn page(asked: Asked) -> Page {
         })
     };
     let events = asked.site.board.events_after(0);
+    let is_bad = verdict(&compared).mood == Mood::Bad;
     Ok(shown(&Overview {
         verdict: verdict(&compared),
-        summary: compared.plan.as_ref().map_or_else(|| report.summary.clone(), crate::plan::Plan::summary),
+        summary: match &compared.plan {
+            Some(plan) if !is_bad => plan.summary(),
+            _ => report.summary.clone(),
+        },
+        last_good: compared.plan.as_ref().filter(|_| is_bad).map(crate::plan::Plan::summary),
         fault: Fault::of(&compared.seen),
         findings: found(&report.findings),
         source: report.source.clone(),
