@@ -395,3 +395,41 @@ fn a_busy_database_is_said_to_be_busy() {
         200
     );
 }
+
+#[test]
+fn the_first_page_with_all_it_needs_is_small() {
+    let web = Web::start(&[]);
+    let cookie = web.log_in("alice");
+    let page = web.page("/", &cookie);
+    let mut bytes = page.body.len();
+    for part in page.body.split('"').filter(|part| part.starts_with("/assets/")) {
+        let asset = web.page(part, "");
+        assert_eq!(asset.status, 200, "{part}");
+        assert!(asset.header("cache-control").is_some_and(|text| text.contains("immutable")), "{part}");
+        bytes += asset.body.len();
+    }
+    assert!(bytes < 50_000, "{bytes} bytes, uncompressed");
+}
+
+#[test]
+fn a_list_of_ten_thousand_services_is_answered_at_once() {
+    let mut yaml = String::from("services:\n");
+    for number in 0..10_000 {
+        yaml.push_str(&format!("  s{number:05}:\n    type: cli\n    executable: x\n"));
+    }
+    let folder = folder_with_yaml();
+    std::fs::write(folder.path().join("default.yaml"), yaml).expect("written");
+    let web = Web::start_in(folder, &[]);
+    let cookie = web.log_in("alice");
+    web.agent
+        .orchestrator()
+        .execute_batch("UPDATE services SET enabled = 0 WHERE id LIKE 's00%'")
+        .expect("written");
+    until("the drift", || web.get("/api/v1/drift?limit=1").json()["total"] == 1_000);
+    for path in ["/services", "/services?q=777", "/drift", "/services/of/s00001", "/"] {
+        let began = Instant::now();
+        let page = web.page(path, &cookie);
+        assert!(page.status == 200 && page.body.len() < 200_000, "{path}: {} bytes", page.body.len());
+        assert!(began.elapsed().as_secs() < 3, "{path} took {:?}", began.elapsed());
+    }
+}

@@ -74,11 +74,7 @@ pub(super) fn declares(text: &str, section: Section, id: Option<&str>) -> bool {
 }
 
 /// Returns where each key stands that is wanted. Counting the lines before one takes time, so name few of a large text.
-pub(super) fn key_places(
-    name: &str,
-    text: &str,
-    wanted: impl Fn(&str) -> bool,
-) -> Vec<(String, Location)> {
+pub(super) fn key_places(name: &str, text: &str, wanted: impl Fn(&str) -> bool) -> Vec<(String, Location)> {
     fn walk(node: &Node<'_>, path: &str, visit: &mut impl FnMut(String, &Range<usize>)) {
         let inner = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
         match &node.content {

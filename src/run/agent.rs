@@ -226,6 +226,7 @@ impl Agent {
         }
         self.metrics.record(&report, self.store.exists());
         self.published.publish(Arc::clone(&report));
+        self.post(&report);
         self.log(&report);
         self.after_pass(&report);
         self.back_up_when_due(&report);
@@ -239,7 +240,6 @@ impl Agent {
             self.data_version = None;
             self.schedule.store_hint(Instant::now());
         }
-        self.post(&report);
         self.tell_consumer();
         self.store.checkpoint_when_large(settings::CHECKPOINT_WAL_BYTES);
     }

@@ -353,7 +353,8 @@ pub struct Schema {
 }
 
 /// Where the web page is served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(try_from = "String")]
 pub enum Listen {
     /// Nowhere.
     Off,
@@ -369,6 +370,14 @@ impl std::str::FromStr for Listen {
             "off" => Ok(Self::Off),
             address => address.parse().map(Self::At).map_err(|_| "write ADDRESS:PORT, or off".to_owned()),
         }
+    }
+}
+
+impl TryFrom<String> for Listen {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
     }
 }
 
