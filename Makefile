@@ -90,11 +90,12 @@ lint: rust-components cargo-deny ## Format, clippy, documentation and dependenci
 	"$(CARGO_DENY)" --offline check bans licenses sources
 
 .PHONY: generate
-generate: ## Write anew what is generated from the code: crds/, the pages and schemas in docs/
+generate: cluster-tools ## Write anew what is generated: crds/, pages and schemas in docs/, the chart
 	cargo build --locked --bin oxide-operator
 	"$(CARGO_TARGET_DIR)/debug/oxide-operator" crd --dir crds
 	"$(CARGO_TARGET_DIR)/debug/oxide-operator" crd --page > docs/resources.md
 	"$(CARGO_TARGET_DIR)/debug/oxide-operator" schema --dir docs/schemas
+	charts/generate.sh
 
 .PHONY: bless
 bless: ## Rewrite the expected outputs of the plan cases; look at the diff before committing it

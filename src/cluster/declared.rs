@@ -62,7 +62,7 @@ pub(super) async fn watch(client: &Client, object: &ObjectSpec, feed: &Feed) -> 
     loop {
         tokio::select! {
             Some(news) = heard.recv() => {
-                state.hear(object, news);
+                state.hear(news);
                 for name in state.unfollowed_secrets() {
                     follow_secret(&mut tasks, client, object, name, sender.clone());
                 }
@@ -105,25 +105,25 @@ impl Words {
 
 #[derive(Default)]
 struct Following {
-    words: Option<Result<Words, SourceError>>,
-    /// Why the API server was lost, when it is.
-    lost: Option<SourceError>,
+    words: Option<Result<Words, Arc<SourceError>>>,
+    /// Why the API server was lost, as long as it is.
+    lost: Option<Arc<SourceError>>,
     named: BTreeSet<String>,
     followed: BTreeSet<String>,
     table: Arc<SecretTable>,
 }
 
 impl Following {
-    fn hear(&mut self, _object: &ObjectSpec, heard: Heard) {
+    fn hear(&mut self, heard: Heard) {
         match heard {
             Heard::Source(words) => {
                 self.lost = None;
                 if let Ok(words) = &words {
                     self.named = desired::secrets_named(&words.snapshot);
                 }
-                self.words = Some(words);
+                self.words = Some(words.map_err(Arc::new));
             }
-            Heard::Lost(error) => self.lost = Some(error),
+            Heard::Lost(error) => self.lost = Some(error.into()),
             Heard::Back => self.lost = None,
             Heard::Secret(name, found) => {
                 Arc::make_mut(&mut self.table).insert(name, found);
@@ -139,11 +139,11 @@ impl Following {
     }
 
     /// What is known now; none while something that is named was not heard of yet.
-    fn found(&mut self) -> Option<Result<Declared, SourceError>> {
-        if let Some(error) = self.lost.take() {
-            return Some(Err(error));
+    fn found(&self) -> Option<Result<Declared, Arc<SourceError>>> {
+        if let Some(error) = &self.lost {
+            return Some(Err(Arc::clone(error)));
         }
-        match self.words.as_mut()? {
+        match self.words.as_ref()? {
             Ok(words) => {
                 let complete = self.named.iter().all(|name| self.table.contains_key(name));
                 let named = |(name, _): &(&String, &_)| self.named.contains(*name);
@@ -152,7 +152,7 @@ impl Following {
                     Ok(words.clone().with(Arc::new(table.collect())))
                 })
             }
-            Err(_) => self.words.take().map(|words| words.map(|words| words.with(Arc::default()))),
+            Err(error) => Some(Err(Arc::clone(error))),
         }
     }
 }

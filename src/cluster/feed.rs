@@ -74,8 +74,8 @@ impl Feed {
     }
 
     /// Hands over the source, or why there is none. The same words again wake nobody.
-    pub(super) fn source(&self, found: Result<Declared, SourceError>) {
-        let found = found.map(Arc::new).map_err(Arc::new);
+    pub(super) fn source(&self, found: Result<Declared, Arc<SourceError>>) {
+        let found = found.map(Arc::new);
         let wish = {
             let mut newest = self.lock();
             if newest.source.as_ref().is_some_and(|known| same(known, &found)) {

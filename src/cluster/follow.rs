@@ -68,7 +68,7 @@ where
                 wait = Wait::default();
                 lost = false;
             }
-            Err(error) if is_gone(&error) => known.version = None,
+            Err(error) if watches && is_gone(&error) => known.version = None,
             Err(error) if is_unauthorized(&error) && wait.count >= settings::LOGIN_AFTER => return error,
             Err(error) => {
                 let asked_for = retry_after(&error);

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, OwnerReference};
 use k8s_openapi::jiff::Timestamp;
 use kube::Error;
 use kube::api::{Api, ObjectMeta, PostParams};
@@ -19,13 +19,15 @@ pub(super) struct Candidate<'a> {
     api: &'a Api<Lease>,
     name: String,
     identity: &'a str,
+    /// What the Lease goes away with.
+    pub(super) owner: Option<OwnerReference>,
     /// The version of the Lease that was seen last, and since when it is that one.
     seen: Option<(String, Instant)>,
 }
 
 impl<'a> Candidate<'a> {
     pub(super) fn new(api: &'a Api<Lease>, name: String, identity: &'a str) -> Self {
-        Self { api, name, identity, seen: None }
+        Self { api, name, identity, owner: None, seen: None }
     }
 
     /// Takes or renews the Lease; returns whether this agent holds it now.
@@ -63,7 +65,11 @@ impl<'a> Candidate<'a> {
         let now = MicroTime(Timestamp::now());
         let before = lease.spec.clone().unwrap_or_default();
         Lease {
-            metadata: ObjectMeta { name: Some(self.name.clone()), ..lease.metadata },
+            metadata: ObjectMeta {
+                name: Some(self.name.clone()),
+                owner_references: self.owner.clone().map(|owner| vec![owner]),
+                ..lease.metadata
+            },
             spec: Some(LeaseSpec {
                 holder_identity: Some(self.identity.to_owned()),
                 lease_duration_seconds: i32::try_from(settings::LEASE_LASTS.as_secs()).ok(),

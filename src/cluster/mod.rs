@@ -53,7 +53,7 @@ pub async fn serve(object: ObjectSpec, feed: Feed, identity: Identity) {
                 tracing::warn!(error = %chain(&error), "the API server no longer knows this account; logging in anew");
             }
             Err(error) => {
-                feed.source(Err(source_error(&object, &error)));
+                feed.source(Err(source_error(&object, &error).into()));
             }
         }
         wait.once(None).await;

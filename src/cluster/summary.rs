@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{Api, Patch, PatchParams};
-use kube::{Client, Error, ResourceExt as _};
+use kube::{Client, Error, Resource as _, ResourceExt as _};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
@@ -31,7 +31,7 @@ pub(super) async fn sum_up(client: &Client, object: &ObjectSpec, identity: &Iden
     let mut candidate = Candidate::new(&leases, format!("oxide-operator-{}", object.name), &identity.store);
     let mut stores = 0_i64;
     loop {
-        match candidate.try_hold().await {
+        match hold(&configs, object, &mut candidate, &mut stores).await {
             Ok(true) => {
                 tracing::info!(
                     config = object.name,
@@ -44,16 +44,25 @@ pub(super) async fn sum_up(client: &Client, object: &ObjectSpec, identity: &Iden
                     None => tracing::info!("another agent holds the Lease"),
                 }
             }
-            Ok(false) => {
-                if let Ok(Some(config)) = configs.get_opt(&object.name).await {
-                    stores = config.status.map_or(0, |status| status.stores.total);
-                }
-            }
+            Ok(false) => {}
             Err(error) if is_unauthorized(&error) => return error,
             Err(error) => tracing::debug!(error = %chain(&error), "the Lease cannot be had"),
         }
         tokio::time::sleep(look_again_after(stores)).await;
     }
+}
+
+/// Tries to hold the Lease of a configuration that is there, and notes how many stores it has.
+async fn hold(
+    configs: &Api<OxideConfig>,
+    object: &ObjectSpec,
+    candidate: &mut Candidate<'_>,
+    stores: &mut i64,
+) -> Result<bool, Error> {
+    let Some(config) = configs.get_opt(&object.name).await? else { return Ok(false) };
+    *stores = config.status.as_ref().map_or(0, |status| status.stores.total);
+    candidate.owner = config.owner_ref(&());
+    candidate.try_hold().await
 }
 
 /// The more agents there are, the more seldom each looks whether the holder is still there: all together about ten
