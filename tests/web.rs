@@ -433,3 +433,25 @@ fn a_list_of_ten_thousand_services_is_answered_at_once() {
         assert!(began.elapsed().as_secs() < 3, "{path} took {:?}", began.elapsed());
     }
 }
+
+#[test]
+fn a_rule_that_left_the_source_can_be_kept_or_removed() {
+    let web = Web::start(&[]);
+    let cookie = web.log_in("alice");
+    let (before, rest) = agent::YAML.split_once("  refactoring:\n").expect("a rule");
+    let after = rest.find("\n\n").map_or("", |at| &rest[at..]);
+    std::fs::write(web.agent.yaml(), format!("{before}{after}")).expect("written");
+    until("the difference", || web.get("/api/v1/drift").json()["total"] == 1);
+    let page = web.page("/drift", &cookie).body;
+    assert!(page.contains("href=\"/rules/of/refactoring/remove\"") && !page.contains("as=revert"), "{page}");
+    let preview = web.page("/rules/of/refactoring/remove", &cookie).body;
+    let tag = preview
+        .split("name=\"etag\" value=\"")
+        .nth(1)
+        .and_then(|rest| rest.split('"').next())
+        .expect("a tag");
+    let fields = [("etag", tag), ("reason", "no longer needed")];
+    assert_eq!(web.form("/rules/of/refactoring/remove", &cookie, &fields).status, 303);
+    until("agreement", || web.get("/api/v1/drift").json()["total"] == 0);
+    assert_eq!(web.get("/api/v1/rules/refactoring").status, 404);
+}

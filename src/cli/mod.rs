@@ -34,6 +34,7 @@ mod run;
 mod schema;
 mod source;
 mod status;
+mod token;
 mod verify;
 
 use clap::FromArgMatches as _;
@@ -108,6 +109,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Schema(args) => schema::run(args),
         Command::Crd(args) => crd::run(args),
         Command::Openapi => Ok(openapi::run()),
+        Command::Token => token::run(&context),
         Command::Diff(args) => history::diff(&context, args),
         Command::Explain(args) => explain::run(&context, args),
         Command::Revert(args) => explain::revert(&context, args),

@@ -29,7 +29,7 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use thiserror::Error;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cluster::{self, Feed, Identity, Wish};
 use crate::consumer::Consumer;
@@ -150,6 +150,8 @@ pub fn run(options: RunOptions) -> Result<(), RunError> {
     let published = Published::default();
     let metrics = Arc::new(Metrics::new());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // Before anything begins: whoever reads the first line of the log may already ask us to stop.
+    let signals = runtime.block_on(async { Signals::caught() })?;
     let listen = |address| {
         let bound = runtime.block_on(tokio::net::TcpListener::bind(address));
         bound.map_err(|source| RunError::Listen { address, source })
@@ -186,8 +188,8 @@ pub fn run(options: RunOptions) -> Result<(), RunError> {
             }
             tokio::spawn(web.serve(page));
         }
-        wait_for_stop(&wakes, &owner).await
-    })?;
+        wait_for_stop(signals, &wakes, &owner).await;
+    });
     let _ = wakes.send(Wake::Stop);
     owner.join().map_err(|_| RunError::OwnerGone)?;
     tracing::info!("stopped");
@@ -206,19 +208,34 @@ fn feed(wakes: mpsc::Sender<Wake>) -> Feed {
     })
 }
 
+/// The signals that are ours to answer.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn caught() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
 /// Forwards SIGHUP; returns on SIGTERM, SIGINT, or when the owner thread is gone.
 async fn wait_for_stop(
+    mut signals: Signals,
     wakes: &mpsc::Sender<Wake>,
     owner: &std::thread::JoinHandle<()>,
-) -> Result<(), std::io::Error> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
+) {
     loop {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            _ = hangup.recv() => {
+            _ = signals.terminate.recv() => break,
+            _ = signals.interrupt.recv() => break,
+            _ = signals.hangup.recv() => {
                 if wakes.send(Wake::Rescan).is_err() || owner.is_finished() {
                     break;
                 }
@@ -226,5 +243,4 @@ async fn wait_for_stop(
         }
     }
     tracing::info!("finishing the pass and leaving");
-    Ok(())
 }

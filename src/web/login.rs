@@ -19,7 +19,7 @@ use crate::settings;
 use crate::store::{StoreError, files};
 
 /// The file beside the database that holds the token.
-pub(crate) const TOKEN_FILE: &str = "web.token";
+const TOKEN_FILE: &str = "web.token";
 
 /// The cookie that holds the session.
 pub(crate) const COOKIE: &str = "oxide_session";
@@ -157,6 +157,11 @@ impl TokenFile {
         }
         last.clone()
     }
+}
+
+/// The token of a database's page, once there is one.
+pub(crate) fn token_beside(database: &Path) -> Option<Zeroizing<String>> {
+    read_token(&database.with_file_name(TOKEN_FILE))
 }
 
 fn read_token(path: &Path) -> Option<Zeroizing<String>> {

@@ -143,6 +143,11 @@ pub enum Command {
     /// Print the OpenAPI document of the API
     #[command(before_help = "Examples:\n  oxide-operator openapi > openapi.json")]
     Openapi,
+    /// Print the token that the login of the web page asks for
+    #[command(
+        before_help = "Examples:\n  oxide-operator token\n  curl -H \"Authorization: Bearer $(oxide-operator token)\" http://127.0.0.1:8460/api/v1/status"
+    )]
+    Token,
 }
 
 /// The form of the output.

@@ -24,7 +24,7 @@ use super::site::Site;
 use super::tag::Expected;
 use crate::sync::Mode;
 pub(crate) use answers::{BackupAnswer, listed_backups};
-pub(crate) use drift::moment;
+pub(crate) use drift::{explained, moment};
 pub(crate) use history::{steps, verdict};
 pub(crate) use objects::{page, path_of};
 pub(crate) use openapi::document;

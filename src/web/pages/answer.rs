@@ -3,9 +3,10 @@
 use askama::Template;
 use axum::response::Response;
 
-use super::frame::Frame;
+use super::frame::{Frame, Moment};
 use super::lines::{Found, Line, found, lines};
 use super::{Page, ask, done, expected, shown};
+use crate::actions::{Changed, ExplainDocument};
 use crate::model::Selection;
 use crate::promotion::PromotedKeys;
 use crate::sync::Mode;
@@ -25,6 +26,8 @@ pub(super) struct Preview {
     pub(super) heading: String,
     /// What that means, in a sentence.
     pub(super) meaning: String,
+    /// Who changed it last.
+    pub(super) who: Option<String>,
     pub(super) lines: Vec<Line>,
     /// The change of the source.
     pub(super) diff: Vec<DiffLine>,
@@ -57,6 +60,7 @@ impl Preview {
             frame,
             heading,
             meaning: String::new(),
+            who: None,
             lines: Vec::new(),
             diff: Vec::new(),
             blocked: Vec::new(),
@@ -149,10 +153,12 @@ pub(super) async fn preview(asked: Asked) -> Page {
             "Write into the source",
         ),
     };
+    let who = api::explained(&asked, &compared, &name).await.ok().and_then(|found| who(found.first()?));
     let as_text = query.text("as").unwrap_or_default().to_owned();
     let frame = Frame::of(&asked, heading, "drift").await;
     let shown_page = Preview {
         meaning: meaning.to_owned(),
+        who,
         action: "/drift/answer".into(),
         hidden: vec![("as", as_text), ("path", name.clone()), ("etag", tag)],
         button: button.to_owned(),
@@ -162,6 +168,17 @@ pub(super) async fn preview(asked: Asked) -> Page {
         ..Preview::of(frame, format!("{heading} {name}"), tried)
     };
     Ok(shown(&shown_page))
+}
+
+/// Who changed a value last, as far as the history tells.
+fn who(explained: &ExplainDocument) -> Option<String> {
+    let Changed { revision, recorded_at, actor, reason, still } = explained.changed.as_ref()?;
+    let when = Moment::at(*recorded_at).text;
+    Some(if *still {
+        format!("Last changed {when} by {actor}, revision {revision}: {reason}.")
+    } else {
+        format!("Changed by somebody else, in the web UI for example, after revision {revision} ({when}).")
+    })
 }
 
 /// The tag of the differences that lie in a path.

@@ -194,11 +194,11 @@ fn row(difference: &Difference, places: &Places, sides: (bool, bool)) -> Row {
         source: in_source,
         database: in_database,
         place: places.get(&key_of(path)).cloned(),
-        answers: answers(path, *class),
+        answers: answers(path, *class, sides),
     }
 }
 
-fn answers(path: &ConfigPath, class: Class) -> Vec<Answer> {
+fn answers(path: &ConfigPath, class: Class, (declared, held): (bool, bool)) -> Vec<Answer> {
     let answer = |name: &'static str, about: &'static str, kind: &str| Answer {
         name,
         about,
@@ -207,6 +207,13 @@ fn answers(path: &ConfigPath, class: Class) -> Vec<Answer> {
     let revert = answer("Revert", "the source is right: its value into the database", "revert");
     let keep = answer("Keep", "leave it so, quietly, until either side moves", "keep");
     let promote = answer("Promote", "the database is right: its value into the source", "promote");
+    if path.field.is_none() && held && !declared {
+        // There is nothing in the source to go back to.
+        let link = format!("{}/remove", link_to(path.section, &path.id));
+        let remove = Answer { name: "Remove", about: "delete it from the database, too", link };
+        let kept = [keep, promote].into_iter().take(if class == Class::Pending { 1 } else { 2 });
+        return kept.chain([remove]).collect();
+    }
     match class {
         Class::Drift | Class::Conflict => vec![revert, keep, promote],
         Class::Pending => vec![revert],

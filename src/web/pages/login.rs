@@ -55,9 +55,12 @@ pub(super) async fn enter(mut asked: Asked) -> Page {
     let name = clean_name(form.text("name").unwrap_or_default());
     let session = asked.site.login.session(&name);
     let lasts = settings::SESSION_FOR.as_secs();
+    // Behind a proxy with TLS the cookie never travels without it.
+    let secure = asked.headers.get("x-forwarded-proto").is_some_and(|it| it == "https");
+    let secure = if secure { "; Secure" } else { "" };
     Ok(with_cookie(
         Redirect::to(&to).into_response(),
-        &format!("{COOKIE}={session}; Path=/; Max-Age={lasts}; HttpOnly; SameSite=Strict"),
+        &format!("{COOKIE}={session}; Path=/; Max-Age={lasts}; HttpOnly; SameSite=Strict{secure}"),
     ))
 }
 
