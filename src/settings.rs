@@ -98,6 +98,9 @@ pub const SUM_AT_MOST_EVERY: Duration = Duration::from_secs(1);
 /// How long the Lease of an agent that is gone keeps others waiting.
 pub const LEASE_LASTS: Duration = Duration::from_secs(15);
 
+/// How long an agent that was told to stop tries to give its Lease up.
+pub const LEAVE_WITHIN: Duration = Duration::from_secs(1);
+
 /// How often the Lease is renewed: two renewals may fail.
 pub const LEASE_RENEWED_EVERY: Duration = Duration::from_secs(5);
 

@@ -47,6 +47,18 @@ impl<'a> Candidate<'a> {
         conflict_is_no(self.api.replace(&self.name, &PostParams::default(), &lease).await)
     }
 
+    /// Gives the Lease up when this agent holds it, so that nobody waits until it has expired.
+    pub(super) async fn give_up(&self) -> Result<(), Error> {
+        let Some(mut lease) = self.api.get_opt(&self.name).await? else { return Ok(()) };
+        match &mut lease.spec {
+            Some(spec) if spec.holder_identity.as_deref() == Some(self.identity) => {
+                spec.holder_identity = None;
+            }
+            _ => return Ok(()),
+        }
+        conflict_is_no(self.api.replace(&self.name, &PostParams::default(), &lease).await).map(|_| ())
+    }
+
     /// Whether the Lease is as it was for as long as it lasts.
     fn has_expired(&mut self, lease: &Lease, spec: &LeaseSpec) -> bool {
         let version = lease.metadata.resource_version.clone().unwrap_or_default();

@@ -30,6 +30,7 @@ use std::time::SystemTime;
 
 use kube::{Client, Config, Error};
 
+use crate::settings;
 use crate::source::{ObjectSpec, SourceError};
 pub use declared::read;
 pub use feed::{Feed, Seen, Wish};
@@ -57,6 +58,16 @@ pub async fn serve(object: ObjectSpec, feed: Feed, identity: Identity) {
             }
         }
         wait.once(None).await;
+    }
+}
+
+/// Leaves to others what they may take over at once. Whoever cannot be told in time finds out.
+pub async fn leave(object: &ObjectSpec, identity: &Identity) {
+    let told = async { summary::give_up(&client().await?, object, identity).await };
+    match tokio::time::timeout(settings::LEAVE_WITHIN, told).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(error = %chain(&error), "the Lease could not be given up"),
+        Err(_) => tracing::debug!("the Lease could not be given up in time"),
     }
 }
 

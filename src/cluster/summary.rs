@@ -28,7 +28,7 @@ pub(super) async fn sum_up(client: &Client, object: &ObjectSpec, identity: &Iden
     }
     let leases: Api<Lease> = Api::namespaced(client.clone(), &object.namespace);
     let configs: Api<OxideConfig> = Api::namespaced(client.clone(), &object.namespace);
-    let mut candidate = Candidate::new(&leases, format!("oxide-operator-{}", object.name), &identity.store);
+    let mut candidate = Candidate::new(&leases, lease_name(object), &identity.store);
     let mut stores = 0_i64;
     loop {
         match hold(&configs, object, &mut candidate, &mut stores).await {
@@ -63,6 +63,19 @@ async fn hold(
     *stores = config.status.as_ref().map_or(0, |status| status.stores.total);
     candidate.owner = config.owner_ref(&());
     candidate.try_hold().await
+}
+
+/// Leaves the sum to another agent.
+pub(super) async fn give_up(client: &Client, object: &ObjectSpec, identity: &Identity) -> Result<(), Error> {
+    if object.kind != ObjectKind::OxideConfig {
+        return Ok(());
+    }
+    let leases: Api<Lease> = Api::namespaced(client.clone(), &object.namespace);
+    Candidate::new(&leases, lease_name(object), &identity.store).give_up().await
+}
+
+fn lease_name(object: &ObjectSpec) -> String {
+    format!("oxide-operator-{}", object.name)
 }
 
 /// The more agents there are, the more seldom each looks whether the holder is still there: all together about ten

@@ -179,9 +179,9 @@ pub fn run(options: RunOptions) -> Result<(), RunError> {
     let owner = std::thread::Builder::new().name("owner".into()).spawn(move || agent.run(&woken))?;
     runtime.block_on(async {
         tokio::spawn(health::serve(listener, published, metrics));
-        if let Some((object, feed, identity)) = api {
-            tokio::spawn(cluster::serve(object, feed, identity));
-        }
+        let served = api.as_ref().map(|(object, feed, identity)| {
+            tokio::spawn(cluster::serve(object.clone(), feed.clone(), identity.clone()))
+        });
         if let (Some(web), Some(page)) = (web, page) {
             if let Ok(address) = page.local_addr() {
                 web.say_where(address);
@@ -189,8 +189,12 @@ pub fn run(options: RunOptions) -> Result<(), RunError> {
             tokio::spawn(web.serve(page));
         }
         wait_for_stop(signals, &wakes, &owner).await;
+        let _ = wakes.send(Wake::Stop);
+        if let (Some(served), Some((object, _, identity))) = (served, &api) {
+            served.abort();
+            cluster::leave(object, identity).await;
+        }
     });
-    let _ = wakes.send(Wake::Stop);
     owner.join().map_err(|_| RunError::OwnerGone)?;
     tracing::info!("stopped");
     Ok(())

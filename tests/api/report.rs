@@ -146,3 +146,23 @@ fn when_the_agent_that_sums_up_is_killed_another_one_takes_over() {
             == json!({"total": 1, "ready": 1, "synced": 0, "drifted": 1, "conflicted": 0})
     });
 }
+
+#[test]
+fn an_agent_that_is_told_to_stop_lets_the_next_one_sum_up_at_once() {
+    let world = World::new("leave");
+    world.declare(&two_services());
+    let mut first = world.agent(&["--store-name", "first"]);
+    world.api.await_object(world.namespace, "leases", "a holder", |lease| {
+        lease["spec"]["holderIdentity"] == "first"
+    });
+    first.signal("TERM");
+    assert!(first.child.wait().expect("it ends").success());
+    let lease = world.get("lease", "oxide-operator-default");
+    assert_eq!(lease["spec"]["holderIdentity"], Json::Null, "{lease}");
+    let began = std::time::Instant::now();
+    let _second = world.agent(&["--store-name", "second"]);
+    world.api.await_object(world.namespace, "leases", "the next holder", |lease| {
+        lease["spec"]["holderIdentity"] == "second"
+    });
+    assert!(began.elapsed() < oxide_operator::settings::LEASE_LASTS, "it waited until the Lease expired");
+}

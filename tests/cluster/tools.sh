@@ -3,7 +3,7 @@
 # About twelve minutes on two cores the first time; afterwards a look at the stamps. Debian supplies runc and the CNI plugins.
 set -euo pipefail
 out=$(mkdir -p "${1:?usage: tools.sh OUT}" && cd "$1" && pwd)
-kubernetes=1.37.2 etcd=3.7.3 containerd=2.4.2 helm4=4.3.1 helm3=3.22.0 helm_docs=1.14.2
+kubernetes=1.37.2 etcd=3.7.3 containerd=2.4.2 helm4=4.3.1 helm3=3.22.0 helm_docs=1.14.2 prometheus_operator=0.92.1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -55,9 +55,21 @@ build_helm_docs() {
   GOBIN=$out go install -trimpath -ldflags "-s -w" "github.com/norwoodj/helm-docs/cmd/helm-docs@v$1"
 }
 
+# Not the operator: its definitions, by which the API server judges what the chart writes for it.
+build_prometheus_operator() {
+  local folder kind
+  folder=$(go mod download -json "github.com/prometheus-operator/prometheus-operator@v$1" |
+    python3 -c 'import json, sys; print(json.load(sys.stdin)["Dir"])')
+  mkdir -p "$out/prometheus-operator"
+  for kind in podmonitors prometheusrules servicemonitors; do
+    install -m 644 "$folder/example/prometheus-operator-crd/monitoring.coreos.com_$kind.yaml" "$out/prometheus-operator/"
+  done
+}
+
 build kubernetes $kubernetes build_kubernetes
 build etcd $etcd build_etcd
 build containerd $containerd build_containerd
 build helm4 $helm4 build_helm4
 build helm3 $helm3 build_helm3
 build helm-docs $helm_docs build_helm_docs
+build prometheus-operator $prometheus_operator build_prometheus_operator

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test crate uses its part")]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -103,7 +103,7 @@ impl Agent {
 
     /// What it serves, which can be asked from another thread.
     pub(crate) fn served(&self) -> Served {
-        Served(self.port)
+        Served(([127, 0, 0, 1], self.port).into())
     }
 
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
@@ -126,11 +126,11 @@ impl Agent {
 
 /// The health port of an agent.
 #[derive(Clone, Copy)]
-pub(crate) struct Served(u16);
+pub(crate) struct Served(pub(crate) SocketAddr);
 
 impl Served {
     pub(crate) fn get(self, path: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.0)).expect("listens");
+        let mut stream = TcpStream::connect(self.0).expect("listens");
         write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").expect("sent");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("answered");

@@ -19,7 +19,8 @@ use std::time::{Duration, Instant};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde_json::Value as Json;
 
-use keeper::{Keeper, tools};
+use keeper::Keeper;
+pub(crate) use keeper::tools;
 pub(crate) use watch::Watch;
 
 /// How long anything in a cluster may take before the test fails.
@@ -277,10 +278,10 @@ impl Drop for Cluster {
     /// What a failed test leaves is gone with the cluster, so it is told before.
     fn drop(&mut self) {
         if std::thread::panicking() {
-            for arguments in
-                [["get", "pods", "-A", "-o", "wide"], ["events", "-A", "--types", "Warning", "-o=wide"]]
-            {
-                let told = self.try_kubectl(&arguments).unwrap_or_else(|said| said);
+            let pods = ["get", "pods", "-A", "-o", "wide"];
+            let warnings = ["events", "-A", "--types", "Warning"];
+            for arguments in [&pods[..], &warnings] {
+                let told = self.try_kubectl(arguments).unwrap_or_else(|said| said);
                 let _ = writeln!(std::io::stderr(), "{told}");
             }
         }
@@ -289,7 +290,12 @@ impl Drop for Cluster {
 
 /// Says how long a step took, also of a test that passes.
 pub(crate) fn print_time(what: &str, took: Duration) {
-    let _ = writeln!(std::io::stderr(), "{what}: {:.2} s", took.as_secs_f64());
+    say(&format!("{what}: {:.2} s", took.as_secs_f64()));
+}
+
+/// Says what was measured, also of a test that passes.
+pub(crate) fn say(what: &str) {
+    let _ = writeln!(std::io::stderr(), "{what}");
 }
 
 fn result_of(command: &mut Command) -> Result<String, String> {
