@@ -38,6 +38,8 @@ struct One {
     configuration: String,
     ours: bool,
     newest: bool,
+    /// Whether something older is recorded to go back to.
+    can_undo: bool,
 }
 
 /// A revision.
@@ -139,6 +141,11 @@ pub(super) async fn show(asked: Asked) -> Page {
     let read = move |store: &mut Store| {
         let revisions = store.revisions()?;
         let newest = revisions.first().is_some_and(|it| it.revision == wanted);
+        let older = |it: &Revision| match (it.revision, wanted) {
+            (RevisionId::Ours(one), RevisionId::Ours(this)) => one < this,
+            _ => false,
+        };
+        let can_undo = revisions.iter().any(older);
         let found = revisions.into_iter().find(|it| it.revision == wanted);
         let (yaml, since) = match wanted {
             RevisionId::Ours(number) => {
@@ -152,9 +159,9 @@ pub(super) async fn show(asked: Asked) -> Page {
                 (snapshot.map(|it| serde_json::to_string_pretty(&it).unwrap_or_default()), None)
             }
         };
-        Ok((found, yaml, since, newest))
+        Ok((found, yaml, since, newest, can_undo))
     };
-    let (found, yaml, since, newest) = asked.site.store(read).await?;
+    let (found, yaml, since, newest, can_undo) = asked.site.store(read).await?;
     let (Some(found), Some(configuration)) = (found, yaml) else {
         return Err(Problem::not_found(format!("there is no revision {wanted}")).into());
     };
@@ -166,6 +173,7 @@ pub(super) async fn show(asked: Asked) -> Page {
         configuration,
         ours: matches!(wanted, RevisionId::Ours(_)),
         newest,
+        can_undo,
     }))
 }
 
