@@ -86,6 +86,18 @@ pub const ASK_API_FIRST: Duration = Duration::from_millis(200);
 /// The longest time between two tries to reach the API server.
 pub const ASK_API_LIMIT: Duration = Duration::from_secs(10);
 
+/// How long a watch may be silent: the API server ends each before, and sends a sign of life every minute.
+pub const API_SILENT_FOR: Duration = Duration::from_secs(295);
+
+/// How long a call to the API server may take.
+pub const API_ANSWERS_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long a promotion may take: meanwhile the owner of the store waits.
+pub const PROMOTED_WITHIN: Duration = Duration::from_secs(10);
+
+/// At most this many Secrets are followed for one source: each costs a connection.
+pub const MAX_SECRETS: usize = 64;
+
 /// After so many refusals of this account in a row, the login is read anew: a token or a kubeconfig may have been replaced.
 pub const LOGIN_AFTER: u32 = 3;
 

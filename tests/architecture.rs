@@ -31,7 +31,7 @@ const MODULES: &[(&str, MayUse)] = &[
     ("crd", Only(&["model"])),
     // Touch the world.
     ("actions", Only(&["model", "desired", "plan", "promotion", "report", "cluster", "source", "store"])),
-    ("source", Only(&["model", "desired", "export"])),
+    ("source", Only(&["model", "desired", "export", "settings"])),
     (
         "cluster",
         Only(&["model", "desired", "plan", "report", "export", "promotion", "crd", "source", "settings"]),

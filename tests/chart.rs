@@ -318,13 +318,8 @@ fn rights_are_those_that_are_named_and_no_more() {
     };
     let usual = rights(json!({}));
     assert!(over(&usual, "secrets").is_none());
-    for resource in ["oxideconfigs", "configmaps"] {
-        assert_eq!(
-            over(&usual, resource).expect("readable")["verbs"],
-            json!(["get", "list", "watch"]),
-            "{resource}"
-        );
-    }
+    assert!(over(&usual, "configmaps").is_none());
+    assert_eq!(over(&usual, "oxideconfigs").expect("readable")["verbs"], json!(["get", "list", "watch"]));
     let named =
         rights(json!({"rbac": {"secretNames": ["keys"], "configMapNames": ["config"], "promotion": true}}));
     let secrets = over(&named, "secrets").expect("named");
@@ -336,7 +331,8 @@ fn rights_are_those_that_are_named_and_no_more() {
     assert_eq!(config_maps["resourceNames"], json!(["config"]));
     assert_eq!(config_maps["verbs"], json!(["get", "list", "watch", "patch"]));
     // Without names, a right to edit would be one over every ConfigMap.
-    let anywhere = rights(json!({"rbac": {"promotion": true}}));
+    let anywhere = rights(json!({"rbac": {"promotion": true, "configMapNames": ["*"]}}));
+    assert!(over(&anywhere, "configmaps").expect("readable")["resourceNames"].is_null());
     assert_eq!(over(&anywhere, "configmaps").expect("readable")["verbs"], json!(["get", "list", "watch"]));
     assert_eq!(
         over(&anywhere, "oxideconfigs").expect("readable")["verbs"],

@@ -26,6 +26,8 @@ pub(super) struct Context {
     pub(super) keys: KeySources,
     pub(super) consumer: Option<Consumer>,
     pub(super) file: OperatorFile,
+    /// The variables that a source in Kubernetes may name.
+    pub(super) source_env: Vec<String>,
     declared: OnceCell<Declared>,
 }
 
@@ -49,7 +51,15 @@ impl Context {
             file: common.key_file.clone().or_else(|| file.key_file.clone()),
             retired: retired.clone(),
         };
-        Ok(Self { source, db, keys, consumer: consumer(common, &file)?, file, declared: OnceCell::new() })
+        Ok(Self {
+            source,
+            db,
+            keys,
+            consumer: consumer(common, &file)?,
+            file,
+            source_env: common.source_env.clone(),
+            declared: OnceCell::new(),
+        })
     }
 
     /// The answers to differences: flags and environment first, then `operator.yaml`, then the defaults.
@@ -89,7 +99,7 @@ impl Context {
     /// Finds the secrets that the source refers to.
     pub(super) fn secrets(&self) -> Secrets {
         match self.declared.get() {
-            Some(declared) => Secrets::of_cluster(Arc::clone(&declared.secrets)),
+            Some(declared) => Secrets::of_cluster(Arc::clone(&declared.secrets), &self.source_env),
             None => Secrets::new(self.source.folder()),
         }
     }

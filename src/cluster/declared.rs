@@ -7,14 +7,15 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::{Api, DynamicObject};
 use kube::{Client, Error, Resource, ResourceExt as _};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use super::feed::Feed;
 use super::follow::{News, Selector, follow};
-use super::{block_on, client, source_error};
+use super::{block_on, client, source_error, within};
 use crate::crd::{OxideConfig, REQUESTED_AT, SUSPEND};
 use crate::desired;
 use crate::model::{PolicyPart, SecretText, SourceSnapshot};
+use crate::settings;
 use crate::source::{Declared, ObjectKind, ObjectSpec, SecretTable, SourceError, SourceSpec};
 
 /// Reads a source in Kubernetes once.
@@ -35,7 +36,8 @@ async fn read_once(object: &ObjectSpec) -> Result<Declared, SourceError> {
     let words = match &object.kind {
         ObjectKind::ConfigMap(_) => {
             let api: Api<ConfigMap> = Api::namespaced(client.clone(), &object.namespace);
-            of_config_map(object, &api.get(&object.name).await.map_err(failed)?)
+            let get = within(settings::API_ANSWERS_WITHIN, api.get(&object.name));
+            of_config_map(object, &get.await.map_err(failed)?)
         }
         ObjectKind::OxideConfig => {
             of_oxide_config(object, &oxide_configs(&client, object).get(&object.name).await.map_err(failed)?)
@@ -43,8 +45,8 @@ async fn read_once(object: &ObjectSpec) -> Result<Declared, SourceError> {
     }?;
     let secrets: Api<Secret> = Api::namespaced(client, &object.namespace);
     let mut table = SecretTable::new();
-    for name in desired::secrets_named(&words.snapshot) {
-        let found = match secrets.get(&name).await {
+    for name in few(desired::secrets_named(&words.snapshot)) {
+        let found = match within(settings::API_ANSWERS_WITHIN, secrets.get(&name)).await {
             Ok(secret) => Ok(entries(&secret)),
             Err(error) => Err(no_secret(&name, &error)),
         };
@@ -64,14 +66,19 @@ pub(super) async fn watch(client: &Client, object: &ObjectSpec, feed: &Feed) -> 
             Some(news) = heard.recv() => {
                 state.hear(news);
                 for name in state.unfollowed_secrets() {
-                    follow_secret(&mut tasks, client, object, name, sender.clone());
+                    let task = follow_secret(&mut tasks, client, object, name.clone(), sender.clone());
+                    state.followed.insert(name, task);
                 }
                 if let Some(found) = state.found() {
                     feed.source(found);
                 }
             }
-            // The only task that ends is one whose account is no longer known.
-            Some(Ok(error)) = tasks.join_next() => return error,
+            // A task that ends by itself is one whose account is no longer known; others were told to end.
+            Some(ended) = tasks.join_next() => {
+                if let Ok(error) = ended {
+                    return error;
+                }
+            }
         }
     }
 }
@@ -109,7 +116,8 @@ struct Following {
     /// Why the API server was lost, as long as it is.
     lost: Option<Arc<SourceError>>,
     named: BTreeSet<String>,
-    followed: BTreeSet<String>,
+    /// The tasks that follow Secrets, by name.
+    followed: BTreeMap<String, AbortHandle>,
     table: Arc<SecretTable>,
 }
 
@@ -119,7 +127,7 @@ impl Following {
             Heard::Source(words) => {
                 self.lost = None;
                 if let Ok(words) = &words {
-                    self.named = desired::secrets_named(&words.snapshot);
+                    self.named = few(desired::secrets_named(&words.snapshot));
                 }
                 self.words = Some(words.map_err(Arc::new));
             }
@@ -131,11 +139,18 @@ impl Following {
         }
     }
 
-    /// Secrets that are named and not followed yet. One that is no longer named is followed on: it may be named again.
+    /// Secrets that are named and not followed yet. Those that are no longer named are forgotten.
     fn unfollowed_secrets(&mut self) -> Vec<String> {
-        let new: Vec<String> = self.named.difference(&self.followed).cloned().collect();
-        self.followed.extend(new.iter().cloned());
-        new
+        let named = &self.named;
+        self.followed.retain(|name, task| {
+            let still = named.contains(name);
+            if !still {
+                task.abort();
+            }
+            still
+        });
+        Arc::make_mut(&mut self.table).retain(|name, _| named.contains(name));
+        self.named.iter().filter(|name| !self.followed.contains_key(*name)).cloned().collect()
     }
 
     /// What is known now; none while something that is named was not heard of yet.
@@ -207,26 +222,43 @@ fn follow_secret(
     object: &ObjectSpec,
     name: String,
     sender: mpsc::UnboundedSender<Heard>,
-) {
+) -> AbortHandle {
     let api: Api<Secret> = Api::namespaced(client.clone(), &object.namespace);
     tasks.spawn(async move {
         let missing = || Err(format!("Secret {name} does not exist"));
         let selector = Selector::Name(name.clone());
+        let mut last = None;
         follow(&api, &selector, |news| {
             let found = match news {
                 News::All(all) => all.first().map_or_else(missing, |secret| Ok(entries(secret))),
                 News::Changed(secret) => Ok(entries(&secret)),
                 News::Gone(_) => missing(),
-                // What was heard last stays good while the API server is away; a refusal is an answer.
-                News::Lost(error) if matches!(&error, Error::Api(status) if status.code == 403) => {
-                    Err(no_secret(&name, &error))
+                // What was heard last stays good while the API server is away; a refusal is an answer, and so is
+                // anything for somebody who has heard nothing yet.
+                News::Lost(error) if last.is_some() && !is_refusal(&error) => return,
+                News::Lost(error) => {
+                    let _ = sender.send(Heard::Secret(name.clone(), Err(no_secret(&name, &error))));
+                    return;
                 }
-                News::Lost(_) | News::Back => return,
+                News::Back => match last.clone() {
+                    Some(found) => found,
+                    None => return,
+                },
             };
+            last = Some(found.clone());
             let _ = sender.send(Heard::Secret(name.clone(), found));
         })
         .await
-    });
+    })
+}
+
+fn is_refusal(error: &Error) -> bool {
+    matches!(error, Error::Api(status) if status.code == 403)
+}
+
+/// So many Secrets as are followed; one beyond is a finding where it is named.
+fn few(names: BTreeSet<String>) -> BTreeSet<String> {
+    names.into_iter().take(settings::MAX_SECRETS).collect()
 }
 
 fn entries(secret: &Secret) -> BTreeMap<String, SecretText> {

@@ -5,7 +5,9 @@ use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 
 use super::feed::Seen;
+use super::within;
 use crate::crd::{Condition, OxideStoreStatus};
+use crate::settings;
 
 /// At most this many paths are named in one event; a note may have 1 KiB.
 const MAX_PATHS: usize = 8;
@@ -26,7 +28,7 @@ pub(super) struct Happened {
 pub(super) fn between(
     before: Option<&OxideStoreStatus>,
     after: &OxideStoreStatus,
-    seen: &Seen,
+    (told, seen): (Option<&Seen>, &Seen),
 ) -> Vec<Happened> {
     let mut happened = Vec::new();
     let mut note = |warns, reason, note: String| happened.push(Happened { warns, reason, note });
@@ -78,10 +80,11 @@ pub(super) fn between(
     if began("Paused", "True") {
         note(false, "Paused", condition(after, "Paused").map(|it| it.message.clone()).unwrap_or_default());
     }
-    if !seen.promoted.is_empty() {
-        note(false, "Promoted", format!("written into the source: {}", seen.promoted.join(", ")));
+    let (count, paths) = &seen.promoted;
+    if *count > told.map_or(0, |told| told.promoted.0) {
+        note(false, "Promoted", format!("written into the source: {}", paths.join(", ")));
     }
-    if !seen.blocked.is_empty() {
+    if !seen.blocked.is_empty() && told.is_none_or(|told| told.blocked != seen.blocked) {
         note(true, "PromotionBlocked", seen.blocked.join("\n"));
     }
     happened
@@ -110,20 +113,17 @@ fn more_of(
     before.is_some_and(|before| count(after) > count(before))
 }
 
-/// Sends events about one object.
-pub(super) struct Events {
-    recorder: Recorder,
-    regarding: ObjectReference,
-}
+/// Sends events; the same one again is counted in the one that was sent.
+pub(super) struct Events(Recorder);
 
 impl Events {
-    pub(super) fn new(client: &Client, instance: &str, regarding: ObjectReference) -> Self {
+    pub(super) fn new(client: &Client, instance: &str) -> Self {
         let reporter = Reporter { controller: "oxide-operator".into(), instance: Some(instance.to_owned()) };
-        Self { recorder: Recorder::new(client.clone(), reporter), regarding }
+        Self(Recorder::new(client.clone(), reporter))
     }
 
-    /// Sends what happened. An event that cannot be sent is gone: the status says what holds now.
-    pub(super) async fn send(&self, happened: Vec<Happened>) {
+    /// Sends what happened to an object. An event that cannot be sent is gone: the status says what holds now.
+    pub(super) async fn send(&self, regarding: &ObjectReference, happened: Vec<Happened>) {
         for Happened { warns, reason, note } in happened {
             let event = Event {
                 type_: if warns { EventType::Warning } else { EventType::Normal },
@@ -132,7 +132,8 @@ impl Events {
                 action: "Reconcile".to_owned(),
                 secondary: None,
             };
-            if let Err(error) = self.recorder.publish(&event, &self.regarding).await {
+            let sent = within(settings::API_ANSWERS_WITHIN, self.0.publish(&event, regarding)).await;
+            if let Err(error) = sent {
                 tracing::debug!(reason, error = %super::chain(&error), "an event could not be sent");
             }
         }
@@ -154,6 +155,7 @@ fn cut(mut note: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::feed::Wishes;
     use crate::cluster::status::status_of;
     use crate::report::{Outcome, SyncReport};
 
@@ -165,18 +167,18 @@ mod tests {
             report,
             generation: None,
             resource_version: None,
-            handled: None,
+            wishes: Wishes::default(),
             revision: None,
             digest: None,
             suspended: false,
             consumer: None,
-            promoted: vec![],
+            promoted: (0, vec![]),
             blocked: vec![],
         }
     }
 
     fn reasons(before: Option<&OxideStoreStatus>, after: &Seen) -> Vec<&'static str> {
-        between(before, &status_of(after), after).into_iter().map(|it| it.reason).collect()
+        between(before, &status_of(after), (None, after)).into_iter().map(|it| it.reason).collect()
     }
 
     #[test]
@@ -185,6 +187,18 @@ mod tests {
         assert_eq!(reasons(None, &fine), [""; 0]);
         assert_eq!(reasons(Some(&status_of(&fine)), &away), ["SourceUnavailable"]);
         assert_eq!(reasons(Some(&status_of(&away)), &away), [""; 0]);
+    }
+
+    #[test]
+    fn a_promotion_is_told_once_however_many_passes_follow() {
+        let fine = seen(Outcome::InSync);
+        let promoted = Seen { promoted: (1, vec!["services.a.enabled".into()]), ..fine.clone() };
+        let status = status_of(&fine);
+        let reasons = |told: &Seen| -> Vec<&str> {
+            between(Some(&status), &status, (Some(told), &promoted)).into_iter().map(|it| it.reason).collect()
+        };
+        assert_eq!(reasons(&fine), ["Promoted"]);
+        assert_eq!(reasons(&promoted), [""; 0]);
     }
 
     #[test]

@@ -35,11 +35,30 @@ pub enum Wish {
 #[derive(Default)]
 struct Newest {
     source: Option<Result<Arc<Declared>, Arc<SourceError>>>,
-    /// What the agent's own `OxideStore` asks for.
-    store_suspended: bool,
-    store_requested_at: Option<String>,
+    /// What the source asked for last; kept while it is not to be had.
+    source_requested_at: Option<String>,
+    store: StoreWishes,
     /// The request that came last, from whichever object.
     requested_at: Option<String>,
+}
+
+/// What the agent's own `OxideStore` asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct StoreWishes {
+    pub(super) suspended: bool,
+    pub(super) requested_at: Option<String>,
+    pub(super) generation: Option<i64>,
+}
+
+/// What holds at the moment when a pass begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// Whether the `OxideStore` asks to write nothing.
+    pub store_suspended: bool,
+    /// The generation of the `OxideStore` that says so.
+    pub store_generation: Option<i64>,
+    /// The last request for a full comparison.
+    pub requested_at: Option<String>,
 }
 
 /// What a pass found, with what it was made for.
@@ -51,8 +70,8 @@ pub struct Seen {
     pub generation: Option<i64>,
     /// The source's version, as the API server counts them.
     pub resource_version: Option<String>,
-    /// The request for a full comparison that this pass answers.
-    pub handled: Option<String>,
+    /// What held when the pass began; a request counts as answered only by a pass that compared.
+    pub wishes: Wishes,
     /// The newest revision that the store has.
     pub revision: Option<i64>,
     /// The digest of the last source that was valid.
@@ -61,8 +80,8 @@ pub struct Seen {
     pub suspended: bool,
     /// Whether the orchestrator runs with what the database holds; none when nobody asks it.
     pub consumer: Option<bool>,
-    /// What was written into the source, and what could not be.
-    pub promoted: Vec<String>,
+    /// What was written into the source last, and how many times something was: told once each.
+    pub promoted: (u64, Vec<String>),
     /// Why edits could not be promoted.
     pub blocked: Vec<String>,
 }
@@ -81,40 +100,35 @@ impl Feed {
             if newest.source.as_ref().is_some_and(|known| same(known, &found)) {
                 return;
             }
-            let asked = |source: &Option<Result<Arc<Declared>, _>>| match source {
-                Some(Ok(declared)) => declared.requested_at.clone(),
-                _ => None,
-            };
-            let (before, known) = (asked(&newest.source), newest.source.is_some());
+            let known = newest.source.is_some();
+            let asked = found.as_ref().ok().and_then(|declared| declared.requested_at.clone());
             newest.source = Some(found);
-            let now = asked(&newest.source);
-            let is_new = now.is_some() && now != before && (known || newest.requested_at.is_none());
+            let is_new = asked.is_some() && asked != newest.source_requested_at;
             if is_new {
-                newest.requested_at = now;
+                newest.source_requested_at.clone_from(&asked);
+                newest.requested_at = asked;
             }
             if is_new && known { Wish::Compare } else { Wish::Look }
         };
         (self.wake)(wish);
     }
 
-    /// Notes what the agent's own `OxideStore` asks for.
-    pub(super) fn store(&self, suspended: bool, requested_at: Option<String>) {
-        let wish = {
+    /// Notes what the agent's own `OxideStore` asks for. What it asked for before we met was asked of somebody else.
+    pub(super) fn store(&self, wishes: StoreWishes, first: bool) {
+        let compare = {
             let mut newest = self.lock();
-            let asks = requested_at.is_some() && requested_at != newest.store_requested_at;
-            let changed = suspended != newest.store_suspended;
-            newest.store_suspended = suspended;
-            newest.store_requested_at.clone_from(&requested_at);
-            if asks {
-                newest.requested_at = requested_at;
+            let asks = wishes.requested_at.is_some() && wishes.requested_at != newest.store.requested_at;
+            let edited = !first && wishes.generation != newest.store.generation;
+            let changed = edited || wishes.suspended != newest.store.suspended;
+            if asks && !first {
+                newest.requested_at.clone_from(&wishes.requested_at);
             }
-            match (asks, changed) {
-                (true, _) => Wish::Compare,
-                (false, true) => Wish::Look,
-                (false, false) => return,
-            }
+            newest.store = wishes;
+            changed || (asks && !first)
         };
-        (self.wake)(wish);
+        if compare {
+            (self.wake)(Wish::Compare);
+        }
     }
 
     /// The newest source; none before the API server answered or failed to for the first time.
@@ -122,20 +136,22 @@ impl Feed {
         self.lock().source.clone()
     }
 
-    /// Whether an object asks to write nothing.
-    pub fn is_suspended(&self) -> bool {
+    /// What is asked for now, besides what the source says.
+    pub fn wishes(&self) -> Wishes {
         let newest = self.lock();
-        newest.store_suspended || matches!(&newest.source, Some(Ok(declared)) if declared.suspended)
+        Wishes {
+            store_suspended: newest.store.suspended,
+            store_generation: newest.store.generation,
+            requested_at: newest.requested_at.clone(),
+        }
     }
 
-    /// The last request for a full comparison.
-    pub fn requested_at(&self) -> Option<String> {
-        self.lock().requested_at.clone()
-    }
-
-    /// Hands over what a pass found.
+    /// Hands over what a pass found. Of the orchestrator only its own thread knows.
     pub fn found(&self, seen: Seen) {
-        self.seen.send_replace(Some(Arc::new(seen)));
+        self.seen.send_modify(|newest| {
+            let consumer = newest.as_ref().and_then(|newest| newest.consumer);
+            *newest = Some(Arc::new(Seen { consumer, ..seen }));
+        });
     }
 
     /// Notes whether the orchestrator runs with what the database holds.
@@ -208,9 +224,22 @@ mod tests {
         let (feed, asked) = feed();
         feed.source(Ok(declared("a", "1", Some("then"))));
         feed.source(Ok(declared("a", "2", Some("now"))));
-        feed.store(false, Some("now on the store".into()));
-        feed.store(false, Some("now on the store".into()));
+        let store = |at: &str| StoreWishes { requested_at: Some(at.into()), ..StoreWishes::default() };
+        feed.store(store("before we met"), true);
+        feed.store(store("now on the store"), false);
+        feed.store(store("now on the store"), false);
         assert_eq!(asked.try_iter().collect::<Vec<_>>(), [Wish::Look, Wish::Compare, Wish::Compare]);
-        assert_eq!(feed.requested_at().as_deref(), Some("now on the store"));
+        assert_eq!(feed.wishes().requested_at.as_deref(), Some("now on the store"));
+    }
+
+    #[test]
+    fn a_source_that_was_away_does_not_ask_again_for_what_it_asked_for() {
+        let (feed, asked) = feed();
+        feed.source(Ok(declared("a", "1", Some("then"))));
+        let object = "oxideconfig:a/b".parse::<crate::source::SourceSpec>().expect("a source");
+        let object = object.object().expect("an object").clone();
+        feed.source(Err(Arc::new(SourceError::NoObject { object })));
+        feed.source(Ok(declared("a", "1", Some("then"))));
+        assert_eq!(asked.try_iter().collect::<Vec<_>>(), [Wish::Look, Wish::Look, Wish::Look]);
     }
 }

@@ -14,6 +14,7 @@ use kube::{Error, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
+use super::within;
 use crate::settings;
 
 /// Which objects are followed.
@@ -58,18 +59,26 @@ where
                 watch(api, selector, &version, &mut known, &mut tell, back).await
             }
         };
+        // Only a watch that lasted shows that all is well again: one that ends as soon as it begins, or is refused
+        // because its version is gone already, would otherwise be asked for without a pause.
+        let lasted = began.elapsed() >= settings::ASK_API_FIRST;
+        if step.is_ok() {
+            lost = false;
+        }
         match step {
-            // A watch that ends as soon as it begins would otherwise be asked for without a pause.
-            Ok(()) if watches && began.elapsed() < settings::ASK_API_FIRST => {
-                lost = false;
-                wait.once(None).await;
+            Ok(()) if watches && lasted => wait = Wait::default(),
+            Ok(()) if watches => wait.once(None).await,
+            Ok(()) => {}
+            Err(error) if watches && is_gone(&error) => {
+                known.version = None;
+                if !lasted {
+                    wait.once(None).await;
+                }
             }
-            Ok(()) => {
-                wait = Wait::default();
-                lost = false;
-            }
-            Err(error) if watches && is_gone(&error) => known.version = None,
             Err(error) if is_unauthorized(&error) && wait.count >= settings::LOGIN_AFTER => return error,
+            // A connection that breaks is mended at once as a rule, and every agent breaks with its API server: only what
+            // fails a second time is worth telling.
+            Err(error) if watches && wait.count == 0 => wait.once(retry_after(&error)).await,
             Err(error) => {
                 let asked_for = retry_after(&error);
                 lost = true;
@@ -113,9 +122,10 @@ where
         Selector::Name(name) => ListParams::default().fields(&format!("metadata.name={name}")),
         Selector::Label(label) => ListParams::default().labels(label),
     };
-    let mut listed = api.list(&parameters).await?;
+    let ask = || within(settings::API_ANSWERS_WITHIN, api.list(&parameters));
+    let mut listed = ask().await?;
     if known.is_ahead_of(&listed.items) {
-        listed = api.list(&parameters).await?;
+        listed = ask().await?;
     }
     known.version = listed.metadata.resource_version;
     known.objects.clear();
@@ -141,7 +151,7 @@ where
         Selector::Name(name) => WatchParams::default().fields(&format!("metadata.name={name}")),
         Selector::Label(label) => WatchParams::default().labels(label),
     };
-    let mut events = api.watch(&parameters, version).await?.boxed();
+    let mut events = within(settings::API_ANSWERS_WITHIN, api.watch(&parameters, version)).await?.boxed();
     if was_lost {
         tell(News::Back);
     }

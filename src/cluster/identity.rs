@@ -1,6 +1,10 @@
 //! Who this agent is to the API server: the pod it runs in, or the host.
 
+use std::time::SystemTime;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+
+use crate::source::ObjectSpec;
 
 /// Who this agent is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +17,8 @@ pub struct Identity {
     pub pod: Option<Pod>,
     /// The database's path.
     pub database: String,
+    /// Tells this process from every other one, also of the same name.
+    pub instance: String,
 }
 
 /// The pod that an agent runs in.
@@ -36,7 +42,15 @@ impl Identity {
             object_name(&format!("{host}-{:08x}", hash >> 32))
         };
         let store = named.map(str::to_owned).or_else(|| variable("POD_NAME")).unwrap_or_else(on_host);
-        Self { store, namespace: variable("POD_NAMESPACE").filter(|_| pod.is_some()), pod, database }
+        let began = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let instance = format!("{store}-{:x}-{:x}", std::process::id(), began.as_nanos());
+        Self {
+            store,
+            namespace: variable("POD_NAMESPACE").filter(|_| pod.is_some()),
+            pod,
+            database,
+            instance,
+        }
     }
 
     /// Who owns this agent's `OxideStore`.
@@ -49,6 +63,17 @@ impl Identity {
             ..OwnerReference::default()
         })
     }
+}
+
+/// The label by which the stores of a source are found: its name, or as much of it as a label holds and a hash of all.
+/// Source: label values have at most 63 characters, names of objects 253.
+pub(super) fn label_of(object: &ObjectSpec) -> String {
+    const MAX: usize = 63;
+    if object.name.len() <= MAX {
+        return object.name.clone();
+    }
+    let hash = xxhash_rust::xxh3::xxh3_64(object.name.as_bytes());
+    format!("{}-{hash:016x}", &object.name[..MAX - 17])
 }
 
 /// A text as a name that the API server accepts.
@@ -67,6 +92,16 @@ fn object_name(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::ObjectKind;
+
+    #[test]
+    fn a_name_that_no_label_holds_becomes_one_that_does() {
+        let object = |name: String| ObjectSpec { kind: ObjectKind::OxideConfig, namespace: "a".into(), name };
+        assert_eq!(label_of(&object("default".into())), "default");
+        let (one, two) = ("x".repeat(200) + "1", "x".repeat(200) + "2");
+        assert_eq!(label_of(&object(one.clone())).len(), 63);
+        assert_ne!(label_of(&object(one)), label_of(&object(two)));
+    }
 
     #[test]
     fn a_host_becomes_a_name_that_the_api_server_accepts() {

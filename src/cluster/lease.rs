@@ -12,6 +12,7 @@ use kube::Error;
 use kube::api::{Api, ObjectMeta, PostParams};
 use tokio::time::Instant;
 
+use super::within;
 use crate::settings;
 
 /// One agent's view of the Lease.
@@ -32,9 +33,12 @@ impl<'a> Candidate<'a> {
 
     /// Takes or renews the Lease; returns whether this agent holds it now.
     pub(super) async fn try_hold(&mut self) -> Result<bool, Error> {
-        let Some(mut lease) = self.api.get_opt(&self.name).await? else {
+        let Some(mut lease) = within(settings::API_ANSWERS_WITHIN, self.api.get_opt(&self.name)).await?
+        else {
             let lease = self.held(None, Lease::default());
-            return conflict_is_no(self.api.create(&PostParams::default(), &lease).await);
+            let how = PostParams::default();
+            let created = self.api.create(&how, &lease);
+            return conflict_is_no(within(settings::API_ANSWERS_WITHIN, created).await);
         };
         let spec = lease.spec.clone().unwrap_or_default();
         let holder = spec.holder_identity.clone().filter(|holder| !holder.is_empty());
@@ -44,12 +48,17 @@ impl<'a> Candidate<'a> {
         }
         let renews = holder.as_deref() == Some(self.identity);
         lease = self.held(renews.then_some(&spec), lease);
-        conflict_is_no(self.api.replace(&self.name, &PostParams::default(), &lease).await)
+        let how = PostParams::default();
+        let replaced = self.api.replace(&self.name, &how, &lease);
+        conflict_is_no(within(settings::API_ANSWERS_WITHIN, replaced).await)
     }
 
     /// Gives the Lease up when this agent holds it, so that nobody waits until it has expired.
     pub(super) async fn give_up(&self) -> Result<(), Error> {
-        let Some(mut lease) = self.api.get_opt(&self.name).await? else { return Ok(()) };
+        let Some(mut lease) = within(settings::API_ANSWERS_WITHIN, self.api.get_opt(&self.name)).await?
+        else {
+            return Ok(());
+        };
         match &mut lease.spec {
             Some(spec) if spec.holder_identity.as_deref() == Some(self.identity) => {
                 spec.holder_identity = None;

@@ -26,14 +26,14 @@ mod status;
 mod store;
 mod summary;
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use kube::{Client, Config, Error};
 
 use crate::settings;
 use crate::source::{ObjectSpec, SourceError};
 pub use declared::read;
-pub use feed::{Feed, Seen, Wish};
+pub use feed::{Feed, Seen, Wish, Wishes};
 pub use identity::Identity;
 pub use promote::{PromoteError, replace, replace_blocking};
 
@@ -73,8 +73,16 @@ pub async fn leave(object: &ObjectSpec, identity: &Identity) {
 
 /// Logs in as the kubeconfig says, or as the pod's service account.
 async fn client() -> Result<Client, Error> {
-    let config = Config::infer().await.map_err(Error::InferConfig)?;
+    let mut config = Config::infer().await.map_err(Error::InferConfig)?;
+    // A connection that says nothing any more ends a watch, and a call with it: see `within` for calls.
+    config.read_timeout = Some(settings::API_SILENT_FOR);
     Client::try_from(config)
+}
+
+/// Waits for an answer of the API server, but not for ever: a connection may be half open.
+async fn within<T>(limit: Duration, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let late = |_| Error::Service(format!("no answer within {} s", limit.as_secs()).into());
+    tokio::time::timeout(limit, call).await.map_err(late)?
 }
 
 /// Runs one errand at the API server, from code that is not asynchronous.

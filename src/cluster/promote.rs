@@ -14,6 +14,7 @@ use crate::crd::OxideConfig;
 use crate::desired;
 use crate::export::object_to_yaml;
 use crate::promotion::Rewritten;
+use crate::settings;
 use crate::source::{ObjectKind, ObjectSpec};
 
 /// How the API server names what somebody did by hand: nothing comes by and writes it again.
@@ -46,6 +47,8 @@ pub enum PromoteError {
         object: ObjectSpec,
         /// Its answer.
         why: String,
+        /// As a status of HTTP; 0 when there was none.
+        code: u16,
     },
 }
 
@@ -57,9 +60,13 @@ impl PromoteError {
                 "change it where {manager} takes it from (in Git: `promote --git` on a checkout); or give the field away: leave it out of that file, or have it ignored there"
             ),
             Self::Moved { .. } => "try again: it is read anew".into(),
-            Self::Api { .. } => {
-                "this account needs `patch` on the object (`rbac.promotion` in the chart), and the API server must accept the result".into()
+            Self::Api { code: 401 | 403, .. } => {
+                "this account needs `patch` on the object: `rbac.promotion` in the chart".into()
             }
+            Self::Api { code: 422, .. } => {
+                "the API server does not take the result; change the object by hand, or the database".into()
+            }
+            Self::Api { .. } => "try again once the API server answers".into(),
         }
     }
 }
@@ -83,14 +90,21 @@ pub async fn replace(object: &ObjectSpec, documents: &[Rewritten]) -> Result<(),
 /// # Errors
 /// As [`replace`].
 pub fn replace_blocking(object: &ObjectSpec, documents: &[Rewritten]) -> Result<(), PromoteError> {
-    let broken = |error: std::io::Error| PromoteError::Api { object: object.clone(), why: error.to_string() };
-    block_on(replace(object, documents)).map_err(broken)?
+    let failed = |why: String| PromoteError::Api { object: object.clone(), why, code: 0 };
+    let late =
+        || failed("the API server did not answer in time; whether it was written shows in the object".into());
+    let replaced =
+        async { tokio::time::timeout(settings::PROMOTED_WITHIN, replace(object, documents)).await };
+    block_on(replaced).map_err(|error| failed(error.to_string()))?.map_err(|_| late())?
 }
 
 fn api_error(object: &ObjectSpec, error: &Error) -> PromoteError {
     match error {
         Error::Api(status) if status.code == 409 => PromoteError::Moved { object: object.clone() },
-        _ => PromoteError::Api { object: object.clone(), why: chain(error) },
+        _ => {
+            let code = if let Error::Api(status) = error { status.code } else { 0 };
+            PromoteError::Api { object: object.clone(), why: chain(error), code }
+        }
     }
 }
 
@@ -124,7 +138,7 @@ impl<'a> Editing<'a> {
             self.check_owner(&["data", key])?;
             entries.insert(key.to_owned(), text(&document.after));
         }
-        self.apply(json!({"data": entries}), &[]).await.map(|_| ())
+        self.apply(json!({"data": entries})).await
     }
 
     async fn oxide_config(self, documents: &[Rewritten]) -> Result<(), PromoteError> {
@@ -133,38 +147,40 @@ impl<'a> Editing<'a> {
             return Err(self.moved());
         }
         let read = |bytes: &[u8]| {
-            desired::value_of(&String::from_utf8_lossy(bytes))
-                .map_err(|why| PromoteError::Api { object: self.spec.clone(), why })
+            desired::value_of(&String::from_utf8_lossy(bytes)).map_err(|why| PromoteError::Api {
+                object: self.spec.clone(),
+                why,
+                code: 0,
+            })
         };
         let mut edits = Vec::new();
         differing(&read(&document.before)?, &read(&document.after)?, &mut Vec::new(), &mut edits);
-        let mut set = json!({});
-        let mut odd = Vec::new();
-        for LeafEdit { path, value } in edits {
-            let whole: Vec<&str> =
-                ["spec", "config"].into_iter().chain(path.iter().map(String::as_str)).collect();
-            self.check_owner(&whole)?;
-            match value {
-                Some(value) if !value.is_null() => put(&mut set, &whole, value),
-                // Server-side apply cannot take away what another manager set, nor set a null.
-                other => odd.push((pointer(&whole), other)),
-            }
+        let whole = |edit: &LeafEdit| -> Vec<String> {
+            ["spec", "config"].map(str::to_owned).into_iter().chain(edit.path.iter().cloned()).collect()
+        };
+        for edit in &edits {
+            self.check_owner(&whole(edit).iter().map(String::as_str).collect::<Vec<_>>())?;
         }
-        let gone: Vec<String> = odd.iter().map(|(pointer, _)| pointer.clone()).collect();
-        let applied = self.apply(set, &gone).await?;
-        self.patch_away(odd, &applied).await
+        // Server-side apply can neither take away what another manager set, nor set a null. One request it must be all
+        // the same: every agent would act on a half.
+        let is_plain = |edit: &LeafEdit| edit.value.as_ref().is_some_and(|value| !value.is_null());
+        if !edits.iter().all(is_plain) {
+            return self.patch(edits.iter().map(|edit| (pointer(&whole(edit)), edit.value.clone()))).await;
+        }
+        let mut set = json!({});
+        for edit in edits {
+            put(&mut set, &whole(&edit), edit.value.unwrap_or_default());
+        }
+        self.apply(set).await
     }
 
     /// Applies fields under our own name, together with those that are ours already: what an owner leaves out is removed.
-    async fn apply(&self, fields: Json, without: &[String]) -> Result<DynamicObject, PromoteError> {
+    async fn apply(&self, fields: Json) -> Result<(), PromoteError> {
         if fields.as_object().is_none_or(Map::is_empty) {
-            return Ok(self.found.clone());
+            return Ok(());
         }
         let whole = serde_json::to_value(&self.found).unwrap_or_default();
         let mut body = self.ours().map_or_else(|| json!({}), |fields| owned(&fields, &whole));
-        for pointer in without {
-            take(&mut body, pointer);
-        }
         merge(&mut body, fields);
         body["apiVersion"] = self.resource.api_version.clone().into();
         body["kind"] = self.resource.kind.clone().into();
@@ -172,31 +188,19 @@ impl<'a> Editing<'a> {
         // Forced, because whoever owns the fields was looked at above and edits by hand.
         let parameters = PatchParams::apply(FIELD_MANAGER).force();
         let applied = self.api.patch(&self.spec.name, &parameters, &Patch::Apply(&body)).await;
-        applied.map_err(|error| api_error(self.spec, &error))
+        applied.map(|_| ()).map_err(|error| api_error(self.spec, &error))
     }
 
-    async fn patch_away(
-        &self,
-        odd: Vec<(String, Option<Json>)>,
-        found: &DynamicObject,
-    ) -> Result<(), PromoteError> {
-        let whole = serde_json::to_value(found).unwrap_or_default();
-        let mut steps = vec![
-            json!({"op": "test", "path": "/metadata/resourceVersion", "value": found.resource_version()}),
-        ];
-        for (pointer, value) in odd {
-            match value {
-                Some(value) => steps.push(json!({"op": "add", "path": pointer, "value": value})),
-                None if whole.pointer(&pointer).is_some() => {
-                    steps.push(json!({"op": "remove", "path": pointer}))
-                }
-                None => {}
-            }
-        }
-        if steps.len() == 1 {
-            return Ok(());
-        }
-        let steps = serde_json::from_value(Json::Array(steps)).unwrap_or_default();
+    /// Sets and removes values in one step. An object that moved meanwhile is refused by its version.
+    async fn patch(&self, edits: impl Iterator<Item = (String, Option<Json>)>) -> Result<(), PromoteError> {
+        let version = self.found.resource_version();
+        let step = |(pointer, value): (String, Option<Json>)| match value {
+            Some(value) => json!({"op": "add", "path": pointer, "value": value}),
+            None => json!({"op": "remove", "path": pointer}),
+        };
+        let guard = json!({"op": "replace", "path": "/metadata/resourceVersion", "value": version});
+        let steps = Json::Array([guard].into_iter().chain(edits.map(step)).collect());
+        let steps = serde_json::from_value(steps).unwrap_or_default();
         let parameters =
             PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         let patched = self.api.patch(&self.spec.name, &parameters, &Patch::<()>::Json(steps)).await;
@@ -283,35 +287,19 @@ fn owns(fields: &Json, path: &[&str]) -> bool {
 
 /// The values of an object that a set of fields has.
 fn owned(fields: &Json, value: &Json) -> Json {
-    let inner: Vec<(&str, &Json)> = fields
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter_map(|(key, inner)| Some((key.strip_prefix("f:")?, inner)))
-        .collect();
-    if inner.is_empty() {
-        return value.clone();
-    }
-    let found =
-        inner.into_iter().filter_map(|(key, fields)| Some((key.to_owned(), owned(fields, value.get(key)?))));
+    // A set without anything in it is a leaf; one with a dot alone is an object of which nothing else is ours.
+    let Some(fields) = fields.as_object().filter(|fields| !fields.is_empty()) else { return value.clone() };
+    let inner = fields.iter().filter_map(|(key, inner)| Some((key.strip_prefix("f:")?, inner)));
+    let found = inner.filter_map(|(key, fields)| Some((key.to_owned(), owned(fields, value.get(key)?))));
     Json::Object(found.collect())
 }
 
-fn put(into: &mut Json, path: &[&str], value: Json) {
+fn put(into: &mut Json, path: &[String], value: Json) {
     let mut at = into;
     for part in path {
-        at = &mut at[*part];
+        at = &mut at[part.as_str()];
     }
     *at = value;
-}
-
-/// Takes a value away, wherever it is.
-fn take(from: &mut Json, pointer: &str) {
-    if let Some((parent, key)) = pointer.rsplit_once('/')
-        && let Some(Json::Object(entries)) = from.pointer_mut(parent)
-    {
-        entries.remove(&key.replace("~1", "/").replace("~0", "~"));
-    }
 }
 
 fn merge(into: &mut Json, from: Json) {
@@ -327,7 +315,7 @@ fn merge(into: &mut Json, from: Json) {
 
 /// A path as JSON Pointer.
 /// Source: RFC 6901.
-fn pointer(path: &[&str]) -> String {
+fn pointer(path: &[String]) -> String {
     path.iter().map(|part| format!("/{}", part.replace('~', "~0").replace('/', "~1"))).collect()
 }
 
@@ -353,6 +341,13 @@ mod tests {
             owned(&fields, &object),
             json!({"spec": {"config": {"services": {"a": {"enabled": false}}}}})
         );
+    }
+
+    #[test]
+    fn of_an_object_that_is_ours_by_its_dot_alone_nothing_is_taken() {
+        let fields = json!({"f:services": {"f:a": {".": {}}, "f:b": {"f:enabled": {}}}});
+        let object = json!({"services": {"a": {"type": "cli"}, "b": {"enabled": true, "type": "cli"}}});
+        assert_eq!(owned(&fields, &object), json!({"services": {"a": {}, "b": {"enabled": true}}}));
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(super) fn status_of(seen: &Seen) -> OxideStoreStatus {
         reason: short(&left.reason.to_string()),
     });
     OxideStoreStatus {
-        observed_generation: None,
+        observed_generation: seen.wishes.store_generation,
         source_generation: seen.generation,
         source_resource_version: seen.resource_version.clone(),
         source_digest: seen.digest.as_ref().map(|digest| digest.0.clone()),
@@ -54,7 +54,7 @@ pub(super) fn status_of(seen: &Seen) -> OxideStoreStatus {
             .take(MAX_FINDINGS)
             .map(|finding| short(&one_line(finding)))
             .collect(),
-        last_handled_reconcile_at: seen.handled.clone(),
+        last_handled_reconcile_at: seen.wishes.requested_at.clone().filter(|_| report.outcome.compared()),
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
     }
 }
@@ -232,6 +232,7 @@ fn short(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::feed::Wishes;
 
     fn seen(outcome: Outcome) -> Seen {
         let mut report = SyncReport::new("oxideconfig:a/b", "/data/config.db", 0.0);
@@ -240,12 +241,12 @@ mod tests {
             report: report.into(),
             generation: Some(2),
             resource_version: None,
-            handled: None,
+            wishes: Wishes::default(),
             revision: None,
             digest: None,
             suspended: false,
             consumer: None,
-            promoted: Vec::new(),
+            promoted: (0, Vec::new()),
             blocked: Vec::new(),
         }
     }

@@ -9,13 +9,13 @@ use kube::{Client, Error, Resource as _, ResourceExt as _};
 use tokio::sync::{mpsc, watch};
 
 use super::event::{Events, between};
-use super::feed::{Feed, Seen};
+use super::feed::{Feed, Seen, StoreWishes};
 use super::follow::{News, Selector, Wait, follow, is_unauthorized};
-use super::identity::Identity;
+use super::identity::{Identity, label_of};
 use super::status::status_of;
-use super::{FIELD_MANAGER, chain};
+use super::{FIELD_MANAGER, chain, within};
 use crate::crd::{
-    CONFIG_LABEL, OxideStore, OxideStoreSpec, OxideStoreStatus, REQUESTED_AT, conditions_with_times,
+    CONFIG_LABEL, INSTANCE, OxideStore, OxideStoreSpec, OxideStoreStatus, REQUESTED_AT, conditions_with_times,
 };
 use crate::settings;
 use crate::source::ObjectSpec;
@@ -29,7 +29,19 @@ pub(super) async fn report(client: &Client, object: &ObjectSpec, feed: &Feed, id
     let followed = follow(&api, &selector, |news| {
         let _ = sender.send(news);
     });
-    let mut own = Own { client, api: &api, object, feed, identity, known: None, told: None };
+    let events = Events::new(client, &identity.store);
+    let mut own = Own {
+        api: &api,
+        object,
+        feed,
+        identity,
+        events,
+        known: None,
+        met: false,
+        holds: false,
+        said_taken: false,
+        told: None,
+    };
     let mut seen = feed.follow();
     let told = async {
         let (mut wait, mut said) = (Wait::default(), None);
@@ -59,15 +71,20 @@ pub(super) async fn report(client: &Client, object: &ObjectSpec, feed: &Feed, id
 }
 
 struct Own<'a> {
-    client: &'a Client,
     api: &'a Api<OxideStore>,
     object: &'a ObjectSpec,
     feed: &'a Feed,
     identity: &'a Identity,
+    events: Events,
     /// The object as the API server has it.
     known: Option<OxideStore>,
+    /// Whether the object was heard of before.
+    met: bool,
+    /// Whether this process reports in the object, and whether it was said that another one does.
+    holds: bool,
+    said_taken: bool,
     /// What was last told in full, so that events tell only what is new.
-    told: Option<OxideStoreStatus>,
+    told: Option<(OxideStoreStatus, Arc<Seen>)>,
 }
 
 impl Own<'_> {
@@ -101,28 +118,49 @@ impl Own<'_> {
             News::Lost(_) | News::Back => return,
         }
         if let Some(store) = &self.known {
-            let requested = store.annotations().get(REQUESTED_AT).cloned();
-            self.feed.store(store.spec.suspend == Some(true), requested);
+            if self.is_taken(store) && !std::mem::replace(&mut self.said_taken, true) {
+                tracing::error!(
+                    store = self.identity.store,
+                    "another agent reports under this name; this one falls silent: start one of them with another --store-name"
+                );
+            }
+            let wishes = StoreWishes {
+                suspended: store.spec.suspend == Some(true),
+                requested_at: store.annotations().get(REQUESTED_AT).cloned(),
+                generation: store.metadata.generation,
+            };
+            self.feed.store(wishes, !std::mem::replace(&mut self.met, true));
         }
     }
 
     /// Makes the object and its status what was seen. Writes nothing when they are.
-    async fn write(&mut self, seen: &Seen) -> Result<(), Error> {
+    async fn write(&mut self, seen: &Arc<Seen>) -> Result<(), Error> {
+        if self.known.as_ref().is_some_and(|store| self.is_taken(store)) {
+            return Ok(());
+        }
         let store = match self.known.take() {
             Some(store) if self.is_ours(&store) => store,
             _ => self.create().await?,
         };
+        self.holds = true;
         let before = store.status.clone().unwrap_or_default();
         let mut status = status_of(seen);
-        status.observed_generation = store.metadata.generation;
+        // A store that was only just made asks for nothing that a pass could have missed.
+        status.observed_generation = status.observed_generation.or(store.metadata.generation);
         status.revision = status.revision.or(before.revision);
+        status.last_handled_reconcile_at =
+            status.last_handled_reconcile_at.or_else(|| before.last_handled_reconcile_at.clone());
         let now = now();
         status.conditions = conditions_with_times(status.conditions, &before.conditions, &now);
         for condition in &mut status.conditions {
-            condition.observed_generation = store.metadata.generation;
+            condition.observed_generation = status.observed_generation;
         }
-        let told = self.told.as_ref().or(store.status.as_ref());
-        let happened = between(told, &status, seen);
+        let told = self.told.as_ref();
+        let happened = between(
+            told.map(|(status, _)| status).or(store.status.as_ref()),
+            &status,
+            (told.map(|(_, seen)| &**seen), seen),
+        );
         if status == before {
             self.known = Some(store);
         } else {
@@ -130,24 +168,32 @@ impl Own<'_> {
                 "apiVersion": OxideStore::api_version(&()), "kind": OxideStore::kind(&()), "status": status,
             });
             let parameters = PatchParams::apply(FIELD_MANAGER).force();
-            self.known =
-                Some(self.api.patch_status(&self.identity.store, &parameters, &Patch::Apply(&patch)).await?);
+            let patch = Patch::Apply(&patch);
+            let patched = self.api.patch_status(&self.identity.store, &parameters, &patch);
+            self.known = Some(within(settings::API_ANSWERS_WITHIN, patched).await?);
         }
         if !happened.is_empty()
             && let Some(store) = &self.known
         {
-            Events::new(self.client, &self.identity.store, store.object_ref(&())).send(happened).await;
+            self.events.send(&store.object_ref(&()), happened).await;
         }
-        self.told = Some(status);
+        self.told = Some((status, Arc::clone(seen)));
         // A burst of passes is one status: the newest.
         tokio::time::sleep(settings::STATUS_AT_MOST_EVERY).await;
         Ok(())
     }
 
+    /// Whether another process began to report in the object after this one did: two would write against each other.
+    fn is_taken(&self, store: &OxideStore) -> bool {
+        let instance = store.annotations().get(INSTANCE);
+        self.holds && instance.is_some_and(|instance| *instance != self.identity.instance)
+    }
+
     /// Whether the object says what it should: another pod of the same name left one behind, or somebody changed it.
     fn is_ours(&self, store: &OxideStore) -> bool {
         let wanted = self.wanted();
-        store.spec.source == wanted.spec.source
+        store.annotations().get(INSTANCE) == Some(&self.identity.instance)
+            && store.spec.source == wanted.spec.source
             && store.spec.database == wanted.spec.database
             && store.labels().get(CONFIG_LABEL) == wanted.labels().get(CONFIG_LABEL)
             && wanted.owner_references().iter().all(|owner| store.owner_references().contains(owner))
@@ -155,7 +201,8 @@ impl Own<'_> {
 
     async fn create(&self) -> Result<OxideStore, Error> {
         let parameters = PatchParams::apply(FIELD_MANAGER).force();
-        self.api.patch(&self.identity.store, &parameters, &Patch::Apply(&self.wanted())).await
+        let (wanted, limit) = (self.wanted(), settings::API_ANSWERS_WITHIN);
+        within(limit, self.api.patch(&self.identity.store, &parameters, &Patch::Apply(&wanted))).await
     }
 
     fn wanted(&self) -> OxideStore {
@@ -167,7 +214,8 @@ impl Own<'_> {
         let mut store = OxideStore::new(&self.identity.store, spec);
         store.metadata = ObjectMeta {
             name: Some(self.identity.store.clone()),
-            labels: Some([(CONFIG_LABEL.to_owned(), self.object.name.clone())].into()),
+            annotations: Some([(INSTANCE.to_owned(), self.identity.instance.clone())].into()),
+            labels: Some([(CONFIG_LABEL.to_owned(), label_of(self.object))].into()),
             owner_references: self.identity.owner().map(|owner| vec![owner]),
             ..ObjectMeta::default()
         };

@@ -10,12 +10,12 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::follow::{News, Selector, follow, is_unauthorized};
-use super::identity::Identity;
+use super::identity::{Identity, label_of};
 use super::lease::Candidate;
-use super::{FIELD_MANAGER, chain, jitter};
+use super::{FIELD_MANAGER, chain, jitter, within};
 use crate::crd::{
-    CONFIG_LABEL, Condition, OxideConfig, OxideConfigStatus, OxideStore, OxideStoreStatus, REQUESTED_AT,
-    StoreCounts, conditions_with_times,
+    CONFIG_LABEL, Condition, OxideConfig, OxideConfigStatus, OxideStore, REQUESTED_AT, StoreCounts,
+    conditions_with_times,
 };
 use crate::settings;
 use crate::source::{ObjectKind, ObjectSpec};
@@ -59,7 +59,8 @@ async fn hold(
     candidate: &mut Candidate<'_>,
     stores: &mut i64,
 ) -> Result<bool, Error> {
-    let Some(config) = configs.get_opt(&object.name).await? else { return Ok(false) };
+    let asked = within(settings::API_ANSWERS_WITHIN, configs.get_opt(&object.name));
+    let Some(config) = asked.await? else { return Ok(false) };
     *stores = config.status.as_ref().map_or(0, |status| status.stores.total);
     candidate.owner = config.owner_ref(&());
     candidate.try_hold().await
@@ -85,7 +86,7 @@ fn look_again_after(stores: i64) -> Duration {
     usual.mul_f64(0.75 + 0.5 * jitter())
 }
 
-/// Leads until the Lease is lost; `None` means that another agent has it.
+/// Leads until the Lease is lost or the configuration is gone; `None` means that another agent may have it.
 async fn lead(
     client: &Client,
     object: &ObjectSpec,
@@ -95,14 +96,15 @@ async fn lead(
 ) -> Option<Error> {
     let stores: Api<OxideStore> = Api::namespaced(client.clone(), &object.namespace);
     let (sender, mut heard) = mpsc::unbounded_channel();
-    let selector = Selector::Label(format!("{CONFIG_LABEL}={}", object.name));
+    let selector = Selector::Label(format!("{CONFIG_LABEL}={}", label_of(object)));
     let to_sum = sender.clone();
+    let source = object.to_string();
     let followed = follow(&stores, &selector, move |news| {
-        let _ = to_sum.send(Heard::Stores(news));
+        let _ = to_sum.send(Heard::Stores(of_source(news, &source)));
     });
     let name = Selector::Name(object.name.clone());
     let config = follow(configs, &name, move |news| {
-        let _ = sender.send(Heard::Config(news));
+        let _ = sender.send(Heard::Config(Box::new(news)));
     });
     let summed = async {
         let mut sum = Sum::default();
@@ -111,7 +113,9 @@ async fn lead(
         loop {
             tokio::select! {
                 Some(news) = heard.recv() => {
-                    sum.hear(news);
+                    if let Known::Gone = sum.hear(news) {
+                        return None;
+                    }
                     write.get_or_insert(Instant::now() + write_after(*total));
                 }
                 () = sleep_until(renew) => {
@@ -144,44 +148,108 @@ fn write_after(stores: i64) -> Duration {
 }
 
 enum Heard {
-    Stores(News<OxideStore>),
-    Config(News<OxideConfig>),
+    Stores(News<(String, Told)>),
+    Config(Box<News<OxideConfig>>),
+}
+
+/// What a sum needs of a store; there may be thousands.
+#[expect(clippy::struct_excessive_bools, reason = "independent of each other: they are counted one by one")]
+#[derive(Clone, Debug, Default)]
+struct Told {
+    generation: Option<i64>,
+    ready: bool,
+    synced: bool,
+    drifted: bool,
+    conflicted: bool,
+    summary: Box<str>,
+    handled: Option<Box<str>>,
+    /// Whether it belongs to another source of the same name.
+    foreign: bool,
+}
+
+impl Told {
+    fn of(store: OxideStore, source: &str) -> (String, Self) {
+        let name = store.name_any();
+        let status = store.status.unwrap_or_default();
+        let is = |kind: &str| {
+            status.conditions.iter().any(|condition| condition.kind == kind && condition.status == "True")
+        };
+        let told = Self {
+            generation: status.source_generation,
+            ready: is("Ready"),
+            synced: is("Synced"),
+            drifted: is("Drifted"),
+            conflicted: is("Conflicted"),
+            summary: status.summary.as_str().into(),
+            handled: status.last_handled_reconcile_at.as_deref().map(Box::from),
+            foreign: store.spec.source != source,
+        };
+        (name, told)
+    }
+}
+
+fn of_source(news: News<OxideStore>, source: &str) -> News<(String, Told)> {
+    match news {
+        News::All(all) => News::All(all.into_iter().map(|store| Told::of(store, source)).collect()),
+        News::Changed(store) => News::Changed(Told::of(store, source)),
+        News::Gone(store) => News::Gone(Told::of(store, source)),
+        News::Lost(error) => News::Lost(error),
+        News::Back => News::Back,
+    }
+}
+
+/// Whether the configuration is still there.
+enum Known {
+    There,
+    Gone,
 }
 
 #[derive(Default)]
 struct Sum {
-    stores: BTreeMap<String, OxideStoreStatus>,
+    /// None before they were heard of: no store and none known yet are not the same.
+    stores: Option<BTreeMap<String, Told>>,
     config: Option<OxideConfig>,
 }
 
 impl Sum {
-    fn hear(&mut self, heard: Heard) {
-        let status = |store: OxideStore| (store.name_any(), store.status.unwrap_or_default());
+    fn hear(&mut self, heard: Heard) -> Known {
+        let ours = |(_, told): &(String, Told)| !told.foreign;
         match heard {
-            Heard::Stores(News::All(all)) => self.stores = all.into_iter().map(status).collect(),
-            Heard::Stores(News::Changed(store)) => {
-                let (name, status) = status(store);
-                self.stores.insert(name, status);
+            Heard::Stores(News::All(all)) => self.stores = Some(all.into_iter().filter(ours).collect()),
+            Heard::Stores(News::Changed((name, told))) => {
+                let stores = self.stores.get_or_insert_default();
+                if told.foreign {
+                    stores.remove(&name);
+                } else {
+                    stores.insert(name, told);
+                }
             }
-            Heard::Stores(News::Gone(store)) => {
-                self.stores.remove(&store.name_any());
+            Heard::Stores(News::Gone((name, _))) => {
+                self.stores.get_or_insert_default().remove(&name);
             }
-            Heard::Config(News::All(mut all)) => self.config = all.pop(),
-            Heard::Config(News::Changed(config)) => self.config = Some(config),
-            Heard::Config(News::Gone(_)) => self.config = None,
-            Heard::Stores(News::Lost(_) | News::Back) | Heard::Config(News::Lost(_) | News::Back) => {}
+            Heard::Config(news) => match *news {
+                News::All(mut all) => match all.pop() {
+                    Some(config) => self.config = Some(config),
+                    None => return Known::Gone,
+                },
+                News::Changed(config) => self.config = Some(config),
+                News::Gone(_) => return Known::Gone,
+                News::Lost(_) | News::Back => {}
+            },
+            Heard::Stores(News::Lost(_) | News::Back) => {}
         }
+        Known::There
     }
 
     fn total(&self) -> i64 {
-        i64::try_from(self.stores.len()).unwrap_or(i64::MAX)
+        i64::try_from(self.stores.as_ref().map_or(0, BTreeMap::len)).unwrap_or(i64::MAX)
     }
 
     async fn write(&mut self, configs: &Api<OxideConfig>, object: &ObjectSpec) -> Result<(), Error> {
-        let Some(config) = &self.config else { return Ok(()) };
+        let (Some(config), Some(stores)) = (&self.config, &self.stores) else { return Ok(()) };
         let before = config.status.clone().unwrap_or_default();
         let generation = config.metadata.generation;
-        let mut status = summed(&self.stores, generation, config.annotations().get(REQUESTED_AT));
+        let mut status = summed(stores, generation, config.annotations().get(REQUESTED_AT));
         status.last_handled_reconcile_at =
             status.last_handled_reconcile_at.or_else(|| before.last_handled_reconcile_at.clone());
         status.conditions =
@@ -191,53 +259,51 @@ impl Sum {
         }
         let patch =
             serde_json::json!({"apiVersion": "oxide.dev/v1alpha1", "kind": "OxideConfig", "status": status});
-        let parameters = PatchParams::apply(FIELD_MANAGER).force();
-        self.config = Some(configs.patch_status(&object.name, &parameters, &Patch::Apply(&patch)).await?);
+        let (patch, parameters) = (Patch::Apply(&patch), PatchParams::apply(FIELD_MANAGER).force());
+        let patched = configs.patch_status(&object.name, &parameters, &patch);
+        self.config = Some(within(settings::API_ANSWERS_WITHIN, patched).await?);
         Ok(())
     }
 }
 
 /// Returns what the stores have in common. Pure; conditions without their times.
 fn summed(
-    stores: &BTreeMap<String, OxideStoreStatus>,
+    stores: &BTreeMap<String, Told>,
     generation: Option<i64>,
     requested_at: Option<&String>,
 ) -> OxideConfigStatus {
-    let is = |status: &OxideStoreStatus, kind: &str| {
-        status.conditions.iter().any(|condition| condition.kind == kind && condition.status == "True")
-    };
-    let current = |status: &OxideStoreStatus| status.source_generation == generation;
-    let count = |holds: &dyn Fn(&OxideStoreStatus) -> bool| {
-        i64::try_from(stores.values().filter(|status| holds(status)).count()).unwrap_or(i64::MAX)
+    let current = |told: &Told| told.generation == generation;
+    let ready = |told: &Told| current(told) && told.ready;
+    let synced = |told: &Told| current(told) && told.synced;
+    let count = |holds: &dyn Fn(&Told) -> bool| {
+        i64::try_from(stores.values().filter(|told| holds(told)).count()).unwrap_or(i64::MAX)
     };
     let counts = StoreCounts {
         total: count(&|_| true),
-        ready: count(&|status| current(status) && is(status, "Ready")),
-        synced: count(&|status| current(status) && is(status, "Synced")),
-        drifted: count(&|status| is(status, "Drifted")),
-        conflicted: count(&|status| is(status, "Conflicted")),
+        ready: count(&ready),
+        synced: count(&synced),
+        drifted: count(&|told| told.drifted),
+        conflicted: count(&|told| told.conflicted),
     };
     let handled = |requested: &&String| {
-        stores.values().all(|status| status.last_handled_reconcile_at.as_ref() == Some(*requested))
+        counts.total > 0 && stores.values().all(|told| told.handled.as_deref() == Some(requested.as_str()))
     };
-    let condition = |kind: &str, holding: i64, yes: &str, no: &str, what: &str| {
-        let all = holding == counts.total;
-        let waits = stores.iter().find(|(_, status)| !(current(status) && is(status, kind)));
-        let first = waits.map(|(name, status)| match status.summary.as_str() {
+    let condition = |kind: &str, holds: &dyn Fn(&Told) -> bool, yes: &str, no: &str, what: &str| {
+        let holding = count(holds);
+        let (status, reason) = match (counts.total, holding == counts.total) {
+            (0, _) => ("Unknown", "NoStores"),
+            (_, true) => ("True", yes),
+            (_, false) => ("False", no),
+        };
+        let waits = stores.iter().find(|(_, told)| !holds(told));
+        let first = waits.map(|(name, told)| match &*told.summary {
             "" => format!("; {name} has not reported yet"),
             summary => format!("; {name}: {summary}"),
         });
         Condition {
             kind: kind.to_owned(),
-            status: if all { "True" } else { "False" }.to_owned(),
-            reason: if counts.total == 0 {
-                "NoStores"
-            } else if all {
-                yes
-            } else {
-                no
-            }
-            .to_owned(),
+            status: status.to_owned(),
+            reason: reason.to_owned(),
             message: format!("{holding} of {} stores {what}{}", counts.total, first.unwrap_or_default()),
             observed_generation: generation,
             last_transition_time: String::new(),
@@ -246,8 +312,8 @@ fn summed(
     OxideConfigStatus {
         observed_generation: generation,
         conditions: vec![
-            condition("Ready", counts.ready, "AllWritten", "NotYetWritten", "have what is declared"),
-            condition("Synced", counts.synced, "AllInSync", "Differences", "differ in nothing"),
+            condition("Ready", &ready, "AllWritten", "NotYetWritten", "have what is declared"),
+            condition("Synced", &synced, "AllInSync", "Differences", "differ in nothing"),
         ],
         stores: counts,
         last_handled_reconcile_at: requested_at.filter(handled).cloned(),
@@ -258,36 +324,45 @@ fn summed(
 mod tests {
     use super::*;
 
-    fn store(generation: i64, conditions: &[(&str, &str)]) -> OxideStoreStatus {
-        let conditions = conditions.iter().map(|(kind, status)| Condition {
-            kind: (*kind).into(),
-            status: (*status).into(),
-            ..Condition::default()
-        });
-        OxideStoreStatus {
-            source_generation: Some(generation),
-            conditions: conditions.collect(),
-            summary: "1 drift".into(),
-            ..OxideStoreStatus::default()
+    fn told(generation: i64, synced: bool) -> Told {
+        let summary = "1 drift".into();
+        Told {
+            generation: Some(generation),
+            ready: true,
+            synced,
+            drifted: !synced,
+            summary,
+            ..Told::default()
         }
     }
 
     #[test]
     fn a_configuration_is_ready_once_every_store_has_its_generation() {
-        let fine = [("Ready", "True"), ("Synced", "True")];
-        let stores = [("a".into(), store(2, &fine)), ("b".into(), store(1, &fine))].into();
+        let stores = [("a".into(), told(2, true)), ("b".into(), told(1, true))].into();
         let status = summed(&stores, Some(2), None);
         assert_eq!((status.stores.ready, status.stores.total), (1, 2));
         assert_eq!(status.conditions[0].status, "False");
         assert!(status.conditions[0].message.ends_with("b: 1 drift"), "{}", status.conditions[0].message);
-        let stores = [("a".into(), store(2, &fine))].into();
+        let stores = [("a".into(), told(2, true))].into();
         assert_eq!(summed(&stores, Some(2), None).conditions[0].status, "True");
     }
 
     #[test]
+    fn a_configuration_that_nobody_has_is_not_ready() {
+        assert_eq!(summed(&BTreeMap::new(), Some(1), None).conditions[0].status, "Unknown");
+    }
+
+    #[test]
     fn a_drifted_store_is_ready_and_not_in_sync() {
-        let drifted = [("Ready", "True"), ("Synced", "False"), ("Drifted", "True")];
-        let status = summed(&[("a".into(), store(1, &drifted))].into(), Some(1), None);
+        let status = summed(&[("a".into(), told(1, false))].into(), Some(1), None);
         assert_eq!(status.stores, StoreCounts { total: 1, ready: 1, synced: 0, drifted: 1, conflicted: 0 });
+    }
+
+    #[test]
+    fn the_store_of_a_config_map_of_the_same_name_is_not_summed_up() {
+        let mut sum = Sum::default();
+        let foreign = Told { foreign: true, ..told(1, true) };
+        sum.hear(Heard::Stores(News::All(vec![("a".into(), told(1, true)), ("b".into(), foreign)])));
+        assert_eq!(sum.total(), 1);
     }
 }

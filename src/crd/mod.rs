@@ -31,6 +31,9 @@ pub const SUSPEND: &str = "oxide.dev/suspend";
 /// On an [`OxideStore`]: the name of its source, so that all stores of one configuration are found.
 pub const CONFIG_LABEL: &str = "oxide.dev/config";
 
+/// On an [`OxideStore`]: the process that reports in it. The one that began last does; an earlier one falls silent.
+pub const INSTANCE: &str = "oxide.dev/agent-instance";
+
 /// On a definition: the version of the program that it came with.
 pub const VERSION: &str = "oxide.dev/version";
 

@@ -134,7 +134,7 @@ fn key_reference() -> Json {
                 },
                 "required": ["name", "key"],
             },
-            "env": {"description": "An environment variable of the agent; not one of its own, `OXIDE_…`.", "type": "string", "maxLength": MAX_NAME},
+            "env": {"description": "An environment variable that the agent was told to give away (`--source-env`).", "type": "string", "maxLength": MAX_NAME},
             "token": {
                 "description": "A Fernet token that the store's key opens, as `export` and `promote` write them.",
                 "type": "string", "maxLength": 8_192,

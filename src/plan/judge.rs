@@ -57,7 +57,11 @@ impl Judge<'_> {
                 Some(reason) => Verdict::Leave(reason),
                 None => self.unless_stopped(it.path),
             },
-            OnDrift::Promote => Verdict::Leave(waits().unwrap_or(Reason::ToPromote)),
+            // Into the source nothing is written either, while somebody paused writes or a restore keeps the source out.
+            OnDrift::Promote => match (waits(), self.unless_stopped(it.path)) {
+                (Some(reason), _) | (None, Verdict::Leave(reason)) => Verdict::Leave(reason),
+                (None, Verdict::Write) => Verdict::Leave(Reason::ToPromote),
+            },
         }
     }
 

@@ -10,7 +10,7 @@ use super::schedule::{Due, Schedule};
 use super::source::Source;
 use super::watch::{Hint, Watcher};
 use super::{Published, RunError, RunOptions, Wake};
-use crate::cluster::Feed;
+use crate::cluster::{Feed, Wishes};
 use crate::metrics::Metrics;
 use crate::model::{ConfigPath, Policy, StoreFingerprint};
 use crate::plan::Patience;
@@ -23,6 +23,8 @@ pub(super) struct Agent {
     pub(super) options: RunOptions,
     /// The answers to differences, with what the source says of them.
     pub(super) policy: Policy,
+    /// What objects asked for when the last pass began.
+    pub(super) wishes: Wishes,
     /// The API's side, when the source is an object.
     pub(super) feed: Option<Feed>,
     pub(super) store: Store,
@@ -43,8 +45,10 @@ pub(super) struct Agent {
     pub(super) saved_rows: Option<StoreFingerprint>,
     pub(super) unsaved_since: Option<f64>,
     /// What was promoted last, and why edits could not be, as the log has it.
-    pub(super) promoted: Vec<String>,
+    pub(super) promoted: (u64, Vec<String>),
     pub(super) said_blocked: Vec<String>,
+    /// The newest revision that the store has.
+    pub(super) revision: Option<i64>,
     /// What the rows were when they were last compared.
     pub(super) compared: Option<StoreFingerprint>,
     data_version: Option<i64>,
@@ -95,12 +99,14 @@ impl Agent {
             began: Instant::now(),
             patience: Patience::new(options.fights),
             policy: options.policy.with(None),
+            wishes: Wishes::default(),
             feed,
             differing_since: HashMap::new(),
             saved_rows: None,
             unsaved_since: None,
-            promoted: Vec::new(),
+            promoted: (0, Vec::new()),
             said_blocked: Vec::new(),
+            revision: None,
             compared: None,
             data_version: None,
             locked_out: false,
@@ -225,7 +231,8 @@ impl Agent {
             self.metrics.lock_held(held);
         }
         self.metrics.record(&report, self.store.exists());
-        self.published.publish(Arc::clone(&report));
+        self.revision = self.store.exists().then(|| self.store.newest_revision().ok().flatten()).flatten();
+        self.published.publish(Arc::clone(&report), self.revision.is_some());
         self.post(&report);
         self.log(&report);
         self.after_pass(&report);

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::agent::Agent;
 use crate::actions;
-use crate::desired::DesiredConfig;
-use crate::model::{ConfigPath, Selection, SourceSnapshot, mark};
+use crate::desired::{DesiredConfig, ResolveSecrets as _};
+use crate::model::{ConfigPath, SecretReference, SecretText, Selection, SourceSnapshot, mark};
 use crate::plan::{LeftAlone, Reason};
 use crate::promotion::{PromotedKeys, Sides, Wanted, promote};
 use crate::report::SyncReport;
+use crate::settings;
 use crate::store::{Retention, SourceCopy};
 use crate::sync::read_source;
 
@@ -47,7 +48,7 @@ impl Agent {
             .filter(|left| left.reason == Reason::ToPromote)
             .map(|left| left.path.clone())
             .collect();
-        if !paths.is_empty() {
+        if !paths.is_empty() && !self.is_suspended() {
             self.promote(&paths);
         }
     }
@@ -101,7 +102,13 @@ impl Agent {
     pub(super) fn kept_source(&mut self) -> Option<(Arc<SourceSnapshot>, Arc<DesiredConfig>)> {
         let source = self.store.good_source().ok().flatten()?;
         let secrets = self.secrets();
-        let desired = read_source(&source, &secrets, self.store.keys()).ok()?;
+        // Secrets of Kubernetes cannot be had while the API server is away: everything but such keys is compared.
+        let known = |reference: &SecretReference| match reference {
+            SecretReference::SecretKey { .. } => Ok(SecretText::new("-")),
+            other => secrets.resolve(other),
+        };
+        let desired = read_source(&source, &known, self.store.keys()).ok()?;
+        self.source.lacks_keys = !crate::desired::secrets_named(&source).is_empty();
         Some((Arc::new(source), Arc::new(desired)))
     }
 
@@ -123,15 +130,15 @@ impl Agent {
         if !promotion.documents.is_empty() {
             match actions::write(&self.options.source, &promotion.documents) {
                 Ok(()) => {
-                    self.promoted = promotion.promoted.iter().map(ToString::to_string).collect();
+                    let paths: Vec<String> = promotion.promoted.iter().map(ToString::to_string).collect();
                     let source = self.options.source.to_string();
-                    tracing::info!(
-                        source,
-                        paths = self.promoted.join(", "),
-                        "promoted edits of the database"
-                    );
+                    tracing::info!(source, paths = paths.join(", "), "promoted edits of the database");
+                    self.promoted = (self.promoted.0 + 1, paths);
                 }
-                Err(error) => said.push(format!("{error}; {}", error.hint())),
+                Err(error) => {
+                    said.push(format!("{error}; {}", error.hint()));
+                    self.schedule.look_again(Instant::now() + settings::RETRY_LIMIT);
+                }
             }
         }
         for blocked in said.iter().filter(|text| !self.said_blocked.contains(*text)) {

@@ -1,4 +1,4 @@
-//! `/livez`, `/readyz` and `/metrics`.
+//! `/livez`, `/startedz`, `/readyz` and `/metrics`.
 
 use std::sync::Arc;
 
@@ -25,11 +25,20 @@ struct Served {
 pub(super) async fn serve(listener: TcpListener, published: Published, metrics: Arc<Metrics>) {
     let routes = Router::new()
         .route("/livez", get(|| async { "ok\n" }))
+        .route("/startedz", get(started))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics_text))
         .with_state(Served { published, metrics });
     if let Err(error) = axum::serve(listener, routes).await {
         tracing::error!(%error, "health and metrics are no longer served");
+    }
+}
+
+/// Whether the orchestrator may start: what the database holds is compared, or as good as can be had now.
+async fn started(State(served): State<Served>) -> Response {
+    match served.published.start() {
+        Ok(()) => "ok\n".into_response(),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
     }
 }
 

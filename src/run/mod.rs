@@ -68,6 +68,8 @@ pub struct RunOptions {
     pub consumer: Option<Consumer>,
     /// Who is recorded in the history.
     pub actor: String,
+    /// The variables of the environment that a source in Kubernetes may name.
+    pub source_env: Vec<String>,
     /// The name of this agent's `OxideStore`; the pod's, or the host's, when none is given.
     pub store_name: Option<String>,
 }
@@ -121,13 +123,26 @@ struct State {
     report: Option<Arc<SyncReport>>,
     /// Whether source and database were compared to the end at least once.
     compared: bool,
+    /// Whether the database holds what an earlier pass wrote.
+    holds_revision: bool,
 }
 
 impl Published {
-    fn publish(&self, report: Arc<SyncReport>) {
+    fn publish(&self, report: Arc<SyncReport>, holds_revision: bool) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.holds_revision = holds_revision;
         state.compared |= report.outcome.compared();
         state.report = Some(report);
+    }
+
+    /// Whether the orchestrator may start: once both sides were compared, or, when they cannot be, with a database that an
+    /// earlier pass wrote. It must not depend on a source that is away.
+    fn start(&self) -> Result<(), String> {
+        let may = {
+            let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            state.report.is_some() && state.holds_revision
+        };
+        if may { Ok(()) } else { self.readiness() }
     }
 
     /// Whether the first full comparison is done; else why not.

@@ -1,13 +1,14 @@
 //! The source between passes: read when something is heard of it, kept while it is good, and the last good one looked
 //! at while the present one is no use.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use super::agent::Agent;
 use crate::cluster::{Feed, Seen};
 use crate::desired::DesiredConfig;
-use crate::model::{SourceDigest, SourceSnapshot};
+use crate::model::{PathPattern, SourceDigest, SourceSnapshot};
 use crate::report::{Failure, Outcome, SyncReport};
 use crate::settings;
 use crate::source::{self, Declared, Secrets, SourceError};
@@ -21,6 +22,8 @@ pub(super) struct Source {
     pub(super) known: Option<Arc<DesiredConfig>>,
     /// The last valid source: drift is still watched against it while the present one cannot be used.
     pub(super) good: Option<(Arc<SourceSnapshot>, Arc<DesiredConfig>)>,
+    /// Whether the API keys of `good` are not known, because they lie where they cannot be had now.
+    pub(super) lacks_keys: bool,
     fault: Option<Arc<SourceError>>,
     /// The object that `current` is from, when it is from one.
     declared: Option<Arc<Declared>>,
@@ -82,7 +85,10 @@ impl Agent {
                 !same || was_away
             }
             Err(error) => {
-                let news = self.source.fault.as_ref().map(|fault| fault.reason()) != Some(error.reason());
+                let said = |fault: &Arc<SourceError>| {
+                    if fault.is_of_object() { fault.to_string() } else { fault.reason().to_owned() }
+                };
+                let news = self.source.fault.as_ref().map(said) != Some(said(&error));
                 if !error.is_of_object() {
                     self.schedule.poll_after(Instant::now(), settings::POLL_SOURCE_EVERY);
                 }
@@ -104,19 +110,15 @@ impl Agent {
     /// Finds the secrets that the source refers to.
     pub(super) fn secrets(&self) -> Secrets {
         match &self.source.declared {
-            Some(declared) => Secrets::of_cluster(Arc::clone(&declared.secrets)),
-            None if self.feed.is_some() => Secrets::of_cluster(Arc::default()),
+            Some(declared) => Secrets::of_cluster(Arc::clone(&declared.secrets), &self.options.source_env),
+            None if self.feed.is_some() => Secrets::of_cluster(Arc::default(), &self.options.source_env),
             None => Secrets::new(self.options.source.folder()),
         }
     }
 
-    /// Whether an object asks to write nothing.
-    fn is_suspended(&self) -> bool {
-        self.feed.as_ref().is_some_and(Feed::is_suspended)
-    }
-
     /// One pass over the present source; over the last good one, writing nothing, when the present one is no use.
     pub(super) fn pass_over_source(&mut self) -> SyncReport {
+        self.wishes = self.feed.as_ref().map(Feed::wishes).unwrap_or_default();
         if self.source.fault.is_none()
             && let Some(current) = self.source.current.clone()
         {
@@ -129,6 +131,7 @@ impl Agent {
             let valid = passed.desired.as_ref().filter(|_| !refused);
             if let Some(desired) = valid {
                 self.source.good = Some((current, Arc::clone(desired)));
+                self.source.lacks_keys = false;
             }
             if passed.report.plan.is_some() || !refused {
                 return passed.report;
@@ -166,11 +169,21 @@ impl Agent {
         report
     }
 
+    /// Whether an object asks to write nothing: the one that is applied, or the store's own.
+    pub(super) fn is_suspended(&self) -> bool {
+        self.wishes.store_suspended
+            || self.source.declared.as_ref().is_some_and(|declared| declared.suspended)
+    }
+
     fn sync(&mut self, snapshot: &SourceSnapshot, known: Option<Arc<DesiredConfig>>, mode: Mode) -> Passed {
         let secrets = self.secrets();
         self.patience.at(self.monotonic());
         let patience = Some(&self.patience);
-        let pass = Pass { mode, patience, ..Pass::apply(&self.policy, &self.options.actor, "reconcile") };
+        let mut policy = Cow::Borrowed(&self.policy);
+        if self.source.lacks_keys && mode == Mode::Plan {
+            policy.to_mut().ignore.extend("services.*.api_key".parse::<PathPattern>());
+        }
+        let pass = Pass { mode, patience, ..Pass::apply(&policy, &self.options.actor, "reconcile") };
         sync_once(&Input { source: snapshot, known, secrets: &secrets }, &mut self.store, &pass)
     }
 
@@ -184,10 +197,10 @@ impl Agent {
             report: Arc::clone(report),
             generation: declared.and_then(|declared| declared.generation),
             resource_version: declared.and_then(|declared| declared.resource_version.clone()),
-            handled: feed.requested_at(),
-            revision: self.store.exists().then(|| self.store.newest_revision().ok().flatten()).flatten(),
+            wishes: self.wishes.clone(),
+            revision: self.revision,
             digest,
-            suspended: feed.is_suspended(),
+            suspended: self.is_suspended(),
             consumer: None,
             promoted: self.promoted.clone(),
             blocked: self.said_blocked.clone(),

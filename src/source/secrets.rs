@@ -6,16 +6,13 @@ use std::sync::Arc;
 
 use crate::desired::ResolveSecrets;
 use crate::model::{SecretReference, SecretText};
+use crate::settings::MAX_SECRETS;
 
 /// A secret file larger than this is not one, in bytes.
 const MAX_SECRET_BYTES: u64 = 64 << 10;
 
 /// The Secrets of Kubernetes that a source refers to, by name: their entries, or why they cannot be had.
 pub type SecretTable = BTreeMap<String, Result<BTreeMap<String, SecretText>, String>>;
-
-/// Variables whose names begin so are the program's and the platform's own. A source in the API may not name them: who
-/// may write a source is not thereby one who may read the encryption key.
-const OWN_VARIABLES: [&str; 2] = ["OXIDE_", "KUBERNETES_"];
 
 /// Finds secrets. Tokens are the store's to open: see `sync::read_source`.
 #[derive(Clone, Debug)]
@@ -26,8 +23,9 @@ pub struct Secrets(Reach);
 enum Reach {
     /// A file: the environment, and files beside it.
     Machine(PathBuf),
-    /// An object: the Secrets beside it, and variables that are nobody's own.
-    Cluster(Arc<SecretTable>),
+    /// An object: the Secrets beside it, and the variables that the agent was told to give away. Who may write a source
+    /// is not thereby one who may read the agent's environment.
+    Cluster(Arc<SecretTable>, Arc<[String]>),
 }
 
 impl Secrets {
@@ -37,19 +35,17 @@ impl Secrets {
     }
 
     /// Finds what a source in Kubernetes refers to.
-    pub fn of_cluster(table: Arc<SecretTable>) -> Self {
-        Self(Reach::Cluster(table))
+    pub fn of_cluster(table: Arc<SecretTable>, variables: &[String]) -> Self {
+        Self(Reach::Cluster(table, variables.into()))
     }
 }
 
 impl ResolveSecrets for Secrets {
     fn resolve(&self, reference: &SecretReference) -> Result<SecretText, String> {
         match (reference, &self.0) {
-            (SecretReference::Env(name), Reach::Cluster(_))
-                if OWN_VARIABLES.iter().any(|own| name.starts_with(own)) =>
-            {
+            (SecretReference::Env(name), Reach::Cluster(_, variables)) if !variables.contains(name) => {
                 Err(format!(
-                    "environment variable {name} is the agent's own; a source in Kubernetes may not name it"
+                    "environment variable {name} is the agent's own: use secretKeyRef, or name it in --source-env"
                 ))
             }
             (SecretReference::Env(name), _) => match std::env::var(name) {
@@ -60,19 +56,19 @@ impl ResolveSecrets for Secrets {
                 }
             },
             (SecretReference::File(file), Reach::Machine(folder)) => read_file(&folder.join(file)),
-            (SecretReference::File(_), Reach::Cluster(_)) => {
+            (SecretReference::File(_), Reach::Cluster(..)) => {
                 Err("a source in Kubernetes may not name files of the agent; use secretKeyRef".to_owned())
             }
             (SecretReference::Token(_), _) => Err("a token is opened with the store's keys".to_owned()),
             (SecretReference::SecretKey { .. }, Reach::Machine(_)) => {
                 Err("secretKeyRef is found only for a source in Kubernetes; use file or env here".to_owned())
             }
-            (SecretReference::SecretKey { name, key }, Reach::Cluster(table)) => match table.get(name) {
+            (SecretReference::SecretKey { name, key }, Reach::Cluster(table, _)) => match table.get(name) {
                 Some(Ok(entries)) => {
                     entries.get(key).cloned().ok_or_else(|| format!("Secret {name} has no entry {key}"))
                 }
                 Some(Err(why)) => Err(why.clone()),
-                None => Err(format!("Secret {name} was not read")),
+                None => Err(format!("Secret {name} was not read; a source may name at most {MAX_SECRETS}")),
             },
         }
     }

@@ -87,6 +87,33 @@ fn a_watch_from_a_version_that_is_no_longer_kept_begins_anew() {
     assert_eq!(seconds(&agent), 300, "the new watch hears");
 }
 
+#[test]
+fn a_connection_that_is_half_open_is_given_up_and_a_promotion_does_not_hold_the_store_for_ever() {
+    let api = Api::start();
+    define(&api);
+    let mut agent = with_agent(&api, None);
+    api.freeze_server();
+    agent.orchestrator().execute("UPDATE services SET enabled = 0 WHERE id = 'gemini'", []).expect("an edit");
+    agent.wait_for_outcome("differences");
+    let began = Instant::now();
+    let mut promote = api.oxide(&[
+        "promote",
+        "--all",
+        "--source",
+        "oxideconfig:default/default",
+        "--db",
+        "store/config.db",
+    ]);
+    let promote = promote.current_dir(agent.folder.path()).output().expect("runs");
+    print_time("a command at a server that says nothing, until it gave up", began.elapsed());
+    assert_eq!(promote.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&promote.stderr).into_owned();
+    assert!(said.contains("does not answer"), "{said}");
+    api.thaw_server();
+    edit(&api, 55);
+    agent.wait_for("the edit", |line| line["revision"] == 2);
+}
+
 /// Makes etcd drop every version but the newest.
 fn forget_the_past(api: &Api) {
     let post = |path: &str, body: &Json| -> Json {

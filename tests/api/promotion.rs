@@ -126,3 +126,20 @@ fn run_promotes_into_a_config_map_and_changes_one_leaf_of_its_yaml() {
         world.api.await_object(world.namespace, "events", "an event", |event| event["reason"] == "Promoted");
     assert!(event["message"].as_str().is_some_and(|note| note.contains("execution.max_parallel_workers")));
 }
+
+#[test]
+fn while_the_source_is_suspended_nothing_is_written_into_it_either() {
+    let world = World::new("promote-suspended");
+    let mut spec = two_services();
+    spec["suspend"] = true.into();
+    spec["policy"] = json!({"onDrift": "promote", "grace": "0s"});
+    world.declare(&spec);
+    world.edit(&json!({"spec": {"suspend": false}}));
+    let mut agent = world.agent(&[]);
+    world.edit(&json!({"spec": {"suspend": true}}));
+    world.await_status("suspension", |status| condition(status, "Paused") == "True");
+    let before = world.get("oxideconfig", "default")["metadata"]["generation"].clone();
+    edit(&mut agent, "UPDATE services SET enabled = 0 WHERE id = 'gemini'");
+    world.await_status("the drift", |status| status["counts"]["drift"] == 1);
+    assert_eq!(world.get("oxideconfig", "default")["metadata"]["generation"], before);
+}

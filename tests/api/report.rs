@@ -61,8 +61,10 @@ fn a_status_is_written_only_when_it_changed() {
     world.kubectl(&["wait", "--for=condition=Synced", "oxideconfig/default", "--timeout=60s"]);
     agent.orchestrator().execute(DISABLE, []).expect("an edit");
     world.await_status("drift", |status| condition(status, "Drifted") == "True");
-    let version = || world.get("oxidestore", "store")["metadata"]["resourceVersion"].clone();
-    let before = version();
+    let mut watch = world.api.watch(world.namespace, "oxidestores");
+    let before = watch.wait_for("the status so far", |_| true)["metadata"]["resourceVersion"].clone();
+    let events = || world.kubectl(&["get", "events", "--output=name"]).lines().count();
+    let told = events();
     let passes = "oxide_operator_reconcile_total{result=\"differences\"}";
     let served = agent.served();
     for _ in 0..20 {
@@ -73,13 +75,13 @@ fn a_status_is_written_only_when_it_changed() {
     // An edit of another value comes after all of those passes, and is the next thing that is written.
     agent.orchestrator().execute("UPDATE execution_settings SET timeout_seconds = 61", []).expect("an edit");
     let mut versions = Vec::new();
-    let mut watch = world.api.watch(world.namespace, "oxidestores");
     watch.wait_for("the next status", |store| {
         versions.push(store["metadata"]["resourceVersion"].clone());
         store["status"]["counts"]["drift"] == 2
     });
     versions.retain(|version| *version != before);
     assert_eq!(versions.len(), 1, "written more often than it changed: {versions:?}");
+    assert!(events() <= told + 1, "at most the new drift is an event");
 }
 
 #[test]
@@ -99,6 +101,28 @@ fn a_store_that_somebody_deletes_or_takes_over_is_made_again() {
     world.api.await_object(world.namespace, "oxidestores", "the true path", |store| {
         store["spec"]["database"] == first["spec"]["database"] && store["metadata"]["generation"] == 3
     });
+}
+
+#[test]
+fn of_two_agents_of_one_name_the_one_that_began_last_reports() {
+    let world = World::new("one-name");
+    world.declare(&two_services());
+    let mut first = world.agent(&[]);
+    let instance = |store: &Json| store["metadata"]["annotations"]["oxide.dev/agent-instance"].clone();
+    let store = world.api.await_object(world.namespace, "oxidestores", "the first", |store| {
+        store["status"]["outcome"].is_string()
+    });
+    let second = world.agent(&[]);
+    let taken = world.api.await_object(world.namespace, "oxidestores", "the second", |other| {
+        instance(other) != instance(&store)
+    });
+    first.wait_for("the word about it", |line| line["message"].to_string().contains("another --store-name"));
+    first.orchestrator().execute(DISABLE, []).expect("an edit");
+    first.wait_for_outcome("differences");
+    second.orchestrator().execute("UPDATE execution_settings SET timeout_seconds = 61", []).expect("an edit");
+    let status = world.await_status("the second's drift", |status| status["counts"]["drift"] == 1);
+    assert_eq!(status["differences"][0]["path"], "execution.timeout_seconds");
+    assert_eq!(instance(&world.get("oxidestore", "store")), instance(&taken));
 }
 
 #[test]

@@ -68,18 +68,17 @@ fn a_secret_that_is_missing_is_a_finding_until_it_is_there() {
 #[test]
 fn who_may_write_a_source_cannot_make_the_agent_tell_its_own_secrets() {
     let world = World::new("own-secrets");
-    for (reference, reason) in [
-        (json!({"env": "OXIDE_ENCRYPTION_KEY"}), "is the agent's own"),
-        (json!({"env": "KUBERNETES_SERVICE_HOST"}), "is the agent's own"),
-    ] {
-        let mut spec = two_services();
-        spec["config"]["services"]["ollama"]["apiKeyFrom"] = reference;
-        world.declare(&spec);
+    let mut spec = two_services();
+    spec["config"]["services"]["ollama"]["apiKeyFrom"] = json!({"env": "OXIDE_ENCRYPTION_KEY"});
+    world.declare(&spec);
+    for (given, code) in [(&[][..], 6), (&["--source-env", "OXIDE_ENCRYPTION_KEY"][..], 2)] {
+        let reason = if code == 6 { "is the agent's own: use secretKeyRef" } else { "to create" };
         let mut plan = world.api.oxide(&["plan", "--db", "none.db", "--source", &world.source()]);
+        plan.args(given);
         let plan = plan.env("OXIDE_ENCRYPTION_KEY", fernet::Fernet::generate_key()).output().expect("runs");
         let said =
             String::from_utf8_lossy(&plan.stderr).into_owned() + &String::from_utf8_lossy(&plan.stdout);
-        assert_eq!(plan.status.code(), Some(6), "{said}");
+        assert_eq!(plan.status.code(), Some(code), "{said}");
         assert!(said.contains(reason), "{said}");
     }
     let file = "services: {a: {type: cli, executable: x, apiKeyFrom: {file: /etc/passwd}}}";

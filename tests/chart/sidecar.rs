@@ -90,7 +90,7 @@ fn written() -> Json {
 fn the_sidecar_is_native_and_lets_the_orchestrator_wait() {
     let sidecar = written();
     assert_eq!((&sidecar["name"], &sidecar["restartPolicy"]), (&json!("oxide-operator"), &json!("Always")));
-    assert_eq!(sidecar["startupProbe"]["httpGet"], json!({"path": "/readyz", "port": "oxide-health"}));
+    assert_eq!(sidecar["startupProbe"]["httpGet"], json!({"path": "/startedz", "port": "oxide-health"}));
     assert_eq!(sidecar["livenessProbe"]["httpGet"], json!({"path": "/livez", "port": "oxide-health"}));
     assert_eq!(sidecar["ports"], json!([{"name": "oxide-health", "containerPort": 8461, "protocol": "TCP"}]));
     assert_eq!(sidecar["securityContext"]["readOnlyRootFilesystem"], true);
@@ -170,7 +170,11 @@ fn the_component_adds_the_sidecar_of_the_chart() {
 #[test]
 fn the_component_gives_the_rights_of_the_chart() {
     let objects = documents(&read("config/kustomize/rbac/role.yaml"));
-    let rendered = render("helm4", &json!({"rbac": {"secretNames": ["oxide-api-keys"]}}), FULL);
+    let rendered = render(
+        "helm4",
+        &json!({"rbac": {"secretNames": ["oxide-api-keys"], "configMapNames": ["oxide-config"]}}),
+        FULL,
+    );
     let roles = of_kind(&rendered, "Role");
     let role =
         roles.iter().find(|role| role["metadata"]["name"] == "oxide-operator-agent").expect("the agents'");

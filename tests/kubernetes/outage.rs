@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::cluster::print_time;
 use crate::stage::{NAMESPACE, Stage, condition};
 
-const OUTAGE: Duration = Duration::from_secs(60);
+const OUTAGE: Duration = Duration::from_mins(1);
 
 /// How often somebody looks meanwhile.
 const LOOKS_EVERY: Duration = Duration::from_millis(500);

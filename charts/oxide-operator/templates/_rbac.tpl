@@ -8,17 +8,24 @@
   verbs: [patch]
 - apiGroups: [oxide.dev]
   resources: [oxidestores]
-  verbs: [get, list, watch, create, patch]
+  verbs: [list, watch, create, patch]
 - apiGroups: [oxide.dev]
   resources: [oxidestores/status]
   verbs: [patch]
+{{- $maps := .Values.rbac.configMapNames }}
+{{- $all := has "*" $maps }}
+{{- if and .Values.orchestrator.enabled (eq .Values.orchestrator.config.kind "ConfigMap") }}
+{{- $maps = append $maps (include "oxide-operator.orchestrator.configName" .) | uniq }}
+{{- end }}
+{{- with $maps }}
 - apiGroups: [""]
   resources: [configmaps]
-  {{- with .Values.rbac.configMapNames }}
+  {{- if not $all }}
   resourceNames: {{ toJson . }}
   {{- end }}
   {{- /* Only a ConfigMap that is named is ever edited. */}}
-  verbs: {{ and .Values.rbac.promotion (not (empty .Values.rbac.configMapNames)) | ternary "[get, list, watch, patch]" "[get, list, watch]" }}
+  verbs: {{ and $.Values.rbac.promotion (not $all) | ternary "[get, list, watch, patch]" "[get, list, watch]" }}
+{{- end }}
 {{- with .Values.rbac.secretNames }}
 - apiGroups: [""]
   resources: [secrets]
@@ -28,7 +35,7 @@
 # One sidecar of a namespace sums up the status of a configuration; this is how they agree on one.
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
-  verbs: [get, create, update, patch]
+  verbs: [get, create, update]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]

@@ -41,7 +41,7 @@ ports:
   containerPort: 8461
   protocol: TCP
 startupProbe:
-  httpGet: {path: /readyz, port: oxide-health}
+  httpGet: {path: /startedz, port: oxide-health}
   {{- toYaml $values.startupProbe | nindent 2 }}
 livenessProbe:
   httpGet: {path: /livez, port: oxide-health}

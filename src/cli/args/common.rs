@@ -15,6 +15,16 @@ pub struct Common {
     /// The declared configuration: `file:PATH`, `dir:PATH`, `configmap:NS/NAME[/KEY]` or `oxideconfig:NS/NAME` [default: `file:config/default.yaml`]
     #[arg(long, global = true, env = "OXIDE_OPERATOR_SOURCE", value_name = "SOURCE", help_heading = "Where")]
     pub source: Option<SourceSpec>,
+    /// A variable of the environment that a source in Kubernetes may name; may be given several times
+    #[arg(
+        long,
+        global = true,
+        env = "OXIDE_OPERATOR_SOURCE_ENV",
+        value_name = "NAME",
+        value_delimiter = ',',
+        help_heading = "Where"
+    )]
+    pub source_env: Vec<String>,
     /// The database [default: ~/.oxide/config.db]
     #[arg(long, global = true, env = "OXIDE_OPERATOR_DB", value_name = "PATH", help_heading = "Where")]
     pub db: Option<PathBuf>,
