@@ -92,14 +92,14 @@ fn block_on<T>(errand: impl Future<Output = T>) -> std::io::Result<T> {
 
 /// An error with everything that caused it, on one line.
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = match error.downcast_ref::<Error>() {
-        Some(Error::Api(status)) => status.message.clone(),
-        _ => error.to_string(),
-    };
+    if let Some(Error::Api(status)) = error.downcast_ref() {
+        return status.message.clone();
+    }
+    let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
         let more = error.to_string();
-        if !text.contains(&more) && !matches!(error.downcast_ref(), Some(kube::core::Status { .. })) {
+        if !text.contains(&more) {
             text = format!("{text}: {more}");
         }
         cause = error.source();

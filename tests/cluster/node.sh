@@ -81,9 +81,10 @@ start_kube-apiserver() {
   await kube-apiserver "$bin/kubectl" get --raw /readyz
 }
 
+# When the API server was away for a test, the node was not: otherwise all pods would be unready for a minute afterwards.
 start_kube-controller-manager() {
   spawn kube-controller-manager "$bin/kube-controller-manager" --kubeconfig kubeconfig --leader-elect=false \
-    --service-account-private-key-file accounts.key --root-ca-file ca.crt --use-service-account-credentials
+    --node-monitor-grace-period 5m --service-account-private-key-file accounts.key --root-ca-file ca.crt --use-service-account-credentials
 }
 
 start_kube-scheduler() {

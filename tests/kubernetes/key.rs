@@ -1,7 +1,10 @@
 //! Secrets that change: an API key, and the key that encrypts all of them.
 
+use std::time::Instant;
+
 use serde_json::json;
 
+use crate::cluster::print_time;
 use crate::stage::{NAMESPACE, Stage, condition};
 
 pub(crate) fn a_new_api_key_in_a_secret_is_stored_under_the_encryption_key(stage: &Stage) {
@@ -28,11 +31,14 @@ pub(crate) fn a_new_encryption_key_opens_every_api_key_after_a_rotation(stage: &
     let (config, rows) = (pod.config(), pod.rows());
     let before = pod.await_status("the state", |status| status["revision"].is_i64());
     let new = fernet::Fernet::generate_key();
+    let began = Instant::now();
     stage.oxide(&["create", "secret", "generic", "oxide-key-next", &format!("--from-literal=key={new}")]);
     stage.oxide(&["scale", "deployment/oxide-orchestrator", "--replicas=0"]);
     stage.wait(&["--for=delete", &format!("pod/{}", pod.name()), "-n", NAMESPACE]);
+    print_time("  of it until the pod is gone", began.elapsed());
     stage.apply_samples("rotate", NAMESPACE, "config/samples/rotate-key.yaml", &json!({}));
     stage.wait(&["--for=condition=Complete", "job/oxide-rotate-key", "-n", NAMESPACE]);
+    print_time("  of it until the Job is done", began.elapsed());
     let said = stage.oxide(&["logs", "job/oxide-rotate-key"]);
     assert!(said.contains("1 API key encrypted under a new key, read back and verified"), "{said}");
     assert!(!said.contains(&new), "the log shows the key");
@@ -41,6 +47,7 @@ pub(crate) fn a_new_encryption_key_opens_every_api_key_after_a_rotation(stage: &
     stage.oxide(&["scale", "deployment/oxide-orchestrator", "--replicas=1"]);
 
     let next = stage.declared();
+    print_time("  of it until the pod is back", began.elapsed());
     // Its orchestrator knows the new key only.
     assert_eq!(next.config(), config);
     assert_ne!(next.rows(), rows, "every token is another one");

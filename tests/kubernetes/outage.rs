@@ -49,4 +49,5 @@ pub(crate) fn a_minute_without_the_api_server_is_survived_and_made_up_for(stage:
     let restarts = stage.pod(NAMESPACE, "oxide-orchestrator").object["status"].clone();
     assert_eq!(restarts["initContainerStatuses"][0]["restartCount"], 0);
     assert_eq!(restarts["containerStatuses"][0]["restartCount"], 0);
+    stage.restart_components();
 }

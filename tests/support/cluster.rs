@@ -7,6 +7,7 @@
 mod keeper;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Write as _;
@@ -257,6 +258,26 @@ impl Cluster {
         make.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cluster/orchestrator_image.py"));
         result_of(make.arg(&archive).arg(ORCHESTRATOR)).expect("an image");
         self.import(&archive);
+    }
+
+    /// Starts the other components anew. After a long outage of the API server each would wait for up to a minute before it
+    /// asks again; pods do not notice.
+    pub(crate) fn restart_components(&self) {
+        for component in ["kube-controller-manager", "kube-scheduler", "kubelet"] {
+            self.keeper.order(&format!("kill {component}"));
+            self.keeper.order(&format!("start {component}"));
+        }
+        let uids = |arguments: &[&str]| -> BTreeSet<String> {
+            let said: Json = serde_json::from_str(&self.kubectl(arguments)).expect("JSON");
+            let pods = said["items"].as_array().into_iter().flatten();
+            pods.map(|pod| pod["metadata"]["uid"].as_str().expect("a uid").to_owned()).collect()
+        };
+        let wanted = uids(&["get", "pods", "--all-namespaces", "--output=json"]);
+        let began = Instant::now();
+        // Until then it lets nobody into them.
+        while !uids(&["get", "--raw", "/api/v1/nodes/node1/proxy/pods"]).is_superset(&wanted) {
+            assert!(began.elapsed() < PATIENCE, "the kubelet never heard of all pods");
+        }
     }
 
     /// Runs a command in a container of a pod; returns what it printed.
