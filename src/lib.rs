@@ -13,10 +13,11 @@
 //! | forms | [`export`], [`metrics`], [`crd`] | only the words and the report |
 //! | the world | [`source`], [`store`], [`cluster`], [`telemetry`] | files, SQLite, the Kubernetes API, the log |
 //! | one pass | [`sync`] | **start reading here** |
-//! | what wakes it | [`run`], [`cli`], [`guide`] | anything |
+//! | what wakes it | [`run`] (with the web page), [`cli`], [`guide`] | anything |
 //!
 //! The library's front door for programs is [`guide`]: what the orchestrator's migration guide promises.
 
+mod actions;
 pub mod cli;
 pub mod cluster;
 pub mod consumer;
@@ -36,6 +37,7 @@ pub mod store;
 pub mod sync;
 pub mod telemetry;
 pub mod verify;
+mod web;
 pub mod write_back;
 
 /// The README's example, so that it stays true.

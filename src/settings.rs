@@ -115,3 +115,60 @@ pub const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 
 /// How often the Lease is renewed: two renewals may fail.
 pub const LEASE_RENEWED_EVERY: Duration = Duration::from_secs(5);
+
+/// Where `run` serves the web page and the API when not told otherwise.
+pub const DEFAULT_WEB_ADDRESS: &str = "127.0.0.1:8460";
+
+/// The largest body of an API request, in bytes: a configuration of 10,000 services.
+pub const MAX_BODY_BYTES: usize = 8 << 20;
+
+/// The largest form of a page, in bytes.
+pub const MAX_FORM_BYTES: usize = 256 << 10;
+
+/// How long a body may take to arrive.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long the head of a request may take to arrive.
+pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The largest head of a request, in bytes.
+pub const MAX_HEADER_BYTES: usize = 64 << 10;
+
+/// Connections at once; one more waits until another is closed. Browsers hold up to six each.
+pub const MAX_CONNECTIONS: usize = 1_024;
+
+/// Requests under way at once; one more is turned away.
+pub const MAX_REQUESTS: usize = 768;
+
+/// Writes that may wait for the owner of the store; one more is turned away.
+pub const MAX_WAITING_WRITES: usize = 64;
+
+/// Writes in a second over a longer time: each takes a backup.
+pub const WRITES_PER_SECOND: f64 = 50.0;
+
+/// Writes at once after a pause.
+pub const WRITES_AT_ONCE: f64 = 200.0;
+
+/// After a connection could not be taken.
+pub const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
+
+/// Between two signs of life on a quiet event stream: proxies close what says nothing for a minute.
+pub const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(15);
+
+/// For how long the printed link lets one person in.
+pub const LOGIN_LINK_FOR: Duration = Duration::from_mins(15);
+
+/// How long a login lasts: a shift.
+pub const SESSION_FOR: Duration = Duration::from_hours(12);
+
+/// A shorter text is no token.
+pub const MIN_TOKEN_BYTES: usize = 16;
+
+/// Failed logins in a minute, after which the next have to wait.
+pub const MAX_LOGIN_FAILURES: u32 = 20;
+
+/// How long a view of the database is kept for the next reader.
+pub const FORGET_VIEW_AFTER: Duration = Duration::from_secs(30);
+
+/// Nothing that this server says may be kept by a browser or a proxy, but for its own files.
+pub const NO_STORE: &str = "no-store";

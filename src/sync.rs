@@ -366,7 +366,8 @@ fn quarantine(store: &mut Store, now: SystemTime, report: &mut SyncReport) -> Re
     Ok(())
 }
 
-fn failure(error: &StoreError) -> Failure {
+/// An error of the store as a report carries it: with every cause, and what to do next.
+pub(crate) fn failure(error: &StoreError) -> Failure {
     let mut message = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {

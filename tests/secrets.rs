@@ -210,7 +210,7 @@ fn the_running_process_leaves_no_core_and_shows_no_key() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("bound").to_string();
     drop(listener);
-    let arguments = ["run", "-vv", "--log-format", "json", "--listen-health", &address];
+    let arguments = ["run", "-vv", "--log-format", "json", "--listen", "off", "--listen-health", &address];
     let mut child = world
         .place
         .command(&arguments)

@@ -52,7 +52,7 @@ impl Agent {
         let child = program(bin, folder.path())
             .args(["run", "--source", &format!("file:{}", folder.path().join("c.yaml").display())])
             .args(["--db", &folder.path().join("db/config.db").display().to_string()])
-            .args(["--listen-health", &format!("127.0.0.1:{port}")])
+            .args(["--listen", "off", "--listen-health", &format!("127.0.0.1:{port}")])
             .args(more)
             .stderr(Stdio::null())
             .spawn()

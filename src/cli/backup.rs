@@ -1,19 +1,17 @@
 //! `backup`: list, take, check and restore backups.
 
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use anyhow::{Result, bail};
-use schemars::JsonSchema;
-use serde::Serialize;
 
 use super::args::{Backup as Args, Format, OutputFormat, RestoreArgs};
 use super::context::{Context, error_with_help};
 use super::{Exit, output, restore};
-use crate::model::SourceSnapshot;
+use crate::actions::{Listed, back_up, listed, name_of, which_key};
 use crate::store::{
-    Access, Backup, BackupCheck, BackupRecord, KeyRing, SourceCopy, Store, StoreError, Verdict,
-    backup_record, backups, check_backup, folder_of, read_backup,
+    Access, BackupCheck, BackupRecord, KeyRing, Store, StoreError, Verdict, backups, check_backup, folder_of,
+    read_backup,
 };
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Exit> {
@@ -23,17 +21,6 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit> {
         Args::Check { names, format } => check(context, names, *format),
         Args::Restore { name, how } => restore_from(context, name, how),
     }
-}
-
-/// A backup as it is listed.
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Listed {
-    name: String,
-    path: PathBuf,
-    taken_at: f64,
-    bytes: u64,
-    record: Option<BackupRecord>,
 }
 
 fn list(context: &Context, format: Format) -> Result<Exit> {
@@ -65,55 +52,21 @@ fn list(context: &Context, format: Format) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-fn listed(backup: Backup) -> Listed {
-    let modified = std::fs::metadata(&backup.path).and_then(|metadata| metadata.modified()).ok();
-    let taken_at = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
-    Listed {
-        name: name_of(&backup.path),
-        record: backup_record(&backup.path),
-        taken_at: taken_at.as_secs_f64(),
-        bytes: backup.bytes,
-        path: backup.path,
-    }
-}
-
-fn name_of(path: &Path) -> String {
-    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-fn which_key(record: &BackupRecord, present: Option<&str>) -> &'static str {
-    match &record.key_fingerprint {
-        _ if record.tokens == 0 => "not needed",
-        None => "unknown",
-        Some(key) if Some(key.as_str()) == present => "present",
-        Some(_) => "another",
-    }
-}
-
 fn create(context: &Context, reason: &str) -> Result<Exit> {
     let mut store = context.store(Access::Read)?;
     if !store.exists() {
         bail!("{} does not exist: there is nothing to back up", store.path().display());
     }
     let source = context.read_source().ok();
-    let nothing = SourceSnapshot { origin: "none".into(), documents: Vec::new() };
-    let now = SystemTime::now();
-    for _ in 0..5 {
-        let rows = store.fingerprint()?;
-        // Whether plain keys stand in the source is not known without reading it; so its copy is encrypted if it can be.
-        let copied = if store.keys().has_key() { source.as_ref() } else { None };
-        let copy = SourceCopy { snapshot: copied.unwrap_or(&nothing), holds_plain_secrets: true };
-        match store.back_up(rows, copy, reason, now) {
-            Ok(Some(backup)) => {
-                output::result(format!("✅ Backup: {}", backup.path.display()));
-                return Ok(Exit::Ok);
-            }
-            Ok(None) => bail!("{} holds nothing yet: there is nothing to back up", store.path().display()),
-            Err(StoreError::Stale) => {}
-            Err(error) => return Err(error.into()),
+    match back_up(&mut store, source.as_ref(), reason, SystemTime::now()) {
+        Ok(Some(backup)) => output::result(format!("✅ Backup: {}", backup.path.display())),
+        Ok(None) => bail!("{} holds nothing yet: there is nothing to back up", store.path().display()),
+        Err(StoreError::Stale) => {
+            bail!("the database changed during each of five tries; try again when less is written")
         }
+        Err(error) => return Err(error.into()),
     }
-    bail!("the database changed during each of five tries; try again when less is written")
+    Ok(Exit::Ok)
 }
 
 fn check(context: &Context, names: &[String], format: Format) -> Result<Exit> {

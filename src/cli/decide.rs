@@ -1,41 +1,15 @@
 //! `accept`, `pause`, `resume`: decisions that are kept with the store, with who, why and until when.
 
-use anyhow::{Result, bail};
-use schemars::JsonSchema;
-use serde::Serialize;
+use anyhow::Result;
 
 use super::args::{Accept, OutputFormat, Pause, Resume};
 use super::context::{Context, actor, with_hint};
 use super::{Exit, output};
-use crate::model::{ConfigPath, Decision, DecisionKind, Object, PathPattern, mark};
-use crate::plan::{self, Class, Plan, Step};
+use crate::actions::{self, DecisionDocument, acceptances};
+use crate::model::{Decision, DecisionKind, PathPattern};
+use crate::plan;
 use crate::store::{Access, Decided};
 use crate::sync::read_source;
-
-/// `accept`, `pause`, `resume`: what was decided, or what ended.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct DecisionDocument<'a> {
-    /// `accept` or `pause`.
-    kind: &'static str,
-    /// Where it holds; null for the whole store.
-    scope: Option<String>,
-    /// Who decided.
-    by: &'a str,
-    /// Why.
-    reason: &'a str,
-    /// When, in seconds since the epoch.
-    at: f64,
-    /// Until when, in seconds since the epoch; null for good.
-    until: Option<f64>,
-}
-
-impl<'a> DecisionDocument<'a> {
-    fn of(decision: &'a Decision) -> Self {
-        let Decision { kind, scope, by, reason, at, until } = decision;
-        let scope = scope.as_ref().map(ToString::to_string);
-        Self { kind: kind.name(), scope, by, reason, at: *at, until: *until }
-    }
-}
 
 pub(super) fn accept(context: &Context, args: &Accept) -> Result<Exit> {
     let until = args.until.as_deref().map(until).transpose()?;
@@ -48,18 +22,9 @@ pub(super) fn accept(context: &Context, args: &Accept) -> Result<Exit> {
     let live = store.read()?;
     let policy = context.policy(None)?;
     let plan = plan::plan(&desired, &live, &policy, &super::context::circumstances());
-    let paths =
-        differing(&plan).into_iter().filter(|path| args.paths.iter().any(|wanted| wanted.covers(path)));
-    let decisions: Vec<Decision> = paths
-        .map(|path| {
-            let of = |object: Option<&std::sync::Arc<Object>>| mark(&path, object.map(|object| &**object));
-            let kind = DecisionKind::Accept {
-                live: of(live.live.get(path.section, &path.id)),
-                desired: of(desired.configuration().get(path.section, &path.id)),
-            };
-            decided(kind, Some(PathPattern::exactly(&path)), &args.reason, until)
-        })
-        .collect();
+    let kinds = acceptances(&plan, &args.paths, &desired, &live);
+    let decisions: Vec<Decision> =
+        kinds.into_iter().map(|(kind, scope)| decided(kind, Some(scope), &args.reason, until)).collect();
     if decisions.is_empty() {
         show(&[], args.format.output, |_| String::new());
         output::note("Nothing differs there: nothing was accepted.");
@@ -99,22 +64,8 @@ pub(super) fn resume(context: &Context, args: &Resume) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-/// The paths at which the database says something of its own. What only the source moved is no edit to accept.
-fn differing(plan: &Plan) -> Vec<ConfigPath> {
-    let steps = plan.steps.iter().flat_map(|step| match step {
-        Step::Update { section, id, changes } => changes
-            .iter()
-            .filter(|change| change.class != Class::Pending)
-            .map(|change| ConfigPath::field(*section, id, change.field))
-            .collect(),
-        Step::Create { class: Class::Pending, .. } => Vec::new(),
-        other => vec![ConfigPath::object(other.target().0, other.target().1)],
-    });
-    plan.left_alone.iter().map(|left| left.path.clone()).chain(steps).collect()
-}
-
 fn decided(kind: DecisionKind, scope: Option<PathPattern>, reason: &str, until: Option<f64>) -> Decision {
-    Decision { kind, scope, by: actor(), reason: reason.to_owned(), at: now(), until }
+    actions::decided(kind, scope, (&actor(), reason), now(), until)
 }
 
 /// Seconds since the epoch.
@@ -125,23 +76,8 @@ pub(super) fn now() -> f64 {
         .as_secs_f64()
 }
 
-/// Reads a moment: a span from now (`2h`, `7d`), a date, or a date with time and zone.
 fn until(text: &str) -> Result<f64> {
-    let zoned = jiff::ZonedDateTime::now();
-    let from_now = text.parse::<jiff::Span>().ok().and_then(|span| zoned.checked_add(span).ok());
-    let day = || text.parse::<jiff::civil::Date>().ok()?.to_zoned_datetime(zoned.time_zone().clone()).ok();
-    let at = match from_now.or_else(day) {
-        Some(at) => at.timestamp(),
-        None => match text.parse::<jiff::Timestamp>() {
-            Ok(at) => at,
-            Err(_) => {
-                bail!("--until {text}: write a span as 2h or 7d, a date as 2026-12-31, or 2026-12-31T18:00Z")
-            }
-        },
-    };
-    let at = at.as_duration().as_secs_f64();
-    anyhow::ensure!(at > now(), "--until {text} is over already");
-    Ok(at)
+    actions::until(text, now()).map_err(|why| anyhow::anyhow!("--until {text}{why}"))
 }
 
 fn scope(decision: &Decision) -> String {

@@ -7,17 +7,17 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 
 use super::adopt::AdoptDocument;
-use super::backup::Listed;
-use super::decide::DecisionDocument;
 use super::doctor::Check;
-use super::explain::ExplainDocument;
 use super::operator_file::OperatorFile;
-use super::promote::PromoteDocument;
+use crate::actions::{
+    DecisionDocument, DiffDocument, EditDocument, ExplainDocument, KeyDocument, Listed, PromoteDocument,
+    RevisionDocument, field_schema,
+};
 use crate::guide::MigrationResult;
-use crate::model::{FieldDefault, FieldSpec, Finding, Kind, Section};
-use crate::plan::{PlanDocument, StepDocument};
-use crate::report::{Objects, SyncReport, Written};
-use crate::store::{BackupCheck, Revision, RevisionId};
+use crate::model::{Finding, Section};
+use crate::plan::PlanDocument;
+use crate::report::{Objects, SyncReport};
+use crate::store::{BackupCheck, Revision};
 
 /// `plan`, `apply`: what a pass found and did, with its plan.
 #[derive(Serialize, JsonSchema)]
@@ -61,19 +61,6 @@ pub(super) struct StatusDocument<'a> {
     pub(super) backups: Vec<BackupDocument<'a>>,
 }
 
-/// The encryption key and what it opens.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct KeyDocument {
-    /// Whether there is one.
-    pub(super) present: bool,
-    /// Where it comes from.
-    pub(super) origin: String,
-    /// Encrypted API keys in the database; null when that cannot be read.
-    pub(super) tokens: Option<usize>,
-    /// How many of them no key at hand opens.
-    pub(super) undecryptable: Option<usize>,
-}
-
 /// `key check`: which key is used, and what it opens.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -111,34 +98,6 @@ pub(super) struct ConfigDocument<'a> {
     pub(super) because: Option<String>,
     /// The configuration as its YAML has it, API keys masked.
     pub(super) config: Json,
-}
-
-/// `set`, `add`, `remove`, `restore`: what was, or would be, written.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct EditDocument<'a> {
-    /// What is to be changed.
-    pub(super) plan: PlanDocument,
-    /// What was written; null in a dry run, and where there was nothing to write.
-    pub(super) written: Option<&'a Written>,
-}
-
-/// `show`: one revision.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct RevisionDocument<'a> {
-    #[serde(flatten)]
-    pub(super) revision: &'a Revision,
-    /// The configuration after it, as YAML, API keys masked.
-    pub(super) configuration: String,
-}
-
-/// `diff REV`: what changed since.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct DiffDocument {
-    /// The revision compared with.
-    #[schemars(with = "String")]
-    pub(super) from: RevisionId,
-    /// What changed.
-    pub(super) steps: Vec<StepDocument>,
 }
 
 /// The name of an output, and what makes its schema.
@@ -200,22 +159,8 @@ fn of_get() -> Schema {
 fn object(section: Section) -> Json {
     let id = (section != Section::Execution).then(|| section.id_column());
     let ids = id.iter().map(|id| ((*id).to_owned(), json!({"type": "string"})));
-    let fields = section.fields().iter().map(|spec| (spec.name.to_owned(), field(spec)));
+    let fields = section.fields().iter().map(|spec| (spec.name.to_owned(), field_schema(spec)));
     let properties: Map<String, Json> = ids.chain(fields).collect();
     let required: Vec<&String> = properties.keys().collect();
     json!({"type": "object", "required": required, "properties": properties})
-}
-
-fn field(spec: &FieldSpec) -> Json {
-    let type_ = match spec.kind {
-        Kind::Set | Kind::List => return json!({"type": "array", "items": {"type": "string"}}),
-        Kind::Text | Kind::Secret | Kind::Choice(_) => "string",
-        Kind::Flag => "boolean",
-        Kind::Integer => "integer",
-    };
-    if spec.required || spec.default != FieldDefault::Unset {
-        json!({"type": type_})
-    } else {
-        json!({"type": [type_, "null"]})
-    }
 }

@@ -5,8 +5,8 @@ use serde_json::Value as Json;
 
 use super::args::{Get, OutputFormat};
 use super::context::Context;
-use super::edit::{find, not_there};
 use super::{Exit, output};
+use crate::actions::{find, not_there};
 use crate::export::{ExportOptions, ExportedSecrets, to_yaml};
 use crate::guide::object_as_json;
 use crate::model::{Carried, Configuration, Finding, Section, Selection, StoreSnapshot, Value};

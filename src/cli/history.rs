@@ -5,9 +5,9 @@ use serde_json::Value as Json;
 
 use super::args::{Diff, History, HistoryCommand, OutputFormat, Show};
 use super::context::{Context, error_with_help};
-use super::documents::{DiffDocument, RevisionDocument};
 use super::restore::recorded;
 use super::{Exit, output};
+use crate::actions::{DiffDocument, RevisionDocument};
 use crate::export::{ExportOptions, ExportedSecrets, to_yaml};
 use crate::plan::{Plan, towards};
 use crate::store::{Access, Revision, RevisionId};

@@ -22,6 +22,7 @@ mod history;
 mod key;
 mod man;
 mod migrate;
+mod openapi;
 mod operator_file;
 mod output;
 mod plan;
@@ -33,6 +34,7 @@ mod run;
 mod schema;
 mod source;
 mod status;
+mod token;
 mod verify;
 
 use clap::FromArgMatches as _;
@@ -71,9 +73,11 @@ pub fn main() -> Exit {
 
 fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
     let file = match &cli.command {
-        Command::Completions(_) | Command::Crd(_) | Command::Man(_) | Command::Schema(_) => {
-            Ok(OperatorFile::default())
-        }
+        Command::Completions(_)
+        | Command::Crd(_)
+        | Command::Man(_)
+        | Command::Schema(_)
+        | Command::Openapi => Ok(OperatorFile::default()),
         _ => OperatorFile::find(cli.common.config.as_deref(), context::usual_settings().as_deref())?,
     };
     let file = match file {
@@ -104,6 +108,8 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Man(args) => man::run(args),
         Command::Schema(args) => schema::run(args),
         Command::Crd(args) => crd::run(args),
+        Command::Openapi => Ok(openapi::run()),
+        Command::Token => token::run(&context),
         Command::Diff(args) => history::diff(&context, args),
         Command::Explain(args) => explain::run(&context, args),
         Command::Revert(args) => explain::revert(&context, args),

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
-use super::args::LogFormat;
+use super::args::{Listen, LogFormat};
 use super::context::error_with_help;
 use crate::desired;
 use crate::model::{Finding, OnConflict, OnDrift, Override, PathPattern, Policy, PolicyPart, Prune, Seconds};
@@ -27,6 +27,11 @@ pub(super) struct OperatorFile {
     pub(super) old_key_files: Vec<PathBuf>,
     /// How the orchestrator is told of changes.
     pub(super) reload: Reload,
+    /// Where `run` serves the web page and the API, as `127.0.0.1:8460`, or `off`.
+    #[schemars(with = "Option<String>")]
+    pub(super) listen: Option<Listen>,
+    /// Names under which the web page may be asked for, besides localhost.
+    pub(super) allow_hosts: Vec<String>,
     /// Where `run` serves health and metrics, as `127.0.0.1:8461`.
     #[schemars(with = "Option<String>")]
     pub(super) listen_health: Option<SocketAddr>,

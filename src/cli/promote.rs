@@ -3,39 +3,17 @@
 use std::path::Path;
 
 use anyhow::Result;
-use schemars::JsonSchema;
-use serde::Serialize;
 
 use super::args::{OutputFormat, Promote};
 use super::context::{Context, actor, error_with_help, with_hint};
 use super::{Exit, output};
-use crate::cluster;
-use crate::desired::{DesiredConfig, masked_line};
-use crate::model::{ConfigPath, Finding, Section, Selection, SourceSnapshot};
+use crate::actions::{self, PromoteDocument, diff};
+use crate::model::{Finding, Selection, SourceSnapshot};
 use crate::plan::{self, findings_text};
-use crate::promotion::{PromotedKeys, Promotion, Rewritten, Sides, Wanted, promote};
+use crate::promotion::{PromotedKeys, Promotion, Rewritten, Sides};
 use crate::source::{Branch, Repository, replace};
 use crate::store::{Access, Store};
 use crate::sync::{Mode, Pass, read_source};
-
-/// `promote`: what was, or would be, written into the source.
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct PromoteDocument<'a> {
-    /// What the source says now as the database does.
-    #[schemars(with = "Vec<String>")]
-    promoted: &'a [ConfigPath],
-    /// What it does not, and why.
-    blocked: &'a [Finding],
-    /// The files that changed.
-    files: Vec<&'a str>,
-    /// The change as a unified diff; what may be a secret is masked.
-    diff: String,
-    /// The commit; null without `--git`.
-    commit: Option<String>,
-    /// Whether anything was written.
-    written: bool,
-}
 
 pub(super) fn run(context: &Context, args: &Promote) -> Result<Exit> {
     let repository = match args.branch() {
@@ -79,44 +57,18 @@ fn look(
     };
     let live = store.read()?;
     let plan = plan::plan(&desired, &live, &context.policy(None)?, &super::context::circumstances());
-    let all = [Section::Services, Section::RoutingRules, Section::Execution];
-    let all = all.map(|section| Selection { section, id: None, field: None });
-    let paths: &[Selection] = if args.all { &all } else { &args.paths };
-    let unknown: Vec<Finding> = args.paths.iter().filter_map(|path| unknown(path, &desired, &live)).collect();
-    if !unknown.is_empty() {
-        return Ok(Err(unknown));
-    }
+    let paths: &[Selection] = if args.all { &[] } else { &args.paths };
     let keys = if args.keys_as_tokens { PromotedKeys::Tokens } else { PromotedKeys::Blocked };
     let sides = Sides { source, desired: &desired, store: &live, plan: &plan };
-    Ok(Ok(promote(&sides, Wanted { paths, keys }, |after| read(after, store))))
-}
-
-fn unknown(path: &Selection, desired: &DesiredConfig, live: &crate::model::StoreSnapshot) -> Option<Finding> {
-    let id = path.id.as_deref()?;
-    let known = live.live.get(path.section, id).is_some()
-        || desired.configuration().get(path.section, id).is_some()
-        || path.section == Section::Execution;
-    (!known).then(|| super::edit::not_there(path.section, id, live))
+    Ok(actions::look(&sides, paths, keys, |after| read(after, store)))
 }
 
 /// Writes the object, or every file, or nothing.
 pub(super) fn write(context: &Context, documents: &[Rewritten]) -> Result<()> {
-    if let Some(object) = context.source.object() {
-        return cluster::replace_blocking(object, documents).map_err(|error| {
-            let hint = error.hint();
-            anyhow::Error::new(error).context(super::context::Hint(hint))
-        });
-    }
-    for (position, document) in documents.iter().enumerate() {
-        if let Err(error) = replace(Path::new(&document.name), &document.before, &document.after) {
-            for written in &documents[..position] {
-                let _ = replace(Path::new(&written.name), &written.after, &written.before);
-            }
-            let hint = error.hint();
-            return Err(anyhow::Error::new(error).context(super::context::Hint(hint.to_owned())));
-        }
-    }
-    Ok(())
+    actions::write(&context.source, documents).map_err(|error| {
+        let hint = error.hint();
+        anyhow::Error::new(error).context(super::context::Hint(hint))
+    })
 }
 
 fn committed(
@@ -199,44 +151,4 @@ fn show(promotion: &Promotion, commit: Option<String>, repository: Option<&Repos
         _ => format!("Promoted {count} into {}.", files.join(", ")),
     };
     output::result(format!("{diff}{last}"));
-}
-
-/// The change of one file as a unified diff, with what may be a secret masked.
-pub(super) fn diff(document: &Rewritten) -> String {
-    let (before, after) =
-        (String::from_utf8_lossy(&document.before), String::from_utf8_lossy(&document.after));
-    let (old, new) = (lines(&before), lines(&after));
-    let diff = similar::TextDiff::from_lines(&*before, &*after);
-    let mut text = format!("--- {0}\n+++ {0}\n", document.name);
-    for group in diff.grouped_ops(1) {
-        let (Some(first), Some(last)) = (group.first(), group.last()) else { continue };
-        let hunk = |from: usize, to: usize| format!("{},{}", from + 1, to - from);
-        text.push_str(&format!(
-            "@@ -{} +{} @@\n",
-            hunk(first.old_range().start, last.old_range().end),
-            hunk(first.new_range().start, last.new_range().end)
-        ));
-        for op in &group {
-            let same = op.tag() == similar::DiffTag::Equal;
-            for line in op.old_range() {
-                let sign = if same { ' ' } else { '-' };
-                text.push_str(&format!("{sign}{}\n", masked_line(&before, old[line].clone())));
-            }
-            for line in op.new_range().filter(|_| !same) {
-                text.push_str(&format!("+{}\n", masked_line(&after, new[line].clone())));
-            }
-        }
-    }
-    text
-}
-
-/// Where the lines of a text stand, without their ends.
-fn lines(text: &str) -> Vec<std::ops::Range<usize>> {
-    let mut start = 0;
-    let line = |line: &str| {
-        let range = start..start + line.trim_end_matches(['\r', '\n']).len();
-        start += line.len();
-        range
-    };
-    text.split_inclusive('\n').map(line).collect()
 }

@@ -5,7 +5,8 @@ use anyhow::Result;
 use super::args::{Restore, RestoreArgs};
 use super::context::{Context, actor, error_with_help};
 use super::{Exit, edit};
-use crate::model::{Configuration, Decision, DecisionKind, SourceDigest};
+use crate::actions;
+use crate::model::{Configuration, Decision, SourceDigest};
 use crate::plan::restore;
 use crate::store::{Access, RecordedState, RevisionId, Store};
 
@@ -25,15 +26,9 @@ pub(super) fn to_state(
         Some(only) => format!("restore {only} from {name}"),
         None => format!("restore {name}"),
     };
+    let reason = how.edit.reason.as_deref().unwrap_or(&what);
     let pin: Vec<Decision> = rejected(context)
-        .map(|digest| Decision {
-            kind: DecisionKind::Pin { digest },
-            scope: how.only.as_ref().and_then(|only| only.to_string().parse().ok()),
-            by: actor(),
-            reason: how.edit.reason.clone().unwrap_or_else(|| what.clone()),
-            at: super::decide::now(),
-            until: None,
-        })
+        .map(|digest| actions::pin(digest, how.only.as_ref(), (&actor(), reason), super::decide::now()))
         .into_iter()
         .collect();
     edit::run_deciding(context, &how.edit, &what, &pin, |live, _| {

@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 
 use anyhow::Result;
 
-use super::args::{ColourChoice, LogFormat, Run};
+use super::args::{ColourChoice, Listen, LogFormat, Run};
 use super::context::Context;
 use super::{Exit, context};
 use crate::run::{RunOptions, run as run_agent};
@@ -27,7 +27,16 @@ pub(super) fn run(context: Context, args: &Run, verbosity: u8, colour: ColourCho
         Some(address) => address,
         None => crate::settings::DEFAULT_HEALTH_ADDRESS.parse()?,
     };
+    let listen = match args.listen.or(context.file.listen) {
+        Some(Listen::Off) => None,
+        Some(Listen::At(address)) => Some(address),
+        None => Some(crate::settings::DEFAULT_WEB_ADDRESS.parse()?),
+    };
+    let named = &args.allow_host;
+    let allow_hosts = if named.is_empty() { context.file.allow_hosts.clone() } else { named.clone() };
     run_agent(RunOptions {
+        listen,
+        allow_hosts,
         fights: context.file.fights(),
         backup_every: context.file.backup_every.map_or(crate::settings::BACKUP_EVERY_SECONDS, |it| it.0),
         source: context.source,

@@ -6,8 +6,9 @@ use anyhow::Result;
 
 use super::args::{AcceptSource, RestoreSource, Source};
 use super::context::{Context, Hint, error_with_help, with_hint};
-use super::promote::{diff, write};
+use super::promote::write;
 use super::{Exit, output};
+use crate::actions::diff;
 use crate::desired::DesiredConfig;
 use crate::model::{
     Base, BaseObject, Finding, Policy, Section, Selection, SourceSnapshot, StoreSnapshot, canonical_json,

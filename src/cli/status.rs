@@ -4,8 +4,9 @@ use anyhow::Result;
 
 use super::args::{Format, OutputFormat};
 use super::context::Context;
-use super::documents::{BackupDocument, KeyDocument, StatusDocument};
+use super::documents::{BackupDocument, StatusDocument};
 use super::{Exit, output};
+use crate::actions::KeyDocument;
 use crate::model::{DecisionKind, Section};
 use crate::plan::Class;
 use crate::report::{Outcome, SyncReport};

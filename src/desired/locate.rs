@@ -73,8 +73,8 @@ pub(super) fn declares(text: &str, section: Section, id: Option<&str>) -> bool {
     }
 }
 
-/// Returns where each key stands.
-pub(super) fn key_places(name: &str, text: &str) -> Vec<(String, Location)> {
+/// Returns where each key stands that is wanted. Counting the lines before one takes time, so name few of a large text.
+pub(super) fn key_places(name: &str, text: &str, wanted: impl Fn(&str) -> bool) -> Vec<(String, Location)> {
     fn walk(node: &Node<'_>, path: &str, visit: &mut impl FnMut(String, &Range<usize>)) {
         let inner = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
         match &node.content {
@@ -98,7 +98,11 @@ pub(super) fn key_places(name: &str, text: &str) -> Vec<(String, Location)> {
     let mut reader = Reader::new(text);
     let Ok(root) = reader.open().and_then(|_| reader.node()) else { return Vec::new() };
     let mut places = Vec::new();
-    walk(&root, "", &mut |path, span| places.push((path, location(name, text, span))));
+    walk(&root, "", &mut |path, span| {
+        if wanted(&path) {
+            places.push((path, location(name, text, span)));
+        }
+    });
     places
 }
 

@@ -122,7 +122,12 @@ pub fn owner(source: &SourceSnapshot, section: Section, id: Option<&str>) -> Opt
 
 /// Returns where each key of a text stands, by its path: keys and positions in lists, joined by dots.
 pub fn key_places(name: &str, text: &str) -> Vec<(String, crate::model::Location)> {
-    locate::key_places(name, text)
+    locate::key_places(name, text, |_| true)
+}
+
+/// Returns where some keys of a text stand, by their paths.
+pub fn places_of(name: &str, text: &str, wanted: &[String]) -> Vec<(String, crate::model::Location)> {
+    locate::key_places(name, text, |path| wanted.iter().any(|it| it == path))
 }
 
 pub use clobbered::{clobbered, known, may_be_clobbered};

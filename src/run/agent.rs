@@ -17,6 +17,7 @@ use crate::plan::Patience;
 use crate::report::{Outcome, SyncReport};
 use crate::settings;
 use crate::store::{Access, Store};
+use crate::web::Board;
 
 pub(super) struct Agent {
     pub(super) options: RunOptions,
@@ -30,6 +31,8 @@ pub(super) struct Agent {
     pub(super) watcher: Watcher,
     pub(super) schedule: Schedule,
     published: Published,
+    /// Where the web page looks, when there is one.
+    pub(super) board: Option<Arc<Board>>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) source: Source,
     /// When this agent began: the foot of a clock that never goes back.
@@ -67,6 +70,7 @@ impl Agent {
         wakes: Sender<Wake>,
         published: Published,
         metrics: Arc<Metrics>,
+        board: Option<Arc<Board>>,
     ) -> Result<Self, RunError> {
         let mut store = Store::at(&options.db, Access::Write, &options.keys)?;
         if let Some(resumed) = store.finish_rotation()? {
@@ -85,6 +89,7 @@ impl Agent {
             .transpose()?;
         Ok(Self {
             consumer: consumer.map(|sender| (sender, None)),
+            board,
             watcher,
             store,
             schedule: Schedule::new(Instant::now()),
@@ -110,6 +115,11 @@ impl Agent {
             arm_after_pass: false,
             options,
         })
+    }
+
+    /// The database, its folder resolved.
+    pub(super) fn database(&self) -> &std::path::Path {
+        self.store.path()
     }
 
     /// Runs until it is told to stop.
@@ -147,6 +157,7 @@ impl Agent {
                 self.schedule.source_hint(Hint::Replaced, now);
                 self.schedule.store_hint(now);
             }
+            Wake::Order(order) => self.take_order(*order),
             Wake::Stop => return false,
         }
         true
@@ -200,7 +211,7 @@ impl Agent {
         }
     }
 
-    fn pass(&mut self) {
+    pub(super) fn pass(&mut self) {
         let passed = self.pass_over_source();
         let report = Arc::new(passed);
         match &report.failure {
@@ -222,6 +233,7 @@ impl Agent {
         self.metrics.record(&report, self.store.exists());
         self.revision = self.store.exists().then(|| self.store.newest_revision().ok().flatten()).flatten();
         self.published.publish(Arc::clone(&report), self.revision.is_some());
+        self.post(&report);
         self.log(&report);
         self.after_pass(&report);
         self.back_up_when_due(&report);

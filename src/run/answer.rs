@@ -2,19 +2,17 @@
 //! source where the policy says so.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::agent::Agent;
-use crate::cluster;
+use crate::actions;
 use crate::desired::{DesiredConfig, ResolveSecrets as _};
 use crate::model::{ConfigPath, SecretReference, SecretText, Selection, SourceSnapshot, mark};
 use crate::plan::{LeftAlone, Reason};
-use crate::promotion::{PromotedKeys, Rewritten, Sides, Wanted, promote};
+use crate::promotion::{PromotedKeys, Sides, Wanted, promote};
 use crate::report::SyncReport;
 use crate::settings;
-use crate::source::replace;
 use crate::store::{Retention, SourceCopy};
 use crate::sync::read_source;
 
@@ -130,15 +128,15 @@ impl Agent {
         let promotion = promote(&sides, wanted, |after| read_source(after, &secrets, &keys));
         let mut said: Vec<String> = promotion.blocked.iter().map(ToString::to_string).collect();
         if !promotion.documents.is_empty() {
-            match self.write_source(&promotion.documents) {
+            match actions::write(&self.options.source, &promotion.documents) {
                 Ok(()) => {
                     let paths: Vec<String> = promotion.promoted.iter().map(ToString::to_string).collect();
                     let source = self.options.source.to_string();
                     tracing::info!(source, paths = paths.join(", "), "promoted edits of the database");
                     self.promoted = (self.promoted.0 + 1, paths);
                 }
-                Err(why) => {
-                    said.extend(why);
+                Err(error) => {
+                    said.push(format!("{error}; {}", error.hint()));
                     self.schedule.look_again(Instant::now() + settings::RETRY_LIMIT);
                 }
             }
@@ -147,21 +145,6 @@ impl Agent {
             tracing::warn!("not promoted: {blocked}");
         }
         self.said_blocked = said;
-    }
-
-    /// Writes edited documents where they came from; says for each that was refused why.
-    fn write_source(&self, documents: &[Rewritten]) -> Result<(), Vec<String>> {
-        if let Some(object) = self.options.source.object() {
-            return cluster::replace_blocking(object, documents)
-                .map_err(|error| vec![format!("{error}; {}", error.hint())]);
-        }
-        let write = |document: &Rewritten| {
-            replace(Path::new(&document.name), &document.before, &document.after)
-                .err()
-                .map(|error| format!("{error}; {}", error.hint()))
-        };
-        let refused: Vec<String> = documents.iter().filter_map(write).collect();
-        if refused.is_empty() { Ok(()) } else { Err(refused) }
     }
 }
 

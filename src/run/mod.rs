@@ -1,10 +1,12 @@
 //! What wakes a pass, and what happens between passes: events, settling, retries, shutdown.
 //!
 //! ```text
-//! notify ──┐                    owner thread (the store's only connection)
-//! cluster ─┼─▶ Wake ─▶ Agent ─▶ sync_once ─┬▶ Published ─▶ /metrics, /readyz, log
-//! signals ─┤                               └▶ Feed ─▶ OxideStore
-//! timers ──┘
+//! notify ──┐                    owner thread (the store's only writing connection)
+//! cluster ─┤
+//! signals ─┼─▶ Wake ─▶ Agent ─▶ sync_once ─┬▶ Published ─▶ /metrics, /readyz, log
+//! timers ──┤             │                 ├▶ Board ─▶ web page, API, event stream
+//! orders ──┘             │                 └▶ Feed ─▶ OxideStore
+//!                        └─▶ carry_out ─▶ the answer
 //! ```
 //!
 //! A pass never learns what woke it.
@@ -16,6 +18,7 @@ mod answer;
 mod consumer;
 mod health;
 mod mounts;
+mod orders;
 mod schedule;
 mod source;
 mod watch;
@@ -26,7 +29,7 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use thiserror::Error;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cluster::{self, Feed, Identity, Wish};
 use crate::consumer::Consumer;
@@ -36,6 +39,7 @@ use crate::plan::Fights;
 use crate::report::SyncReport;
 use crate::source::SourceSpec;
 use crate::store::{KeySources, StoreError};
+use crate::web::{Board, Order, Web};
 use agent::Agent;
 use watch::Hint;
 
@@ -56,6 +60,10 @@ pub struct RunOptions {
     pub backup_every: f64,
     /// Where health and metrics are served.
     pub listen_health: SocketAddr,
+    /// Where the web page and the API are served; nowhere when there is none.
+    pub listen: Option<SocketAddr>,
+    /// Names under which they may be asked for, besides the loopback ones.
+    pub allow_hosts: Vec<String>,
     /// The orchestrator to tell of each change, when it is known.
     pub consumer: Option<Consumer>,
     /// Who is recorded in the history.
@@ -72,7 +80,7 @@ pub enum RunError {
     /// The store can never be used as it is named.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The address for health and metrics cannot be had.
+    /// An address cannot be had.
     #[error("listen on {address}")]
     Listen {
         /// The address.
@@ -89,7 +97,6 @@ pub enum RunError {
 }
 
 /// What may have happened.
-#[derive(Debug)]
 enum Wake {
     /// Something about the source.
     Source(Hint),
@@ -101,6 +108,8 @@ enum Wake {
     Mounts,
     /// Events were lost, or somebody asked for a full comparison.
     Rescan,
+    /// Something that the web page or the API asks for.
+    Order(Box<Order>),
     /// Finish and leave.
     Stop,
 }
@@ -156,16 +165,31 @@ pub fn run(options: RunOptions) -> Result<(), RunError> {
     let published = Published::default();
     let metrics = Arc::new(Metrics::new());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let address = options.listen_health;
-    let listener = runtime
-        .block_on(tokio::net::TcpListener::bind(address))
-        .map_err(|source| RunError::Listen { address, source })?;
+    // Before anything begins: whoever reads the first line of the log may already ask us to stop.
+    let signals = runtime.block_on(async { Signals::caught() })?;
+    let listen = |address| {
+        let bound = runtime.block_on(tokio::net::TcpListener::bind(address));
+        bound.map_err(|source| RunError::Listen { address, source })
+    };
+    let listener = listen(options.listen_health)?;
+    let page = options.listen.map(listen).transpose()?;
+    let board = page.is_some().then(Arc::<Board>::default);
+    let keys = options.keys.clone();
+    let mut hosts = options.allow_hosts.clone();
+    hosts.extend(options.listen.map(|address| address.ip().to_string()));
     let api = options.source.object().cloned().map(|object| {
         let database = options.db.display().to_string();
         (object, feed(wakes.clone()), Identity::of_this_process(database, options.store_name.as_deref()))
     });
     let feed = api.as_ref().map(|(_, feed, _)| feed.clone());
-    let mut agent = Agent::new(options, feed, wakes.clone(), published.clone(), Arc::clone(&metrics))?;
+    let mut agent =
+        Agent::new(options, feed, wakes.clone(), published.clone(), Arc::clone(&metrics), board.clone())?;
+    let web = board.map(|board| {
+        let wakes = wakes.clone();
+        let send = Box::new(move |order| wakes.send(Wake::Order(Box::new(order))).is_ok());
+        Web::new(agent.database(), keys, hosts, board, send)
+    });
+    let web = web.transpose()?;
     mounts::watch(wakes.clone());
     let owner = std::thread::Builder::new().name("owner".into()).spawn(move || agent.run(&woken))?;
     runtime.block_on(async {
@@ -173,14 +197,19 @@ pub fn run(options: RunOptions) -> Result<(), RunError> {
         let served = api.as_ref().map(|(object, feed, identity)| {
             tokio::spawn(cluster::serve(object.clone(), feed.clone(), identity.clone()))
         });
-        wait_for_stop(&wakes, &owner).await?;
+        if let (Some(web), Some(page)) = (web, page) {
+            if let Ok(address) = page.local_addr() {
+                web.say_where(address);
+            }
+            tokio::spawn(web.serve(page));
+        }
+        wait_for_stop(signals, &wakes, &owner).await;
         let _ = wakes.send(Wake::Stop);
         if let (Some(served), Some((object, _, identity))) = (served, &api) {
             served.abort();
             cluster::leave(object, identity).await;
         }
-        Ok::<(), std::io::Error>(())
-    })?;
+    });
     owner.join().map_err(|_| RunError::OwnerGone)?;
     tracing::info!("stopped");
     Ok(())
@@ -198,19 +227,34 @@ fn feed(wakes: mpsc::Sender<Wake>) -> Feed {
     })
 }
 
+/// The signals that are ours to answer.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn caught() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
 /// Forwards SIGHUP; returns on SIGTERM, SIGINT, or when the owner thread is gone.
 async fn wait_for_stop(
+    mut signals: Signals,
     wakes: &mpsc::Sender<Wake>,
     owner: &std::thread::JoinHandle<()>,
-) -> Result<(), std::io::Error> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
+) {
     loop {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            _ = hangup.recv() => {
+            _ = signals.terminate.recv() => break,
+            _ = signals.interrupt.recv() => break,
+            _ = signals.hangup.recv() => {
                 if wakes.send(Wake::Rescan).is_err() || owner.is_finished() {
                     break;
                 }
@@ -218,5 +262,4 @@ async fn wait_for_stop(
         }
     }
     tracing::info!("finishing the pass and leaving");
-    Ok(())
 }

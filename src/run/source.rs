@@ -30,6 +30,11 @@ pub(super) struct Source {
 }
 
 impl Source {
+    /// Whether the present source could be read.
+    pub(super) fn is_there(&self) -> bool {
+        self.fault.is_none()
+    }
+
     /// Whether only looking tells when the source is back. The API's side tells by itself.
     pub(super) fn is_to_be_polled(&self) -> bool {
         let told = self.declared.is_some() || self.fault.as_ref().is_some_and(|fault| fault.is_of_object());

@@ -51,6 +51,8 @@ impl Agent {
             .env_remove("OXIDE_ENCRYPTION_KEY")
             .args(["run", "--source", source, "--db", "store/config.db", "--log-format", "json"])
             .args(["--listen-health", &format!("127.0.0.1:{port}")])
+            // Without the web page unless a test asks for it: many agents run at once.
+            .args(["--listen", "off"].iter().filter(|_| !more.contains(&"--listen")))
             .args(more)
             .stderr(Stdio::piped())
             .spawn()

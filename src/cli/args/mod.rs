@@ -140,6 +140,14 @@ pub enum Command {
     Schema(Schema),
     /// Print the resource definitions of `oxide.dev/v1alpha1`, for `kubectl apply -f -`
     Crd(Crd),
+    /// Print the OpenAPI document of the API
+    #[command(before_help = "Examples:\n  oxide-operator openapi > openapi.json")]
+    Openapi,
+    /// Print the token that the login of the web page asks for
+    #[command(
+        before_help = "Examples:\n  oxide-operator token\n  curl -H \"Authorization: Bearer $(oxide-operator token)\" http://127.0.0.1:8460/api/v1/status"
+    )]
+    Token,
 }
 
 /// The form of the output.
@@ -270,11 +278,18 @@ pub struct Export {
 Examples:
   oxide-operator run                     with the defaults
   oxide-operator run --source dir:/etc/oxide --on-drift revert
+  oxide-operator run --listen off        without the web page
   curl -s http://127.0.0.1:8461/metrics  while it runs")]
 pub struct Run {
     /// Where to serve /livez, /readyz and /metrics [default: 127.0.0.1:8461]
     #[arg(long, env = "OXIDE_OPERATOR_LISTEN_HEALTH", value_name = "ADDRESS")]
     pub listen_health: Option<SocketAddr>,
+    /// Where to serve the web page and the API, or `off` [default: 127.0.0.1:8460]
+    #[arg(long, env = "OXIDE_OPERATOR_LISTEN", value_name = "ADDRESS|off")]
+    pub listen: Option<Listen>,
+    /// A name under which the web page may be asked for, besides localhost; may be given several times
+    #[arg(long, env = "OXIDE_OPERATOR_ALLOW_HOST", value_name = "NAME", value_delimiter = ',')]
+    pub allow_host: Vec<String>,
     /// The form of the log on stderr [default: text]
     #[arg(long, env = "OXIDE_OPERATOR_LOG_FORMAT", value_enum, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
@@ -340,6 +355,35 @@ pub struct Schema {
     /// Write a file for every output into this folder
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
+}
+
+/// Where the web page is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(try_from = "String")]
+pub enum Listen {
+    /// Nowhere.
+    Off,
+    /// Here.
+    At(SocketAddr),
+}
+
+impl std::str::FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self::Off),
+            address => address.parse().map(Self::At).map_err(|_| "write ADDRESS:PORT, or off".to_owned()),
+        }
+    }
+}
+
+impl TryFrom<String> for Listen {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
 }
 
 /// The forms of the log.

@@ -1,0 +1,64 @@
+//! The objects that an edit names, and the findings for those that are not there.
+
+use crate::model::{ConfigPath, Finding, Object, Section, Selection, StoreSnapshot};
+use crate::plan::{Class, Step, rules_naming};
+
+/// The step that adds an object because somebody asked for it.
+pub(crate) fn create(section: Section, id: &str, object: Object) -> Step {
+    Step::Create { section, id: id.into(), object: object.into(), class: Class::Pending }
+}
+
+/// Finds an object by its path or by its id alone.
+pub(crate) fn find(what: &str, live: &StoreSnapshot) -> Result<(Section, Box<str>), Vec<Finding>> {
+    let sections = [Section::Services, Section::RoutingRules];
+    let by_id: Vec<Section> =
+        sections.into_iter().filter(|section| live.live.get(*section, what).is_some()).collect();
+    match (by_id.as_slice(), what.parse::<Selection>()) {
+        ([section], _) => Ok((*section, what.into())),
+        ([_, _], _) => {
+            let finding = Finding::error("is the id of a service and of a routing rule").at_path(what);
+            Err(vec![finding.suggest(format!("say services.{what} or rules.{what}"))])
+        }
+        (_, Ok(Selection { section, id: Some(id), field: None })) if section != Section::Execution => {
+            if live.live.get(section, &id).is_some() {
+                Ok((section, id))
+            } else {
+                Err(vec![not_there(section, &id, live)])
+            }
+        }
+        (_, Ok(_)) => {
+            let finding = Finding::error("is not one service or routing rule").at_path(what);
+            Err(vec![finding.suggest("a single value is unset with `set PATH null`")])
+        }
+        (_, Err(_)) => Err(vec![not_there(Section::Services, what, live)]),
+    }
+}
+
+/// The finding for an object that is not there, with the one that was perhaps meant.
+pub(crate) fn not_there(section: Section, id: &str, live: &StoreSnapshot) -> Finding {
+    let outer = id.rsplit_once('.').filter(|(object, _)| live.live.get(section, object).is_some());
+    if let Some((object, field)) = outer {
+        let finding = Finding::error(format!("`{field}` is not a field of a {}", section.noun()));
+        let finding = finding.at_path(ConfigPath::object(section, object).to_string());
+        return finding.suggest(format!("there are {}", section.field_names()));
+    }
+    let ids = [Section::Services, Section::RoutingRules]
+        .into_iter()
+        .flat_map(|section| live.live.section(section).into_iter().flatten().map(|(id, _)| id));
+    let near = ids.map(|other| (strsim::osa_distance(id, other), other)).min();
+    let finding = Finding::error(format!("there is no {} `{id}` in the database", section.noun()));
+    match near {
+        Some((distance, other)) if distance <= 2 + id.len() / 4 => {
+            finding.suggest(format!("did you mean `{other}`?"))
+        }
+        _ => finding.suggest("`oxide-operator get services` and `get rules` list what there is"),
+    }
+}
+
+/// The finding for a service that rules still name, unless none does.
+pub(crate) fn named_by_rules(live: &StoreSnapshot, id: &str, hint: &str) -> Option<Finding> {
+    let rules = rules_naming(&live.live, id);
+    let message = format!("routing rules still name it: {}", rules.join(", "));
+    let finding = Finding::error(message).at_path(ConfigPath::object(Section::Services, id).to_string());
+    (!rules.is_empty()).then(|| finding.suggest(hint))
+}

@@ -1,0 +1,249 @@
+//! Who may come in: a bearer token for programs, a session for browsers.
+//!
+//! The token is made on the first run, beside the database, for this user's eyes only. A browser shows it once, or comes
+//! by the link that `run` prints, which is good for one login. After that it carries a signed session, never the token.
+
+#![expect(clippy::disallowed_methods, reason = "the token is a file")]
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, Mac as _};
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use crate::settings;
+use crate::store::{StoreError, files};
+
+/// The file beside the database that holds the token.
+const TOKEN_FILE: &str = "web.token";
+
+/// The cookie that holds the session.
+pub(crate) const COOKIE: &str = "oxide_session";
+
+/// A way to find out who somebody is. Kubernetes' `TokenReview` becomes another variant: it asks the API server about the
+/// same bearer token, and gives a [`Caller`] with the name that it answers.
+#[derive(Debug)]
+pub(crate) enum Authentication {
+    /// Everybody who has the token in this file.
+    Token(TokenFile),
+}
+
+/// Somebody who was let in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Caller {
+    /// The name for the history; empty where none was given.
+    pub(crate) name: String,
+    /// Whether a browser's cookie let them in, so that other sites could try to use it.
+    pub(crate) by_cookie: bool,
+}
+
+/// The token's file.
+#[derive(Debug)]
+pub(crate) struct TokenFile {
+    path: PathBuf,
+    /// The last text that was read, for while the file is away.
+    last: Mutex<Zeroizing<String>>,
+}
+
+/// Lets people in.
+#[derive(Debug)]
+pub(crate) struct Login {
+    method: Authentication,
+    /// The code of the printed link, until it is used, and until when.
+    code: Mutex<Option<(Zeroizing<String>, Instant)>>,
+    /// Since when failures are counted, and how many there were.
+    failures: Mutex<(Instant, u32)>,
+}
+
+impl Login {
+    /// Reads the token beside a database, or makes one.
+    ///
+    /// # Errors
+    /// A file that can be neither read nor written.
+    pub(crate) fn beside(database: &Path) -> Result<Self, StoreError> {
+        let path = database.with_file_name(TOKEN_FILE);
+        let text = if let Some(text) = read_token(&path) {
+            text
+        } else {
+            let text = random();
+            files::create_folder(path.parent().unwrap_or(Path::new(".")))?;
+            files::write_private(&path, format!("{}\n", *text).as_bytes())?;
+            text
+        };
+        let method = Authentication::Token(TokenFile { path, last: Mutex::new(text) });
+        let code = Mutex::new(Some((random(), Instant::now() + settings::LOGIN_LINK_FOR)));
+        Ok(Self { method, code, failures: Mutex::new((Instant::now(), 0)) })
+    }
+
+    /// The file that holds the token.
+    pub(crate) fn token_file(&self) -> &Path {
+        let Authentication::Token(file) = &self.method;
+        &file.path
+    }
+
+    /// The code of the printed link, as long as it is good.
+    pub(crate) fn link_code(&self) -> Option<String> {
+        let code = self.code.lock().unwrap_or_else(PoisonError::into_inner);
+        code.as_ref().map(|(code, _)| code.to_string())
+    }
+
+    /// Whether a bearer token is the right one.
+    pub(crate) fn admits(&self, token: &str) -> bool {
+        let Authentication::Token(file) = &self.method;
+        let present = file.present();
+        same(token.trim().as_bytes(), present.as_bytes(), present.as_bytes())
+    }
+
+    /// Uses the code of the printed link up.
+    pub(crate) fn redeem(&self, code: &str) -> bool {
+        let mut held = self.code.lock().unwrap_or_else(PoisonError::into_inner);
+        let good = held.as_ref().is_some_and(|(known, until)| {
+            Instant::now() < *until && same(code.as_bytes(), known.as_bytes(), known.as_bytes())
+        });
+        if good {
+            *held = None;
+        }
+        good
+    }
+
+    /// Whether so many attempts failed lately that the next has to wait; counts the one that just failed.
+    pub(crate) fn failed_too_often(&self) -> bool {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        if failures.0.elapsed() > Duration::from_mins(1) {
+            *failures = (Instant::now(), 0);
+        }
+        failures.1 = failures.1.saturating_add(1);
+        failures.1 > settings::MAX_LOGIN_FAILURES
+    }
+
+    /// Begins a session; returns the cookie's value.
+    pub(crate) fn session(&self, name: &str) -> String {
+        let until = now() + settings::SESSION_FOR.as_secs();
+        let claim = format!("{until}.{}", URL_SAFE_NO_PAD.encode(name));
+        let signature = URL_SAFE_NO_PAD.encode(self.sign(&claim).finalize().into_bytes());
+        format!("{claim}.{signature}")
+    }
+
+    /// Whose session a cookie is, while it lasts.
+    pub(crate) fn caller(&self, cookie: &str) -> Option<Caller> {
+        let (claim, signature) = cookie.rsplit_once('.')?;
+        let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
+        self.sign(claim).verify_slice(&signature).ok()?;
+        let (until, name) = claim.split_once('.')?;
+        let name = String::from_utf8(URL_SAFE_NO_PAD.decode(name).ok()?).ok()?;
+        (until.parse::<u64>().ok()? > now()).then_some(Caller { name, by_cookie: true })
+    }
+
+    /// Sessions end with the token: another one signs otherwise.
+    fn sign(&self, claim: &str) -> Hmac<Sha256> {
+        let Authentication::Token(file) = &self.method;
+        let mut mac = keyed(file.present().as_bytes());
+        mac.update(b"oxide-operator session v1\0");
+        mac.update(claim.as_bytes());
+        mac
+    }
+}
+
+impl TokenFile {
+    /// The token as the file has it now: writing another one there shuts everybody out at once.
+    fn present(&self) -> Zeroizing<String> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(text) = read_token(&self.path) {
+            *last = text;
+        }
+        last.clone()
+    }
+}
+
+/// The token of a database's page, once there is one.
+pub(crate) fn token_beside(database: &Path) -> Option<Zeroizing<String>> {
+    read_token(&database.with_file_name(TOKEN_FILE))
+}
+
+fn read_token(path: &Path) -> Option<Zeroizing<String>> {
+    let text = Zeroizing::new(std::fs::read_to_string(path).ok()?);
+    let token = text.trim();
+    // A file that is emptied must not let everybody in.
+    (token.len() >= settings::MIN_TOKEN_BYTES).then(|| Zeroizing::new(token.to_owned()))
+}
+
+/// Compares under a MAC, so that the time tells nothing of where two texts begin to differ.
+fn same(one: &[u8], two: &[u8], key: &[u8]) -> bool {
+    let mac = |text: &[u8]| {
+        let mut mac = keyed(key);
+        mac.update(text);
+        mac
+    };
+    mac(one).verify_slice(&mac(two).finalize().into_bytes()).is_ok()
+}
+
+fn keyed(key: &[u8]) -> Hmac<Sha256> {
+    Hmac::<Sha256>::new_from_slice(key).expect("HMAC accepts keys of any length")
+}
+
+/// 32 random bytes as text.
+fn random() -> Zeroizing<String> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    getrandom::fill(&mut *bytes).expect("the system has random bytes");
+    Zeroizing::new(URL_SAFE_NO_PAD.encode(*bytes))
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn login() -> (tempfile::TempDir, Login) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let login = Login::beside(&folder.path().join("store.db")).expect("made");
+        (folder, login)
+    }
+
+    #[test]
+    fn the_token_is_for_this_user_only_and_stays_the_same() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let (folder, login) = login();
+        let text = std::fs::read_to_string(login.token_file()).expect("written");
+        let mode = std::fs::metadata(login.token_file()).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert!(Login::beside(&folder.path().join("store.db")).expect("read").admits(&text));
+        assert!(!login.admits("") && !login.admits("wrong") && !login.admits(&text[1..]));
+    }
+
+    #[test]
+    fn a_link_is_good_for_one_login() {
+        let (_folder, login) = login();
+        let code = login.link_code().expect("a code");
+        assert!(!login.redeem("other"));
+        assert!(login.redeem(&code));
+        assert!(!login.redeem(&code));
+    }
+
+    #[test]
+    fn a_session_is_whose_it_says_and_ends_with_the_token() {
+        let (_folder, login) = login();
+        let cookie = login.session("Zoë");
+        assert_eq!(login.caller(&cookie).map(|caller| caller.name), Some("Zoë".into()));
+        for forged in [cookie.replacen('1', "2", 1), format!("{cookie}A"), String::new(), "a.b.c".into()] {
+            assert!(forged == cookie || login.caller(&forged).is_none(), "{forged}");
+        }
+        std::fs::write(login.token_file(), "another-token-that-is-long-enough-0123456789").expect("written");
+        assert!(login.caller(&cookie).is_none());
+    }
+
+    #[test]
+    fn an_emptied_file_lets_nobody_in() {
+        let (_folder, login) = login();
+        let text = std::fs::read_to_string(login.token_file()).expect("written");
+        std::fs::write(login.token_file(), "").expect("written");
+        assert!(!login.admits(""));
+        assert!(login.admits(&text), "the last good one counts until there is another");
+    }
+}

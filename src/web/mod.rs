@@ -1,0 +1,90 @@
+//! The web page and the API, beside the owner of the store.
+//!
+//! ```text
+//!              owner thread                                   this module
+//! Agent ─▶ pass ─▶ Board (what was seen, events)  ─────▶  pages, /api/v1, event stream
+//!   ▲                                                          │
+//!   └──────── Order (what to do, where to answer) ◀── Site ◀───┘   writes
+//!                                    Reader (read-only connection) ─▶ reads
+//! ```
+//!
+//! Nothing here writes: every write is an [`desk::Order`] that the owner carries out, one after the other, through the
+//! same plan, backup and verification as the command line. Reads go through a read-only connection of their own.
+
+mod api;
+mod asked;
+mod board;
+mod compared;
+mod desk;
+mod guard;
+mod live;
+mod login;
+mod pages;
+mod problem;
+mod server;
+mod site;
+mod tag;
+mod view;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware;
+use tokio::net::TcpListener;
+
+pub(crate) use api::document as openapi;
+pub(crate) use board::{Board, Seen};
+pub(crate) use desk::{Desk, Order, carry_out};
+pub(crate) use login::token_beside;
+
+use crate::store::{KeySources, StoreError};
+use login::Login;
+use site::{Send, Site};
+use view::Reader;
+
+/// The web page, ready to be served.
+pub(crate) struct Web {
+    site: Site,
+}
+
+impl Web {
+    /// Prepares the page and the API of a database.
+    ///
+    /// # Errors
+    /// A token that can be neither read nor made.
+    pub(crate) fn new(
+        database: &Path,
+        keys: KeySources,
+        hosts: Vec<String>,
+        board: Arc<Board>,
+        send: Send,
+    ) -> Result<Self, StoreError> {
+        let reader = Reader::new(database, keys)?;
+        let login = Login::beside(database)?;
+        Ok(Self { site: Site::new(board, login, hosts, reader, database.to_owned(), send) })
+    }
+
+    /// Says where to look, with a link that lets one person in, once.
+    pub(crate) fn say_where(&self, address: SocketAddr) {
+        let code = self.site.login.link_code().unwrap_or_default();
+        tracing::info!(
+            url = format!("http://{address}/login?code={code}"),
+            token = %self.site.login.token_file().display(),
+            "web page; the link is good for one login within 15 minutes, later ones take the token in the file"
+        );
+    }
+
+    /// Serves until the process ends.
+    pub(crate) async fn serve(self, listener: TcpListener) {
+        server::serve(listener, self.routes()).await;
+    }
+
+    fn routes(self) -> Router {
+        api::routes()
+            .merge(pages::routes())
+            .layer(middleware::from_fn_with_state(self.site.clone(), guard::guard))
+            .with_state(self.site)
+    }
+}

@@ -1,0 +1,102 @@
+//! The way in and out, and light or dark.
+
+use askama::Template;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Redirect, Response};
+
+use super::frame::{Frame, THEME};
+use super::{Page, render, shown};
+use crate::settings;
+use crate::web::asked::Asked;
+use crate::web::guard::clean_name;
+use crate::web::login::COOKIE;
+use crate::web::problem::Problem;
+
+#[derive(Template)]
+#[template(path = "login.html", config = "src/web/askama.toml")]
+struct Login {
+    frame: Frame,
+    token_file: String,
+    /// The code of the printed link, when one came with it.
+    code: String,
+    back: String,
+    wrong: bool,
+}
+
+pub(super) async fn page(asked: Asked) -> Page {
+    let query = asked.lenient_query();
+    let code = query.text("code").unwrap_or_default().to_owned();
+    let back = back(query.text("back"));
+    Ok(shown(&login(&asked, code, back, false)))
+}
+
+fn login(asked: &Asked, code: String, back: String, wrong: bool) -> Login {
+    let token_file = asked.site.login.token_file().display().to_string();
+    Login { frame: Frame::bare("Log in"), token_file, code, back, wrong }
+}
+
+/// A page of ours to go back to; never another site.
+fn back(text: Option<&str>) -> String {
+    let own = text.filter(|to| to.starts_with('/') && !to.starts_with("//") && !to.contains('\\'));
+    own.unwrap_or("/").to_owned()
+}
+
+pub(super) async fn enter(mut asked: Asked) -> Page {
+    let form = asked.form().await?;
+    let to = back(form.text("back"));
+    let by_code = form.filled("code").is_some_and(|code| asked.site.login.redeem(code));
+    let by_token = form.filled("token").is_some_and(|token| asked.site.login.admits(token));
+    if !by_code && !by_token {
+        if asked.site.login.failed_too_often() {
+            return Err(Problem::too_many("too many wrong tokens; wait a minute").into());
+        }
+        return Ok(render(StatusCode::UNAUTHORIZED, &login(&asked, String::new(), to, true)));
+    }
+    let name = clean_name(form.text("name").unwrap_or_default());
+    let session = asked.site.login.session(&name);
+    let lasts = settings::SESSION_FOR.as_secs();
+    // Behind a proxy with TLS the cookie never travels without it.
+    let secure = asked.headers.get("x-forwarded-proto").is_some_and(|it| it == "https");
+    let secure = if secure { "; Secure" } else { "" };
+    Ok(with_cookie(
+        Redirect::to(&to).into_response(),
+        &format!("{COOKIE}={session}; Path=/; Max-Age={lasts}; HttpOnly; SameSite=Strict{secure}"),
+    ))
+}
+
+pub(super) async fn leave(_: Asked) -> Page {
+    let gone = format!("{COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict");
+    Ok(with_cookie(Redirect::to("/login").into_response(), &gone))
+}
+
+pub(super) async fn theme(mut asked: Asked) -> Page {
+    let form = asked.form().await?;
+    let theme = match form.text("theme") {
+        Some("dark") => "dark",
+        Some("light") => "light",
+        _ => "auto",
+    };
+    let to = back(form.text("back"));
+    let cookie = format!("{THEME}={theme}; Path=/; Max-Age=31536000; HttpOnly; SameSite=Strict");
+    Ok(with_cookie(Redirect::to(&to).into_response(), &cookie))
+}
+
+fn with_cookie(mut answer: Response, cookie: &str) -> Response {
+    if let Ok(cookie) = HeaderValue::from_str(cookie) {
+        answer.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::back;
+
+    #[test]
+    fn a_login_never_leads_to_another_site() {
+        assert_eq!(back(Some("/drift?class=drift")), "/drift?class=drift");
+        for elsewhere in ["//evil.example", "https://evil.example", "/\\evil.example", "evil", ""] {
+            assert_eq!(back(Some(elsewhere)), "/", "{elsewhere}");
+        }
+    }
+}
