@@ -10,7 +10,7 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 
 CARGO_DENY_VERSION := 0.20.2
 CARGO_CYCLONEDX_VERSION := 0.5.9
-PYTHON_PACKAGES    := cryptography==48.0.0 PyYAML==6.0.3
+PYTHON_PACKAGES    := cryptography==48.0.0 PyYAML==6.0.3 schemathesis==4.32.5
 # glibc, linked statically: docs/decisions/0008-static-glibc.md
 RELEASE_TARGET     ?= $(shell uname -m)-unknown-linux-gnu
 STATIC             := RUSTFLAGS="-C target-feature=+crt-static"
@@ -22,6 +22,8 @@ RELEASE    := $(CARGO_TARGET_DIR)/$(RELEASE_TARGET)/release/oxide-operator
 
 # The outside readers that the tests compare with: Python's Fernet and its YAML.
 export OXIDE_TEST_PYTHON ?= $(VENV)/bin/python
+# Playwright and axe, which drive Debian's Chromium; pinned by tests/browser/package-lock.json.
+export OXIDE_TEST_NODE_MODULES ?= $(CACHE)/browser
 # A real Kubernetes and Helm, built once by tests/cluster/tools.sh.
 export OXIDE_TEST_CLUSTER ?= $(CACHE)/cluster
 export OXIDE_CLUSTER_TOOLS ?= $(OXIDE_TEST_CLUSTER)
@@ -50,7 +52,7 @@ run: ## Build, bring config/default.yaml into .oxide/config.db, and say where to
 	@bin="$(CARGO_TARGET_DIR)/release/oxide-operator"; \
 	echo "  $$bin status --db $(STORE)   # source, store, backups, key"; \
 	echo "  $$bin plan --db $(STORE)     # edit config/default.yaml first, then see what would be written"; \
-	echo "  $$bin run --db $(STORE)      # watch both sides; http://127.0.0.1:8461/metrics and /readyz"
+	echo "  $$bin run --db $(STORE)      # watch both sides; prints a link to the web page"
 
 .PHONY: release
 release: apt-packages ## Build the stripped static binary
@@ -95,6 +97,7 @@ generate: cluster-tools ## Write anew what is generated: crds/, pages and schema
 	"$(CARGO_TARGET_DIR)/debug/oxide-operator" crd --dir crds
 	"$(CARGO_TARGET_DIR)/debug/oxide-operator" crd --page > docs/resources.md
 	"$(CARGO_TARGET_DIR)/debug/oxide-operator" schema --dir docs/schemas
+	"$(CARGO_TARGET_DIR)/debug/oxide-operator" openapi > openapi.json
 	charts/generate.sh
 
 .PHONY: bless
@@ -112,7 +115,7 @@ bench-kubernetes: release tools ## The same on a real API server: latency, rest,
 
 ##@ Set up
 .PHONY: tools
-tools: rust-components apt-packages cargo-deny cargo-cyclonedx venv cluster-tools ## Install what the tests need and this machine lacks
+tools: rust-components apt-packages cargo-deny cargo-cyclonedx venv browser cluster-tools ## Install what the tests need and this machine lacks
 
 .PHONY: rust-components
 rust-components:
@@ -125,8 +128,9 @@ apt-packages:
 	@missing=(); \
 	need() { command -v "$$1" >/dev/null || missing+=("$$2"); }; \
 	need gcc gcc; need git git; need strace strace; need sqlite3 sqlite3; need groff groff; need promtool prometheus; need prometheus prometheus; need zsh zsh; need fish fish; \
-	need buildah buildah; need runc runc; need ip iproute2; need openssl openssl; need curl curl; need unshare util-linux; \
+	need buildah buildah; need runc runc; need ip iproute2; need openssl openssl; need curl curl; need chromium chromium; need node nodejs; need npm npm; need unshare util-linux; \
 	[ -x /usr/lib/cni/bridge ] || missing+=(containernetworking-plugins); \
+	[ -d /usr/share/fonts/truetype/dejavu ] || missing+=(fonts-dejavu-core); \
 	[ -e /usr/include/sqlite3.h ] || missing+=(libsqlite3-dev); [ -x /usr/bin/time ] || missing+=(time); \
 	python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv); \
 	if [ "$${#missing[@]}" -gt 0 ]; then \
@@ -147,6 +151,14 @@ cargo-cyclonedx:
 	@[ "$$("$(CARGO_CYCLONEDX)" cyclonedx --version 2>/dev/null)" = "cargo-cyclonedx-cyclonedx $(CARGO_CYCLONEDX_VERSION)" ] || { \
 		$(call say,installing cargo-cyclonedx $(CARGO_CYCLONEDX_VERSION)); \
 		cargo install --locked --version $(CARGO_CYCLONEDX_VERSION) --root "$(TOOLS)" cargo-cyclonedx; }
+
+.PHONY: browser
+browser: apt-packages
+	@cmp -s tests/browser/package-lock.json "$(OXIDE_TEST_NODE_MODULES)/package-lock.json" && [ -d "$(OXIDE_TEST_NODE_MODULES)/node_modules" ] || { \
+		$(call say,installing Playwright and axe); \
+		mkdir -p "$(OXIDE_TEST_NODE_MODULES)"; \
+		cp tests/browser/package.json tests/browser/package-lock.json "$(OXIDE_TEST_NODE_MODULES)/"; \
+		npm ci --prefix "$(OXIDE_TEST_NODE_MODULES)" --no-audit --no-fund; }
 
 .PHONY: cluster-tools
 cluster-tools: apt-packages
