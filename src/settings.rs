@@ -161,6 +161,9 @@ pub const LOGIN_LINK_FOR: Duration = Duration::from_mins(15);
 /// How long a login lasts: a shift.
 pub const SESSION_FOR: Duration = Duration::from_hours(12);
 
+/// How long a login of a cluster's account lasts: then its rights are looked up again.
+pub const ACCOUNT_SESSION_FOR: Duration = Duration::from_hours(1);
+
 /// A shorter text is no token.
 pub const MIN_TOKEN_BYTES: usize = 16;
 

@@ -45,6 +45,7 @@ const MODULES: &[(&str, MayUse)] = &[
         "web",
         Only(&[
             "actions",
+            "cluster",
             "model",
             "desired",
             "plan",

@@ -46,6 +46,7 @@ pub(super) fn run(context: Context, args: &Run, verbosity: u8, colour: ColourCho
         consumer: context.consumer,
         listen_health,
         actor: context::actor(),
+        token_review: args.token_review,
         source_env: context.source_env,
         store_name: args.store_name.clone(),
     })?;

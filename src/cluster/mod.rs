@@ -22,6 +22,7 @@ mod follow;
 mod identity;
 mod lease;
 mod promote;
+mod review;
 mod status;
 mod store;
 mod summary;
@@ -36,6 +37,7 @@ pub use declared::read;
 pub use feed::{Feed, Seen, Wish, Wishes};
 pub use identity::Identity;
 pub use promote::{PromoteError, replace, replace_blocking};
+pub use review::{Reviewed, Reviewer};
 
 /// The name under which the API server knows what this program sets.
 pub const FIELD_MANAGER: &str = "oxide-operator";

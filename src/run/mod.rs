@@ -31,7 +31,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::cluster::{self, Feed, Identity, Wish};
+use crate::cluster::{self, Feed, Identity, Reviewer, Wish};
 use crate::consumer::Consumer;
 use crate::metrics::Metrics;
 use crate::model::PolicyLayers;
@@ -68,6 +68,8 @@ pub struct RunOptions {
     pub consumer: Option<Consumer>,
     /// Who is recorded in the history.
     pub actor: String,
+    /// Whether accounts of a cluster may log in to the page.
+    pub token_review: bool,
     /// The variables of the environment that a source in Kubernetes may name.
     pub source_env: Vec<String>,
     /// The name of this agent's `OxideStore`; the pod's, or the host's, when none is given.
@@ -177,17 +179,21 @@ pub fn run(options: RunOptions) -> Result<(), RunError> {
     let keys = options.keys.clone();
     let mut hosts = options.allow_hosts.clone();
     hosts.extend(options.listen.map(|address| address.ip().to_string()));
-    let api = options.source.object().cloned().map(|object| {
-        let database = options.db.display().to_string();
-        (object, feed(wakes.clone()), Identity::of_this_process(database, options.store_name.as_deref()))
+    let database = options.db.display().to_string();
+    let identity = Identity::of_this_process(database, options.store_name.as_deref());
+    let reviewer = options.token_review.then(|| {
+        let beside = options.source.object().map(|object| object.namespace.clone());
+        let namespace = identity.namespace.clone().or(beside).unwrap_or_else(|| "default".to_owned());
+        Reviewer::new(namespace, identity.store.clone())
     });
+    let api = options.source.object().cloned().map(|object| (object, feed(wakes.clone()), identity));
     let feed = api.as_ref().map(|(_, feed, _)| feed.clone());
     let mut agent =
         Agent::new(options, feed, wakes.clone(), published.clone(), Arc::clone(&metrics), board.clone())?;
     let web = board.map(|board| {
         let wakes = wakes.clone();
         let send = Box::new(move |order| wakes.send(Wake::Order(Box::new(order))).is_ok());
-        Web::new(agent.database(), keys, hosts, board, send)
+        Web::new(agent.database(), keys, hosts, board, send, reviewer)
     });
     let web = web.transpose()?;
     mounts::watch(wakes.clone());

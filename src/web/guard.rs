@@ -52,7 +52,7 @@ impl Bucket {
 /// Stands before every request.
 pub(crate) async fn guard(State(site): State<Site>, mut request: Request, next: Next) -> Response {
     let page = !is_api(request.uri()) && request.method() == Method::GET;
-    let answer = match admitted(&site, &mut request) {
+    let answer = match admitted(&site, &mut request).await {
         Ok(_place) => next.run(request).await,
         Err(problem) if page && problem.status == 401 => login_page(request.uri()),
         Err(problem) if page => super::pages::problem_page(&problem),
@@ -61,17 +61,24 @@ pub(crate) async fn guard(State(site): State<Site>, mut request: Request, next: 
     with_headers(answer)
 }
 
-fn admitted<'a>(site: &'a Site, request: &mut Request) -> Result<tokio::sync::SemaphorePermit<'a>, Problem> {
+async fn admitted<'a>(
+    site: &'a Site,
+    request: &mut Request,
+) -> Result<tokio::sync::SemaphorePermit<'a>, Problem> {
     let crowded = |_| Problem::too_many("more requests are under way than are answered at once");
     let place = site.requests.try_acquire().map_err(crowded)?;
     check_host(request.headers(), &site.hosts)?;
     check_origin(request.method(), request.headers())?;
-    let caller = caller(site, request.headers());
+    let caller = caller(site, request.headers()).await;
     let open = is_open(request.uri().path());
     match caller {
         Ok(Some(caller)) => {
             if caller.by_cookie && unsafe_method(request.method()) && !from_here(request.headers()) {
                 return Err(Problem::forbidden("origin", "a browser did not say where this came from"));
+            }
+            if caller.read_only && unsafe_method(request.method()) && !is_own_affair(request.uri().path()) {
+                return Err(Problem::forbidden("rights", "this account may look, and not change anything")
+                    .hint("it needs the right to `update` this OxideStore"));
             }
             request.extensions_mut().insert(caller);
         }
@@ -86,6 +93,11 @@ fn admitted<'a>(site: &'a Site, request: &mut Request) -> Result<tokio::sync::Se
 /// What may be seen by somebody who is not logged in: the way in, and what it looks like.
 fn is_open(path: &str) -> bool {
     path == "/login" || path.starts_with("/assets/")
+}
+
+/// What changes nothing but for whoever asks.
+fn is_own_affair(path: &str) -> bool {
+    path == "/logout" || path == "/theme" || path == "/login"
 }
 
 fn is_api(uri: &Uri) -> bool {
@@ -147,12 +159,19 @@ fn unsafe_method(method: &Method) -> bool {
 }
 
 /// Who asks: by a bearer token, else by a session.
-fn caller(site: &Site, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
+async fn caller(site: &Site, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
     if let Some(authorization) = headers.get(header::AUTHORIZATION) {
         let token = authorization.to_str().ok().and_then(|text| text.split_once(' '));
         let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token);
-        if token.is_some_and(|token| site.login.admits(token)) {
-            return Ok(Some(Caller { name: actor(headers), by_cookie: false }));
+        let known = match token {
+            Some(token) => site.login.recognise(token).await.map_err(|why| not_asked(&why))?,
+            None => None,
+        };
+        if let Some(mut caller) = known {
+            if caller.name.is_empty() {
+                caller.name = actor(headers);
+            }
+            return Ok(Some(caller));
         }
         return Err(if site.login.failed_too_often() {
             Problem::too_many("too many wrong tokens; wait a minute")
@@ -174,6 +193,17 @@ fn actor(headers: &HeaderMap) -> String {
 /// A name as the history takes it.
 pub(crate) fn clean_name(name: &str) -> String {
     name.trim().chars().filter(|c| !c.is_control()).take(MAX_NAME).collect()
+}
+
+/// Whose a token is could not be found out.
+pub(crate) fn not_asked(why: &str) -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "review",
+        "the API server cannot be asked whose this token is",
+    )
+    .detail(why)
+    .hint("the token of the file lets in without it")
 }
 
 fn unauthorized() -> Problem {

@@ -15,6 +15,7 @@ use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use crate::cluster::Reviewer;
 use crate::settings;
 use crate::store::{StoreError, files};
 
@@ -24,14 +25,6 @@ const TOKEN_FILE: &str = "web.token";
 /// The cookie that holds the session.
 pub(crate) const COOKIE: &str = "oxide_session";
 
-/// A way to find out who somebody is. Kubernetes' `TokenReview` becomes another variant: it asks the API server about the
-/// same bearer token, and gives a [`Caller`] with the name that it answers.
-#[derive(Debug)]
-pub(crate) enum Authentication {
-    /// Everybody who has the token in this file.
-    Token(TokenFile),
-}
-
 /// Somebody who was let in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Caller {
@@ -39,6 +32,8 @@ pub(crate) struct Caller {
     pub(crate) name: String,
     /// Whether a browser's cookie let them in, so that other sites could try to use it.
     pub(crate) by_cookie: bool,
+    /// Whether they may look and not change: who has the token of the file may do both.
+    pub(crate) read_only: bool,
 }
 
 /// The token's file.
@@ -52,7 +47,9 @@ pub(crate) struct TokenFile {
 /// Lets people in.
 #[derive(Debug)]
 pub(crate) struct Login {
-    method: Authentication,
+    token: TokenFile,
+    /// Knows the accounts of a cluster, where that was asked for.
+    reviewer: Option<Reviewer>,
     /// The code of the printed link, until it is used, and until when.
     code: Mutex<Option<(Zeroizing<String>, Instant)>>,
     /// Since when failures are counted, and how many there were.
@@ -64,7 +61,7 @@ impl Login {
     ///
     /// # Errors
     /// A file that can be neither read nor written.
-    pub(crate) fn beside(database: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn beside(database: &Path, reviewer: Option<Reviewer>) -> Result<Self, StoreError> {
         let path = database.with_file_name(TOKEN_FILE);
         let text = if let Some(text) = read_token(&path) {
             text
@@ -74,15 +71,14 @@ impl Login {
             files::write_private(&path, format!("{}\n", *text).as_bytes())?;
             text
         };
-        let method = Authentication::Token(TokenFile { path, last: Mutex::new(text) });
+        let token = TokenFile { path, last: Mutex::new(text) };
         let code = Mutex::new(Some((random(), Instant::now() + settings::LOGIN_LINK_FOR)));
-        Ok(Self { method, code, failures: Mutex::new((Instant::now(), 0)) })
+        Ok(Self { token, reviewer, code, failures: Mutex::new((Instant::now(), 0)) })
     }
 
     /// The file that holds the token.
     pub(crate) fn token_file(&self) -> &Path {
-        let Authentication::Token(file) = &self.method;
-        &file.path
+        &self.token.path
     }
 
     /// The code of the printed link, as long as it is good.
@@ -93,9 +89,26 @@ impl Login {
 
     /// Whether a bearer token is the right one.
     pub(crate) fn admits(&self, token: &str) -> bool {
-        let Authentication::Token(file) = &self.method;
-        let present = file.present();
+        let present = self.token.present();
         same(token.trim().as_bytes(), present.as_bytes(), present.as_bytes())
+    }
+
+    /// Whether tokens of a cluster's accounts let somebody in, too.
+    pub(crate) fn knows_accounts(&self) -> bool {
+        self.reviewer.is_some()
+    }
+
+    /// Whose a token is; none for one that lets nobody in.
+    ///
+    /// # Errors
+    /// Why the API server could not be asked.
+    pub(crate) async fn recognise(&self, token: &str) -> Result<Option<Caller>, String> {
+        if self.admits(token) {
+            return Ok(Some(Caller::default()));
+        }
+        let Some(reviewer) = self.reviewer.as_ref().filter(|_| !self.is_tired()) else { return Ok(None) };
+        let known = reviewer.review(token.trim()).await?;
+        Ok(known.map(|it| Caller { name: it.name, by_cookie: false, read_only: !it.may_write }))
     }
 
     /// Uses the code of the printed link up.
@@ -120,10 +133,17 @@ impl Login {
         failures.1 > settings::MAX_LOGIN_FAILURES
     }
 
+    /// Whether there were so many wrong tokens lately that nobody is asked about another.
+    fn is_tired(&self) -> bool {
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.1 > settings::MAX_LOGIN_FAILURES && failures.0.elapsed() <= Duration::from_mins(1)
+    }
+
     /// Begins a session; returns the cookie's value.
-    pub(crate) fn session(&self, name: &str) -> String {
-        let until = now() + settings::SESSION_FOR.as_secs();
-        let claim = format!("{until}.{}", URL_SAFE_NO_PAD.encode(name));
+    pub(crate) fn session(&self, caller: &Caller, lasts: Duration) -> String {
+        let until = now() + lasts.as_secs();
+        let rights = if caller.read_only { "r" } else { "w" };
+        let claim = format!("{until}.{rights}.{}", URL_SAFE_NO_PAD.encode(&caller.name));
         let signature = URL_SAFE_NO_PAD.encode(self.sign(&claim).finalize().into_bytes());
         format!("{claim}.{signature}")
     }
@@ -133,15 +153,19 @@ impl Login {
         let (claim, signature) = cookie.rsplit_once('.')?;
         let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
         self.sign(claim).verify_slice(&signature).ok()?;
-        let (until, name) = claim.split_once('.')?;
+        let mut parts = claim.split('.');
+        let (until, rights, name) = (parts.next()?, parts.next()?, parts.next()?);
         let name = String::from_utf8(URL_SAFE_NO_PAD.decode(name).ok()?).ok()?;
-        (until.parse::<u64>().ok()? > now()).then_some(Caller { name, by_cookie: true })
+        (until.parse::<u64>().ok()? > now()).then_some(Caller {
+            name,
+            by_cookie: true,
+            read_only: rights != "w",
+        })
     }
 
     /// Sessions end with the token: another one signs otherwise.
     fn sign(&self, claim: &str) -> Hmac<Sha256> {
-        let Authentication::Token(file) = &self.method;
-        let mut mac = keyed(file.present().as_bytes());
+        let mut mac = keyed(self.token.present().as_bytes());
         mac.update(b"oxide-operator session v1\0");
         mac.update(claim.as_bytes());
         mac
@@ -202,7 +226,7 @@ mod tests {
 
     fn login() -> (tempfile::TempDir, Login) {
         let folder = tempfile::tempdir().expect("a folder");
-        let login = Login::beside(&folder.path().join("store.db")).expect("made");
+        let login = Login::beside(&folder.path().join("store.db"), None).expect("made");
         (folder, login)
     }
 
@@ -213,7 +237,7 @@ mod tests {
         let text = std::fs::read_to_string(login.token_file()).expect("written");
         let mode = std::fs::metadata(login.token_file()).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert!(Login::beside(&folder.path().join("store.db")).expect("read").admits(&text));
+        assert!(Login::beside(&folder.path().join("store.db"), None).expect("read").admits(&text));
         assert!(!login.admits("") && !login.admits("wrong") && !login.admits(&text[1..]));
     }
 
@@ -229,8 +253,11 @@ mod tests {
     #[test]
     fn a_session_is_whose_it_says_and_ends_with_the_token() {
         let (_folder, login) = login();
-        let cookie = login.session("Zoë");
-        assert_eq!(login.caller(&cookie).map(|caller| caller.name), Some("Zoë".into()));
+        let zoe = Caller { name: "Zoë".into(), by_cookie: true, read_only: true };
+        let cookie = login.session(&zoe, settings::SESSION_FOR);
+        assert_eq!(login.caller(&cookie), Some(zoe));
+        let stronger = cookie.replacen(".r.", ".w.", 1);
+        assert!(login.caller(&stronger).is_none(), "nobody gives himself rights");
         for forged in [cookie.replacen('1', "2", 1), format!("{cookie}A"), String::new(), "a.b.c".into()] {
             assert!(forged == cookie || login.caller(&forged).is_none(), "{forged}");
         }

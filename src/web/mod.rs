@@ -39,6 +39,7 @@ pub(crate) use board::{Board, Seen};
 pub(crate) use desk::{Desk, Order, carry_out};
 pub(crate) use login::token_beside;
 
+use crate::cluster::Reviewer;
 use crate::store::{KeySources, StoreError};
 use login::Login;
 use site::{Send, Site};
@@ -60,9 +61,10 @@ impl Web {
         hosts: Vec<String>,
         board: Arc<Board>,
         send: Send,
+        reviewer: Option<Reviewer>,
     ) -> Result<Self, StoreError> {
         let reader = Reader::new(database, keys)?;
-        let login = Login::beside(database)?;
+        let login = Login::beside(database, reviewer)?;
         Ok(Self { site: Site::new(board, login, hosts, reader, database.to_owned(), send) })
     }
 

@@ -9,11 +9,14 @@ mod agent;
 #[path = "../support/cluster.rs"]
 mod cluster;
 mod gate;
+#[path = "../support/web.rs"]
+mod web;
 mod world;
 
 mod admission;
 mod objects;
 mod outage;
+mod page;
 mod promotion;
 mod report;
 mod secrets;

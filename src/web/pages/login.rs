@@ -8,8 +8,8 @@ use super::frame::{Frame, THEME};
 use super::{Page, render, shown};
 use crate::settings;
 use crate::web::asked::Asked;
-use crate::web::guard::clean_name;
-use crate::web::login::COOKIE;
+use crate::web::guard::{clean_name, not_asked};
+use crate::web::login::{COOKIE, Caller};
 use crate::web::problem::Problem;
 
 #[derive(Template)]
@@ -21,6 +21,8 @@ struct Login {
     code: String,
     back: String,
     wrong: bool,
+    /// Whether tokens of a cluster's accounts let somebody in, too.
+    accounts: bool,
 }
 
 pub(super) async fn page(asked: Asked) -> Page {
@@ -32,7 +34,8 @@ pub(super) async fn page(asked: Asked) -> Page {
 
 fn login(asked: &Asked, code: String, back: String, wrong: bool) -> Login {
     let token_file = asked.site.login.token_file().display().to_string();
-    Login { frame: Frame::bare("Log in"), token_file, code, back, wrong }
+    let accounts = asked.site.login.knows_accounts();
+    Login { frame: Frame::bare("Log in"), token_file, code, back, wrong, accounts }
 }
 
 /// A page of ours to go back to; never another site.
@@ -45,16 +48,23 @@ pub(super) async fn enter(mut asked: Asked) -> Page {
     let form = asked.form().await?;
     let to = back(form.text("back"));
     let by_code = form.filled("code").is_some_and(|code| asked.site.login.redeem(code));
-    let by_token = form.filled("token").is_some_and(|token| asked.site.login.admits(token));
-    if !by_code && !by_token {
+    let by_token = match form.filled("token") {
+        Some(token) => asked.site.login.recognise(token).await.map_err(|why| not_asked(&why))?,
+        None => None,
+    };
+    let Some(mut caller) = by_token.or_else(|| by_code.then(Caller::default)) else {
         if asked.site.login.failed_too_often() {
             return Err(Problem::too_many("too many wrong tokens; wait a minute").into());
         }
         return Ok(render(StatusCode::UNAUTHORIZED, &login(&asked, String::new(), to, true)));
+    };
+    // An account has a name, and may lose its rights: it is asked about again after an hour.
+    let lasts = if caller.name.is_empty() { settings::SESSION_FOR } else { settings::ACCOUNT_SESSION_FOR };
+    if caller.name.is_empty() {
+        caller.name = clean_name(form.text("name").unwrap_or_default());
     }
-    let name = clean_name(form.text("name").unwrap_or_default());
-    let session = asked.site.login.session(&name);
-    let lasts = settings::SESSION_FOR.as_secs();
+    let session = asked.site.login.session(&caller, lasts);
+    let lasts = lasts.as_secs();
     // Behind a proxy with TLS the cookie never travels without it.
     let secure = asked.headers.get("x-forwarded-proto").is_some_and(|it| it == "https");
     let secure = if secure { "; Secure" } else { "" };
