@@ -7,8 +7,8 @@ mod edit;
 mod history;
 mod key;
 mod policy;
+mod run;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
@@ -22,6 +22,7 @@ pub use edit::{Add, AddObject, EditArgs, Get, Remove, RestoreArgs, RuleFields, S
 pub use history::{Diff, History, HistoryCommand, Restore, Rollback, Show};
 pub use key::Key;
 pub use policy::PolicyArgs;
+pub use run::{Listen, LogFormat, Run};
 
 /// Returns the command line, with the examples of each command above its options.
 pub fn command() -> clap::Command {
@@ -272,39 +273,6 @@ pub struct Export {
     pub with_secrets: bool,
 }
 
-/// Arguments of `run`.
-#[derive(Args, Debug)]
-#[command(before_help = "\
-Examples:
-  oxide-operator run                     with the defaults
-  oxide-operator run --source dir:/etc/oxide --on-drift revert
-  oxide-operator run --listen off        without the web page
-  curl -s http://127.0.0.1:8461/metrics  while it runs")]
-pub struct Run {
-    /// Where to serve /livez, /readyz and /metrics [default: 127.0.0.1:8461]
-    #[arg(long, env = "OXIDE_OPERATOR_LISTEN_HEALTH", value_name = "ADDRESS")]
-    pub listen_health: Option<SocketAddr>,
-    /// Where to serve the web page and the API, or `off` [default: 127.0.0.1:8460]
-    #[arg(long, env = "OXIDE_OPERATOR_LISTEN", value_name = "ADDRESS|off")]
-    pub listen: Option<Listen>,
-    /// A name under which the web page may be asked for, besides localhost; may be given several times
-    #[arg(long, env = "OXIDE_OPERATOR_ALLOW_HOST", value_name = "NAME", value_delimiter = ',')]
-    pub allow_host: Vec<String>,
-    /// The form of the log on stderr [default: text]
-    #[arg(long, env = "OXIDE_OPERATOR_LOG_FORMAT", value_enum, value_name = "FORMAT")]
-    pub log_format: Option<LogFormat>,
-    /// Let accounts of the cluster log in to the page: those that may `get` this agent's `OxideStore` look, those that may
-    /// `update` it change. Needs the right to ask, `system:auth-delegator`
-    #[arg(long, env = "OXIDE_OPERATOR_TOKEN_REVIEW")]
-    pub token_review: bool,
-    /// The name of this agent's `OxideStore`, for a source in Kubernetes [default: the pod's name, else the host's]
-    #[arg(long, env = "OXIDE_OPERATOR_STORE_NAME", value_name = "NAME")]
-    pub store_name: Option<String>,
-    /// The answers to differences.
-    #[command(flatten)]
-    pub policy: PolicyArgs,
-}
-
 /// Arguments of `completions`.
 #[derive(Args, Debug)]
 #[command(before_help = "\
@@ -359,43 +327,4 @@ pub struct Schema {
     /// Write a file for every output into this folder
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
-}
-
-/// Where the web page is served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
-#[serde(try_from = "String")]
-pub enum Listen {
-    /// Nowhere.
-    Off,
-    /// Here.
-    At(SocketAddr),
-}
-
-impl std::str::FromStr for Listen {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "off" => Ok(Self::Off),
-            address => address.parse().map(Self::At).map_err(|_| "write ADDRESS:PORT, or off".to_owned()),
-        }
-    }
-}
-
-impl TryFrom<String> for Listen {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-/// The forms of the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// A line for people.
-    Text,
-    /// An object a line.
-    Json,
 }
