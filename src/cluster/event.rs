@@ -1,5 +1,7 @@
 //! Events: what happened, once each time it begins, on the `OxideStore` where `kubectl describe` shows it.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
@@ -113,29 +115,40 @@ fn more_of(
     before.is_some_and(|before| count(after) > count(before))
 }
 
-/// Sends events; the same one again is counted in the one that was sent.
-pub(super) struct Events(Recorder);
+/// Sends events. The same one again is counted in the one that was sent; one that says something else is another.
+pub(super) struct Events {
+    client: Client,
+    reporter: Reporter,
+    /// Of each reason the note that was sent last. A recorder counts whatever has the same reason, so each note has its own.
+    sent: BTreeMap<&'static str, (String, Recorder)>,
+}
 
 impl Events {
     pub(super) fn new(client: &Client, instance: &str) -> Self {
         let reporter = Reporter { controller: "oxide-operator".into(), instance: Some(instance.to_owned()) };
-        Self(Recorder::new(client.clone(), reporter))
+        Self { client: client.clone(), reporter, sent: BTreeMap::new() }
     }
 
     /// Sends what happened to an object. An event that cannot be sent is gone: the status says what holds now.
-    pub(super) async fn send(&self, regarding: &ObjectReference, happened: Vec<Happened>) {
+    pub(super) async fn send(&mut self, regarding: &ObjectReference, happened: Vec<Happened>) {
         for Happened { warns, reason, note } in happened {
+            let note = cut(note);
             let event = Event {
                 type_: if warns { EventType::Warning } else { EventType::Normal },
                 reason: reason.to_owned(),
-                note: Some(cut(note)),
+                note: Some(note.clone()),
                 action: "Reconcile".to_owned(),
                 secondary: None,
             };
-            let sent = within(settings::API_ANSWERS_WITHIN, self.0.publish(&event, regarding)).await;
+            let recorder = match self.sent.remove(reason) {
+                Some((told, recorder)) if told == note => recorder,
+                _ => Recorder::new(self.client.clone(), self.reporter.clone()),
+            };
+            let sent = within(settings::API_ANSWERS_WITHIN, recorder.publish(&event, regarding)).await;
             if let Err(error) = sent {
                 tracing::debug!(reason, error = %super::chain(&error), "an event could not be sent");
             }
+            self.sent.insert(reason, (note, recorder));
         }
     }
 }

@@ -190,3 +190,22 @@ fn an_agent_that_is_told_to_stop_lets_the_next_one_sum_up_at_once() {
     });
     assert!(began.elapsed() < oxide_operator::settings::LEASE_LASTS, "it waited until the Lease expired");
 }
+
+#[test]
+fn each_write_and_each_edit_has_an_event_of_its_own() {
+    let world = World::new("events");
+    world.declare(&two_services());
+    let agent = world.agent(&[]);
+    let told = |reason: &str, part: &str| {
+        world.api.await_object(world.namespace, "events", part, |event| {
+            event["reason"] == reason && event["message"].as_str().is_some_and(|it| it.contains(part))
+        });
+    };
+    told("Applied", "revision 1");
+    world.edit(&json!({"spec": {"config": {"execution": {"timeout_seconds": 61}}}}));
+    told("Applied", "revision 2");
+    agent.orchestrator().execute(DISABLE, []).expect("an edit");
+    told("Drifted", "services.gemini.enabled");
+    agent.orchestrator().execute("UPDATE execution_settings SET timeout_seconds = 62", []).expect("an edit");
+    told("Drifted", "execution.timeout_seconds");
+}

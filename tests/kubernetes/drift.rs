@@ -27,7 +27,7 @@ pub(crate) fn an_edit_of_the_database_is_reported_and_kept(stage: &Stage) {
 pub(crate) fn where_the_policy_says_so_it_is_reverted(stage: &Stage) {
     let pod = stage.declared();
     pod.edit("UPDATE execution_settings SET timeout_seconds = 5, updated_at = ?1 WHERE id = 1");
-    stage.event("Applied", pod.name(), "revision 3: 0 created, 1 changed, 0 deleted");
+    stage.event("Applied", pod.name(), "revision 3");
     assert_eq!(pod.config()["execution"]["timeout_seconds"], 121);
     assert_eq!(pod.config()["services"]["openrouter"]["enabled"], false, "another path, another answer");
     let policy = json!({"spec": {"policy": {"onDrift": "revert"}}}).to_string();

@@ -12,7 +12,7 @@ pub(crate) fn an_edited_oxide_config_arrives_in_the_database(stage: &Stage) {
         status["sourceGeneration"] == generation && condition(status, "Synced") == "True"
     });
     assert_eq!(pod.config()["execution"]["timeout_seconds"], 121);
-    stage.event("Applied", pod.name(), "0 created, 1 changed, 0 deleted");
+    stage.event("Applied", pod.name(), "revision 2");
     stage.wait(&["--for=condition=Ready", "oxideconfig/default", "-n", NAMESPACE]);
 }
 

@@ -177,8 +177,10 @@ pub(crate) fn a_deployment_can_take_a_config_map_instead(stage: &Stage) {
 
 pub(crate) fn an_idle_agent_is_small(stage: &Stage) {
     for pod in [stage.declared(), stage.mapped()] {
-        let resident = pod.resident();
-        say(&format!("  {}: {:.1} MiB", pod.name(), resident as f64 / f64::from(1 << 20)));
+        let (resident, own) = pod.resident();
+        let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        let (all, own) = (mebibytes(resident), mebibytes(own));
+        say(&format!("  {}: {all:.1} MiB, of it {own:.1} besides the program", pod.name()));
         assert!(resident <= LARGEST, "{resident} bytes");
     }
 }

@@ -111,13 +111,15 @@ impl<'a> Pod<'a> {
         self.stage.inside(|| served.metric(name))
     }
 
-    /// What its sidecar holds in memory, in bytes.
-    pub(crate) fn resident(&self) -> u64 {
+    /// What its sidecar holds in memory, in bytes: all of it, and what is not a page of the program's file.
+    pub(crate) fn resident(&self) -> (u64, u64) {
         let path = format!("/proc/{}/status", self.process("oxide-operator"));
         let status = fs::read_to_string(path).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
-        let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
-        kibibytes * 1024
+        let bytes = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a size");
+            line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+        };
+        (bytes("VmRSS:"), bytes("RssAnon:"))
     }
 
     /// The process of this name in one of its containers, as the host counts them.
