@@ -40,39 +40,29 @@ pub(super) fn between(
     if let Some(revision) = after.revision.filter(|_| !known) {
         note(false, "Applied", applied(revision, seen));
     }
-    let paths = |class: &str| {
-        let paths: Vec<&str> =
-            after.differences.iter().filter(|it| it.class == class).map(|it| &*it.path).collect();
-        let more = paths.len().saturating_sub(MAX_PATHS);
-        let list = paths[..paths.len() - more].join(", ");
-        if more > 0 { format!("{list} and {more} more") } else { list }
-    };
     let began = |kind: &str, wanted: &str| {
         let is = |status: &OxideStoreStatus| condition(status, kind).is_some_and(|it| it.status == wanted);
         is(after) && !before.is_some_and(is)
     };
-    if began("Drifted", "True") || more_of(before, after, |it| it.counts.drift) {
-        note(true, "Drifted", format!("somebody changed the database: {}", paths("drift")));
+    if let Some(paths) = new_paths(before, after, "drift") {
+        note(true, "Drifted", format!("somebody changed the database: {paths}"));
     } else if began("Drifted", "False") && before.is_some() {
         note(false, "DriftGone", "both sides agree again where the database had been changed".into());
     }
-    if began("Conflicted", "True") || more_of(before, after, |it| it.counts.conflict) {
-        note(
-            true,
-            "ConflictHeld",
-            format!(
-                "both sides moved apart; choose with `oxide-operator explain PATH`: {}",
-                paths("conflict")
-            ),
-        );
+    if let Some(paths) = new_paths(before, after, "conflict") {
+        let how = "both sides moved apart; choose with `oxide-operator explain PATH`";
+        note(true, "ConflictHeld", format!("{how}: {paths}"));
     }
+    // A sidecar starts before the orchestrator, which therefore never follows at first.
+    let followed =
+        before.and_then(|it| condition(it, "ConsumerInSync")).is_some_and(|it| it.status == "True");
     for (kind, wanted, reason) in [
         ("SourceAvailable", "False", "SourceUnavailable"),
         ("KeyMismatch", "True", "KeyMismatch"),
         ("BackupHealthy", "False", "BackupFailed"),
         ("ConsumerInSync", "False", "ConsumerBehind"),
     ] {
-        if began(kind, wanted) {
+        if began(kind, wanted) && (kind != "ConsumerInSync" || followed) {
             note(true, reason, condition(after, kind).map(|it| it.message.clone()).unwrap_or_default());
         }
     }
@@ -106,13 +96,20 @@ fn condition<'a>(status: &'a OxideStoreStatus, kind: &str) -> Option<&'a Conditi
     status.conditions.iter().find(|condition| condition.kind == kind)
 }
 
-/// Whether there is more of something than before.
-fn more_of(
-    before: Option<&OxideStoreStatus>,
-    after: &OxideStoreStatus,
-    count: impl Fn(&OxideStoreStatus) -> i64,
-) -> bool {
-    before.is_some_and(|before| count(after) > count(before))
+/// The differences of a class that were not listed before, as text; none when there are none.
+fn new_paths(before: Option<&OxideStoreStatus>, after: &OxideStoreStatus, class: &str) -> Option<String> {
+    let listed = |status: &OxideStoreStatus, path: &str| {
+        status.differences.iter().any(|it| it.class == class && it.path == path)
+    };
+    let of_class = after.differences.iter().filter(|it| it.class == class).map(|it| &*it.path);
+    let new: Vec<&str> = of_class.filter(|path| !before.is_some_and(|before| listed(before, path))).collect();
+    let more = new.len().saturating_sub(MAX_PATHS);
+    let list = new[..new.len() - more].join(", ");
+    match (new.is_empty(), more) {
+        (true, _) => None,
+        (false, 0) => Some(list),
+        (false, more) => Some(format!("{list} and {more} more")),
+    }
 }
 
 /// Sends events. The same one again is counted in the one that was sent; one that says something else is another.

@@ -32,13 +32,20 @@ pub struct Reviewed {
     pub may_write: bool,
 }
 
+/// What was answered about a token, and when; none where nobody is let in.
+#[derive(Clone, Debug)]
+struct Answer {
+    since: Instant,
+    who: Option<Reviewed>,
+}
+
 /// Asks the API server about bearer tokens.
 #[derive(Debug)]
 pub struct Reviewer {
     namespace: String,
     /// The `OxideStore` on which rights are looked up.
     store: String,
-    remembered: Mutex<BTreeMap<[u8; 32], (Instant, Option<Reviewed>)>>,
+    remembered: Mutex<BTreeMap<[u8; 32], Answer>>,
 }
 
 impl Reviewer {
@@ -53,22 +60,20 @@ impl Reviewer {
     /// Why the API server could not be asked.
     pub async fn review(&self, token: &str) -> Result<Option<Reviewed>, String> {
         let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-        if let Some(answer) = self.remembered(&hash) {
-            return Ok(answer);
+        let known = {
+            let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+            remembered.retain(|_, answer| answer.since.elapsed() < REMEMBERED_FOR);
+            remembered.get(&hash).cloned()
+        };
+        if let Some(known) = known {
+            return Ok(known.who);
         }
-        let answer = self.ask(token).await.map_err(|error| chain(&error))?;
+        let who = self.ask(token).await.map_err(|error| chain(&error))?;
         let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-        remembered.retain(|_, (since, _)| since.elapsed() < REMEMBERED_FOR);
         if remembered.len() < MAX_REMEMBERED {
-            remembered.insert(hash, (Instant::now(), answer.clone()));
+            remembered.insert(hash, Answer { since: Instant::now(), who: who.clone() });
         }
-        Ok(answer)
-    }
-
-    fn remembered(&self, hash: &[u8; 32]) -> Option<Option<Reviewed>> {
-        let remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-        let (since, answer) = remembered.get(hash)?;
-        (since.elapsed() < REMEMBERED_FOR).then(|| answer.clone())
+        Ok(who)
     }
 
     async fn ask(&self, token: &str) -> Result<Option<Reviewed>, Error> {

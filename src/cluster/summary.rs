@@ -30,9 +30,16 @@ pub(super) async fn sum_up(client: &Client, object: &ObjectSpec, identity: &Iden
     let configs: Api<OxideConfig> = Api::namespaced(client.clone(), &object.namespace);
     let mut candidate = Candidate::new(&leases, lease_name(object), &identity.store);
     let mut stores = 0_i64;
+    // A pod often comes before its configuration: that is looked for soon, then less and less often.
+    let mut soon = settings::SUM_AT_MOST_EVERY;
     loop {
         match hold(&configs, object, &mut candidate, &mut stores).await {
-            Ok(true) => {
+            Ok(Hold::Nobodys) => {
+                tokio::time::sleep(soon.min(look_again_after(stores))).await;
+                soon *= 2;
+                continue;
+            }
+            Ok(Hold::Ours) => {
                 tracing::info!(
                     config = object.name,
                     "holding the Lease: summing up the stores of this configuration"
@@ -44,12 +51,21 @@ pub(super) async fn sum_up(client: &Client, object: &ObjectSpec, identity: &Iden
                     None => tracing::info!("another agent holds the Lease"),
                 }
             }
-            Ok(false) => {}
+            Ok(Hold::Anothers) => {}
             Err(error) if is_unauthorized(&error) => return error,
             Err(error) => tracing::debug!(error = %chain(&error), "the Lease cannot be had"),
         }
+        soon = settings::SUM_AT_MOST_EVERY;
         tokio::time::sleep(look_again_after(stores)).await;
     }
+}
+
+/// Whose the Lease is.
+enum Hold {
+    Ours,
+    Anothers,
+    /// There is no configuration to sum up.
+    Nobodys,
 }
 
 /// Tries to hold the Lease of a configuration that is there, and notes how many stores it has.
@@ -58,12 +74,12 @@ async fn hold(
     object: &ObjectSpec,
     candidate: &mut Candidate<'_>,
     stores: &mut i64,
-) -> Result<bool, Error> {
+) -> Result<Hold, Error> {
     let asked = within(settings::API_ANSWERS_WITHIN, configs.get_opt(&object.name));
-    let Some(config) = asked.await? else { return Ok(false) };
+    let Some(config) = asked.await? else { return Ok(Hold::Nobodys) };
     *stores = config.status.as_ref().map_or(0, |status| status.stores.total);
     candidate.owner = config.owner_ref(&());
-    candidate.try_hold().await
+    Ok(if candidate.try_hold().await? { Hold::Ours } else { Hold::Anothers })
 }
 
 /// Leaves the sum to another agent.
