@@ -90,7 +90,7 @@ impl Agent {
             .env("HOME", folder.path())
             .current_dir(folder.path())
             .args(["run", "--source", source, "--db", "store/config.db", "--store-name", name])
-            .args(["--listen-health", "127.0.0.1:0"])
+            .args(["--listen-health", "127.0.0.1:0", "--listen", "off"])
             .stderr(Stdio::null())
             .spawn()
             .expect("starts");
