@@ -124,6 +124,7 @@ fn the_program_knows_every_variable_that_it_is_given() {
         "src/cli/args/common.rs",
         "src/cli/args/mod.rs",
         "src/cli/args/policy.rs",
+        "src/cli/args/run.rs",
         "src/cli/context.rs",
         "src/store/key.rs",
     ] {
