@@ -11,6 +11,8 @@ mod helm;
 mod monitoring;
 #[path = "chart/objects.rs"]
 mod objects;
+#[path = "support/plain_numbers.rs"]
+mod plain_numbers;
 #[path = "chart/sidecar.rs"]
 mod sidecar;
 #[path = "chart/switches.rs"]
@@ -19,6 +21,7 @@ mod switches;
 use std::collections::BTreeSet;
 
 use helm::{FULL, HELMS, chart, documents, of_kind, only, read, render, root, run, tool, try_render, yaml};
+use plain_numbers::with_plain_numbers;
 use serde_json::{Value as Json, json};
 
 /// What the chart refuses, and a word of why.
@@ -240,18 +243,6 @@ fn definitions_are_kept_and_carry_their_version() {
     }
     let without = render("helm4", &json!({"crds": {"enabled": false}}), FULL);
     assert!(of_kind(&without, "CustomResourceDefinition").is_empty());
-}
-
-/// Helm writes 0.0 as 0.
-fn with_plain_numbers(value: &Json) -> Json {
-    match value {
-        Json::Number(number) => json!(number.as_f64()),
-        Json::Array(all) => all.iter().map(with_plain_numbers).collect(),
-        Json::Object(all) => {
-            all.iter().map(|(name, value)| (name.clone(), with_plain_numbers(value))).collect()
-        }
-        other => other.clone(),
-    }
 }
 
 #[test]

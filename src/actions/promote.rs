@@ -63,7 +63,7 @@ impl WriteError {
 /// Writes the object, or every file, or nothing.
 pub(crate) fn write(source: &SourceSpec, documents: &[Rewritten]) -> Result<(), WriteError> {
     if let Some(object) = source.object() {
-        return Ok(cluster::replace_blocking(object, documents)?);
+        return Ok(cluster::replace(object, documents)?);
     }
     for (position, document) in documents.iter().enumerate() {
         if let Err(error) = replace(Path::new(&document.name), &document.before, &document.after) {

@@ -135,7 +135,7 @@ impl Context {
     /// Reads the source; a source that cannot be read stops the command.
     pub(super) fn read_source(&self) -> Result<SourceSnapshot, SourceError> {
         match self.source.object() {
-            Some(_) => self.declared().map(|declared| declared.snapshot.clone()),
+            Some(_) => self.declared().map(|declared| SourceSnapshot::clone(&declared.snapshot)),
             None => source::read(&self.source),
         }
     }

@@ -95,7 +95,7 @@ enum Heard {
 /// What an object says, before its Secrets are had.
 #[derive(Clone)]
 struct Words {
-    snapshot: SourceSnapshot,
+    snapshot: Arc<SourceSnapshot>,
     policy: Option<PolicyPart>,
     suspended: bool,
     requested_at: Option<String>,
@@ -289,7 +289,7 @@ pub(super) fn oxide_configs(client: &Client, object: &ObjectSpec) -> Api<Dynamic
 fn of_config_map(object: &ObjectSpec, found: &ConfigMap) -> Result<Words, SourceError> {
     let none = BTreeMap::new();
     Ok(Words {
-        snapshot: object.from_config_map(found.data.as_ref().unwrap_or(&none))?,
+        snapshot: object.from_config_map(found.data.as_ref().unwrap_or(&none))?.into(),
         policy: None,
         suspended: found.annotations().get(SUSPEND).is_some_and(|value| value == "true"),
         requested_at: found.annotations().get(REQUESTED_AT).cloned(),
@@ -305,7 +305,7 @@ fn of_oxide_config(object: &ObjectSpec, found: &DynamicObject) -> Result<Words, 
         policy => Some(policy_of(object, policy)?),
     };
     Ok(Words {
-        snapshot: object.from_config(&spec["config"])?,
+        snapshot: object.from_config(&spec["config"])?.into(),
         policy,
         suspended: spec["suspend"] == true,
         requested_at: found.annotations().get(REQUESTED_AT).cloned(),

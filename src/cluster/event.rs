@@ -165,27 +165,8 @@ fn cut(mut note: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::feed::Wishes;
     use crate::cluster::status::status_of;
-    use crate::report::{Outcome, SyncReport};
-
-    fn seen(outcome: Outcome) -> Seen {
-        let mut report = SyncReport::new("oxideconfig:a/b", "/data/config.db", 0.0);
-        report.outcome = outcome;
-        let report = report.into();
-        Seen {
-            report,
-            generation: None,
-            resource_version: None,
-            wishes: Wishes::default(),
-            revision: None,
-            digest: None,
-            suspended: false,
-            consumer: None,
-            promoted: (0, vec![]),
-            blocked: vec![],
-        }
-    }
+    use crate::report::Outcome;
 
     fn reasons(before: Option<&OxideStoreStatus>, after: &Seen) -> Vec<&'static str> {
         between(before, &status_of(after), (None, after)).into_iter().map(|it| it.reason).collect()
@@ -193,7 +174,7 @@ mod tests {
 
     #[test]
     fn an_event_is_sent_when_a_state_begins_and_not_while_it_lasts() {
-        let (fine, away) = (seen(Outcome::InSync), seen(Outcome::SourceUnavailable));
+        let (fine, away) = (Seen::ended(Outcome::InSync), Seen::ended(Outcome::SourceUnavailable));
         assert_eq!(reasons(None, &fine), [""; 0]);
         assert_eq!(reasons(Some(&status_of(&fine)), &away), ["SourceUnavailable"]);
         assert_eq!(reasons(Some(&status_of(&away)), &away), [""; 0]);
@@ -201,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_promotion_is_told_once_however_many_passes_follow() {
-        let fine = seen(Outcome::InSync);
+        let fine = Seen::ended(Outcome::InSync);
         let promoted = Seen { promoted: (1, vec!["services.a.enabled".into()]), ..fine.clone() };
         let status = status_of(&fine);
         let reasons = |told: &Seen| -> Vec<&str> {

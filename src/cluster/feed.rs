@@ -86,6 +86,27 @@ pub struct Seen {
     pub blocked: Vec<String>,
 }
 
+#[cfg(test)]
+impl Seen {
+    /// What a pass that ended so saw, and nothing else.
+    pub(super) fn ended(outcome: crate::report::Outcome) -> Self {
+        let mut report = SyncReport::new("oxideconfig:a/b", "/data/config.db", 0.0);
+        report.outcome = outcome;
+        Self {
+            report: report.into(),
+            generation: Some(2),
+            resource_version: None,
+            wishes: Wishes::default(),
+            revision: None,
+            digest: None,
+            suspended: false,
+            consumer: None,
+            promoted: (0, Vec::new()),
+            blocked: Vec::new(),
+        }
+    }
+}
+
 impl Feed {
     /// `wake` is called whenever the owner of the store should look.
     pub fn new(wake: impl Fn(Wish) + Send + Sync + 'static) -> Self {
@@ -195,7 +216,7 @@ mod tests {
 
     fn declared(text: &str, version: &str, requested_at: Option<&str>) -> Declared {
         Declared {
-            snapshot: SourceSnapshot::of("oxideconfig:a/b", "oxideconfig:a/b", text),
+            snapshot: SourceSnapshot::of("oxideconfig:a/b", "oxideconfig:a/b", text).into(),
             secrets: Arc::default(),
             policy: None,
             suspended: false,

@@ -36,7 +36,7 @@ use crate::source::{ObjectSpec, SourceError};
 pub use declared::read;
 pub use feed::{Feed, Seen, Wish, Wishes};
 pub use identity::Identity;
-pub use promote::{PromoteError, replace, replace_blocking};
+pub use promote::{PromoteError, replace};
 pub use review::{Reviewed, Reviewer};
 
 /// The name under which the API server knows what this program sets.

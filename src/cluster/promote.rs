@@ -71,31 +71,25 @@ impl PromoteError {
     }
 }
 
-/// Writes edited documents back into the object that they came from.
+/// Writes edited documents back into the object that they came from. Whoever calls waits.
 ///
 /// # Errors
-/// When another program owns what would be written, the object moved, or the API server refuses.
-pub async fn replace(object: &ObjectSpec, documents: &[Rewritten]) -> Result<(), PromoteError> {
-    let failed = |error: Error| api_error(object, &error);
-    let client = client().await.map_err(failed)?;
+/// When another program owns what would be written, the object moved, or the API server refuses or does not answer.
+pub fn replace(object: &ObjectSpec, documents: &[Rewritten]) -> Result<(), PromoteError> {
+    let failed = |why: String| PromoteError::Api { object: object.clone(), why, code: 0 };
+    let late =
+        || failed("the API server did not answer in time; whether it was written shows in the object".into());
+    let written = async { tokio::time::timeout(settings::PROMOTED_WITHIN, write(object, documents)).await };
+    block_on(written).map_err(|error| failed(error.to_string()))?.map_err(|_| late())?
+}
+
+async fn write(object: &ObjectSpec, documents: &[Rewritten]) -> Result<(), PromoteError> {
+    let client = client().await.map_err(|error| api_error(object, &error))?;
     let edit = Editing::begin(&client, object).await?;
     match object.kind {
         ObjectKind::ConfigMap(_) => edit.config_map(documents).await,
         ObjectKind::OxideConfig => edit.oxide_config(documents).await,
     }
-}
-
-/// [`replace`], from code that is not asynchronous.
-///
-/// # Errors
-/// As [`replace`].
-pub fn replace_blocking(object: &ObjectSpec, documents: &[Rewritten]) -> Result<(), PromoteError> {
-    let failed = |why: String| PromoteError::Api { object: object.clone(), why, code: 0 };
-    let late =
-        || failed("the API server did not answer in time; whether it was written shows in the object".into());
-    let replaced =
-        async { tokio::time::timeout(settings::PROMOTED_WITHIN, replace(object, documents)).await };
-    block_on(replaced).map_err(|error| failed(error.to_string()))?.map_err(|_| late())?
 }
 
 fn api_error(object: &ObjectSpec, error: &Error) -> PromoteError {

@@ -232,24 +232,6 @@ fn short(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::feed::Wishes;
-
-    fn seen(outcome: Outcome) -> Seen {
-        let mut report = SyncReport::new("oxideconfig:a/b", "/data/config.db", 0.0);
-        report.outcome = outcome;
-        Seen {
-            report: report.into(),
-            generation: Some(2),
-            resource_version: None,
-            wishes: Wishes::default(),
-            revision: None,
-            digest: None,
-            suspended: false,
-            consumer: None,
-            promoted: (0, Vec::new()),
-            blocked: Vec::new(),
-        }
-    }
 
     fn holds(seen: &Seen, kind: &str) -> String {
         let found = conditions(seen).into_iter().find(|condition| condition.kind == kind);
@@ -268,7 +250,7 @@ mod tests {
             (Outcome::SourceUnavailable, "False", "Unknown"),
             (Outcome::Failed, "False", "Unknown"),
         ] {
-            let seen = seen(outcome);
+            let seen = Seen::ended(outcome);
             assert_eq!(
                 (holds(&seen, "Ready"), holds(&seen, "Synced")),
                 (ready.into(), synced.into()),
@@ -279,7 +261,7 @@ mod tests {
 
     #[test]
     fn the_same_findings_at_another_time_are_the_same_status() {
-        let one = seen(Outcome::InSync);
+        let one = Seen::ended(Outcome::InSync);
         let mut report = SyncReport::clone(&one.report);
         report.started_at += 60.0;
         report.duration_seconds += 1.0;

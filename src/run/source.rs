@@ -100,7 +100,7 @@ impl Agent {
 
     fn newest_source(&self) -> Result<Newest, Arc<SourceError>> {
         match self.feed.as_ref().and_then(Feed::newest) {
-            Some(declared) => declared.map(|it| (Arc::new(it.snapshot.clone()), Some(it))),
+            Some(declared) => declared.map(|it| (Arc::clone(&it.snapshot), Some(it))),
             None => source::read(&self.options.source)
                 .map(|snapshot| (Arc::new(snapshot), None))
                 .map_err(Arc::new),

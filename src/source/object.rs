@@ -126,7 +126,7 @@ impl fmt::Display for ObjectSpec {
 #[derive(Clone, Debug)]
 pub struct Declared {
     /// The configuration.
-    pub snapshot: SourceSnapshot,
+    pub snapshot: Arc<SourceSnapshot>,
     /// The Secrets that it names.
     pub secrets: Arc<SecretTable>,
     /// Its answers to differences.

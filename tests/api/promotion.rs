@@ -26,18 +26,10 @@ fn owned(object: &Json, manager: &str) -> Json {
 #[test]
 fn a_value_is_promoted_into_an_oxide_config_and_nothing_else_is_ours() {
     let world = World::new("promote-config");
-    world.declare(&two_services());
+    let mut spec = two_services();
+    spec["config"]["services"]["openrouter"] = json!({"type": "http", "base_url": "http://openrouter"});
     // By hand, so nobody will come by and write it again.
-    world.kubectl(&[
-        "patch",
-        "oxideconfig",
-        "default",
-        "--field-manager=kubectl-edit",
-        "--type=merge",
-        "-p",
-        r#"{"spec":{"suspend":false}}"#,
-    ]);
-    by_hand(&world);
+    world.declare_by(&["create"], &spec);
     let mut agent = world.agent(&[]);
     edit(&mut agent, "UPDATE services SET enabled = 0 WHERE id = 'gemini'");
     let promoted = world.beside(&agent, &["promote", "services.gemini.enabled"]).output().expect("runs");
@@ -64,25 +56,10 @@ fn a_value_is_promoted_into_an_oxide_config_and_nothing_else_is_ours() {
     world.await_status("both sides agree", |status| condition(status, "Synced") == "True");
 }
 
-/// Declares anew as `kubectl create` would have: no file owns the fields.
-fn by_hand(world: &World) {
-    world.kubectl(&["delete", "oxideconfig", "default"]);
-    let mut spec = two_services();
-    spec["config"]["services"]["openrouter"] = json!({"type": "http", "base_url": "http://openrouter"});
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("config.json");
-    std::fs::write(&file, world.manifest(&spec)).expect("written");
-    world.kubectl(&["create", "--filename", file.to_str().expect("a name")]);
-}
-
 #[test]
 fn a_field_that_another_manager_owns_is_refused_with_what_to_do() {
     let world = World::new("promote-refused");
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("config.json");
-    std::fs::write(&file, world.manifest(&two_services())).expect("written");
-    let file = file.to_str().expect("a name");
-    world.kubectl(&["apply", "--server-side", "--field-manager=argocd-controller", "--filename", file]);
+    world.declare_by(&["apply", "--server-side", "--field-manager=argocd-controller"], &two_services());
     let agent = world.agent(&["--on-drift", "promote", "--grace", "0s"]);
     agent.orchestrator().execute("UPDATE services SET enabled = 0 WHERE id = 'gemini'", []).expect("an edit");
     let refused = world.beside(&agent, &["promote", "--all"]).output().expect("runs");

@@ -58,6 +58,14 @@ impl World {
         self.api.apply(&self.manifest(spec));
     }
 
+    /// Declares it by one of kubectl's commands, and so under another manager's name.
+    pub(crate) fn declare_by(&self, command: &[&str], spec: &Json) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("config.json");
+        std::fs::write(&file, self.manifest(spec)).expect("written");
+        self.kubectl(&[command, &["--filename", file.to_str().expect("a name")]].concat());
+    }
+
     pub(crate) fn manifest(&self, spec: &Json) -> String {
         let metadata = json!({"name": "default", "namespace": self.namespace});
         json!({"apiVersion": "oxide.dev/v1alpha1", "kind": "OxideConfig", "metadata": metadata, "spec": spec})

@@ -6,6 +6,7 @@ use serde_json::{Value as Json, json};
 
 use crate::chart::{DEFINITIONS, HELMS, present, prove};
 use crate::install::await_injection;
+use crate::plain_numbers::with_plain_numbers;
 use crate::stage::{NAMESPACE, RELEASE, Stage, repository};
 
 pub(crate) fn an_uninstalled_chart_leaves_definitions_objects_and_rows(stage: &Stage) {
@@ -88,16 +89,4 @@ fn previous_chart(stage: &Stage) -> String {
     let unpacked = Command::new("tar").arg("-xf").arg(&archive).arg("-C").arg(folder).status();
     assert!(unpacked.expect("tar runs").success());
     folder.join("charts/oxide-operator").to_str().expect("text").to_owned()
-}
-
-/// Helm writes 0.0 as 0.
-fn with_plain_numbers(value: &Json) -> Json {
-    match value {
-        Json::Number(number) => json!(number.as_f64()),
-        Json::Array(all) => all.iter().map(with_plain_numbers).collect(),
-        Json::Object(all) => {
-            all.iter().map(|(name, value)| (name.clone(), with_plain_numbers(value))).collect()
-        }
-        other => other.clone(),
-    }
 }

@@ -16,6 +16,8 @@ mod image;
 mod install;
 mod key;
 mod outage;
+#[path = "../support/plain_numbers.rs"]
+mod plain_numbers;
 mod pod;
 mod restart;
 mod stage;
