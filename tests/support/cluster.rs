@@ -267,16 +267,24 @@ impl Cluster {
             self.keeper.order(&format!("kill {component}"));
             self.keeper.order(&format!("start {component}"));
         }
-        let uids = |arguments: &[&str]| -> BTreeSet<String> {
-            let said: Json = serde_json::from_str(&self.kubectl(arguments)).expect("JSON");
+        let uids = |arguments: &[&str]| -> Result<BTreeSet<String>, String> {
+            let said: Json = serde_json::from_str(&self.try_kubectl(arguments)?).expect("JSON");
             let pods = said["items"].as_array().into_iter().flatten();
-            pods.map(|pod| pod["metadata"]["uid"].as_str().expect("a uid").to_owned()).collect()
+            Ok(pods.map(|pod| pod["metadata"]["uid"].as_str().expect("a uid").to_owned()).collect())
         };
-        let wanted = uids(&["get", "pods", "--all-namespaces", "--output=json"]);
+        let wanted =
+            uids(&["get", "pods", "--all-namespaces", "--output=json"]).expect("the API server's pods");
         let began = Instant::now();
-        // Until then it lets nobody into them.
-        while !uids(&["get", "--raw", "/api/v1/nodes/node1/proxy/pods"]).is_superset(&wanted) {
-            assert!(began.elapsed() < PATIENCE, "the kubelet never heard of all pods");
+        // The kubelet is called healthy before its port for pods listens, and until it knows a pod it lets nobody in.
+        loop {
+            let heard = uids(&["get", "--raw", "/api/v1/nodes/node1/proxy/pods"]);
+            if heard.as_ref().is_ok_and(|heard| heard.is_superset(&wanted)) {
+                return;
+            }
+            assert!(
+                began.elapsed() < PATIENCE,
+                "the kubelet never heard of all pods: {heard:?}, not {wanted:?}"
+            );
         }
     }
 
