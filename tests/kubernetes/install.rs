@@ -26,7 +26,8 @@ pub(crate) fn the_chart_is_installed_into_a_namespace_of_restricted_pods(stage: 
     print_time("  of it until the policy is in force", began.elapsed());
 }
 
-/// Waits until the API server knows the policy, which takes it a while after it took it.
+/// Waits until the API server knows the policy, which takes it a while after it took it. The policy that refuses
+/// whoever got no sidecar may come into force before the one that adds it.
 pub(crate) fn await_injection(stage: &Stage, namespace: &str) {
     let restricted = json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}});
     let seccomp = json!({"type": "RuntimeDefault"});
@@ -43,12 +44,21 @@ pub(crate) fn await_injection(stage: &Stage, namespace: &str) {
     let file = stage.write("asks.json", &pod.to_string());
     let began = Instant::now();
     loop {
-        let said = stage.kubectl(&["create", "--dry-run=server", "--output=json", "--filename", &file]);
-        let created: Json = serde_json::from_str(&said).expect("JSON");
-        if created["spec"]["initContainers"][0]["name"] == "oxide-operator" {
-            return;
-        }
-        assert!(began.elapsed() < PATIENCE, "no sidecar: {created:#}");
+        let create = ["create", "--dry-run=server", "--output=json", "--filename", &file];
+        let said = match stage.try_kubectl(&create) {
+            Ok(said) => {
+                let created: Json = serde_json::from_str(&said).expect("JSON");
+                if created["spec"]["initContainers"][0]["name"] == "oxide-operator" {
+                    return;
+                }
+                said
+            }
+            Err(refused) if refused.contains("asks for a sidecar with oxide.dev/inject and got none") => {
+                refused
+            }
+            Err(other) => panic!("{other}"),
+        };
+        assert!(began.elapsed() < PATIENCE, "no sidecar: {said}");
     }
 }
 
