@@ -24,6 +24,9 @@ pub const FULL_COMPARISON_JITTER: f64 = 0.2;
 /// not caught between them.
 pub const SETTLE_AFTER_CLOSE: Duration = Duration::from_millis(10);
 
+/// How long a file must be unchanged to be read when no event told of it: an event may be on its way.
+pub const SETTLE_UNHEARD: Duration = Duration::from_millis(100);
+
 /// How long a file that is written and never closed must be quiet before it is read all the same.
 pub const SETTLE_WITHOUT_CLOSE: Duration = Duration::from_secs(2);
 

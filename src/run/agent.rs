@@ -175,7 +175,8 @@ impl Agent {
             self.watcher.arm();
         }
         let mut pass = due.full || due.retry;
-        if due.source || due.full || blind || (due.poll && self.source.is_to_be_polled()) {
+        let unheard = due.full || blind || (due.poll && self.source.is_to_be_polled());
+        if due.source || (unheard && !self.source_is_young(due.full)) {
             pass |= self.read_source(due.full);
         }
         if (due.store || due.poll || due.full) && !pass {

@@ -114,6 +114,11 @@ impl Schedule {
         }
     }
 
+    /// Reads the source at `at`, or before when that is due anyway.
+    pub(super) fn source_at(&mut self, at: Instant) {
+        self.source = Some(self.source.map_or(at, |source| source.min(at)));
+    }
+
     /// Whether the source may be read now: nobody is in the middle of writing it.
     pub(super) fn source_is_quiet(&self) -> bool {
         self.writing.is_empty()

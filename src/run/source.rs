@@ -59,6 +59,22 @@ impl Agent {
         self.feed.as_ref().is_some_and(|feed| feed.newest().is_none())
     }
 
+    /// Whether the source changed a moment ago: it may be half written, and the event that says so on its way. Then it is
+    /// looked at again soon.
+    pub(super) fn source_is_young(&mut self, full: bool) -> bool {
+        let age =
+            source::changed(&self.options.source).and_then(|at| SystemTime::now().duration_since(at).ok());
+        let young = age.is_some_and(|age| age < settings::SETTLE_UNHEARD) && self.source.current.is_some();
+        if young {
+            self.schedule.source_at(Instant::now() + settings::SETTLE_UNHEARD);
+            if full {
+                // What it reads as is found out anew all the same, with the secrets that it names.
+                self.source.known = None;
+            }
+        }
+        young
+    }
+
     /// Reads the source; returns whether it is another one now.
     pub(super) fn read_source(&mut self, full: bool) -> bool {
         if !self.schedule.source_is_quiet() {

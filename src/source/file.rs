@@ -4,6 +4,7 @@ use std::fs::{File, Metadata};
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::{SourceError, SourceSpec};
 use crate::desired::MAX_SOURCE_BYTES;
@@ -31,7 +32,18 @@ pub fn read(spec: &SourceSpec) -> Result<SourceSnapshot, SourceError> {
     Ok(SourceSnapshot { origin: spec.to_string(), documents })
 }
 
-fn folder(path: &Path) -> Result<Vec<SourceDocument>, SourceError> {
+/// Returns when one of the source's files last changed, by the file system's clock; none when that cannot be had.
+pub fn changed(spec: &SourceSpec) -> Option<SystemTime> {
+    let files = match spec {
+        SourceSpec::File(path) => vec![path.clone()],
+        SourceSpec::Folder(path) => files_of(path).ok()?,
+        SourceSpec::Object(_) => return None,
+    };
+    files.iter().filter_map(|file| std::fs::metadata(file).and_then(|it| it.modified()).ok()).max()
+}
+
+/// The files of a folder that belong to the source, by name.
+fn files_of(path: &Path) -> Result<Vec<PathBuf>, SourceError> {
     let unreadable = |source| SourceError::Unreadable { path: path.to_owned(), source };
     if !metadata(path)?.is_dir() {
         return Err(SourceError::WrongKind { path: path.to_owned(), found: "not a folder" });
@@ -44,6 +56,11 @@ fn folder(path: &Path) -> Result<Vec<SourceDocument>, SourceError> {
         }
     }
     files.sort();
+    Ok(files)
+}
+
+fn folder(path: &Path) -> Result<Vec<SourceDocument>, SourceError> {
+    let files = files_of(path)?;
     if files.is_empty() {
         return Err(SourceError::Empty { path: path.to_owned() });
     }

@@ -17,7 +17,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-pub use file::{is_yaml, read};
+pub use file::{changed, is_yaml, read};
 pub use git::{Branch, GitError, Repository};
 pub use object::{Declared, ObjectKind, ObjectSpec};
 pub use replace::{ReplaceError, replace};
