@@ -9,7 +9,9 @@ mod agent;
 
 use std::io::Write as _;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::process::Command;
+use std::time::Instant;
 
 use agent::{Agent, YAML, with_workers};
 use rusqlite::Connection;
@@ -131,6 +133,71 @@ fn every_commit_of_the_other_side_is_seen_and_the_last_of_a_burst_too() {
         retries(if burst % 2 == 0 { 99 } else { 3 });
         agent.wait_for_metric(DRIFT, u64::from(burst % 2 == 0));
     }
+}
+
+#[test]
+fn every_state_that_the_source_made_has_a_backup_before_the_next_edit_asks_for_it() {
+    let mut agent = Agent::on_a_file();
+    let edit = |agent: &mut Agent, count| {
+        let temporary = agent.folder.path().join(".default.yaml.swp");
+        std::fs::write(&temporary, with_workers(count)).expect("written");
+        std::fs::rename(&temporary, agent.yaml()).expect("renamed over");
+        agent.wait_for_outcome("applied");
+    };
+    for count in 5..8 {
+        edit(&mut agent, count);
+    }
+    assert_eq!(workers_in_backups(&agent, 4), [4, 5, 6, 7]);
+    let of_revisions = "SELECT backup FROM operator_revision WHERE backup IS NOT NULL ORDER BY id";
+    let recorded: Vec<String> = {
+        let conn = agent.orchestrator();
+        let mut query = conn.prepare(of_revisions).expect("our table");
+        query.query_map([], |row| row.get(0)).expect("read").collect::<Result<_, _>>().expect("text")
+    };
+    let before: Vec<i64> = recorded.iter().map(|backup| workers_in(Path::new(backup))).collect();
+    assert_eq!(before, [4, 5, 6], "a revision names the backup of the state that it left");
+
+    // What somebody else committed is in none of them, so that the next write takes one of its own.
+    agent.orchestrator().execute("UPDATE config_history SET created_at = 1", []).expect("commits");
+    edit(&mut agent, 8);
+    assert_eq!(workers_in_backups(&agent, 6), [4, 5, 6, 7, 7, 8]);
+}
+
+#[test]
+fn who_fights_a_revert_does_not_fill_the_backups_twice_as_fast() {
+    let mut agent = Agent::start(
+        agent::folder_with_yaml(),
+        "file:default.yaml",
+        &["--on-drift", "revert", "--grace", "0"],
+    );
+    agent.wait_for_outcome("applied");
+    assert_eq!(workers_in_backups(&agent, 1), [4]);
+    for count in [90, 91] {
+        let edit = "UPDATE execution_settings SET max_parallel_workers = ?1";
+        agent.orchestrator().execute(edit, [count]).expect("commits");
+        agent.wait_for_outcome("applied");
+    }
+    assert_eq!(workers_in_backups(&agent, 3), [4, 90, 91]);
+}
+
+/// What the backups hold, oldest first, once there are so many.
+fn workers_in_backups(agent: &Agent, count: usize) -> Vec<i64> {
+    let deadline = Instant::now() + agent::PATIENCE;
+    loop {
+        let backups = oxide_operator::store::backups(&agent.folder.path().join("store/config.db"));
+        if backups.len() >= count {
+            return backups.iter().rev().map(|backup| workers_in(&backup.path)).collect();
+        }
+        assert!(Instant::now() < deadline, "{backups:?}");
+    }
+}
+
+fn workers_in(backup: &Path) -> i64 {
+    let query = "SELECT max_parallel_workers FROM execution_settings";
+    let uri = format!("file:{}?immutable=1", backup.display());
+    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_URI;
+    let conn = Connection::open_with_flags(uri, flags).expect("opens");
+    conn.query_row(query, [], |row| row.get(0)).expect("there")
 }
 
 #[test]

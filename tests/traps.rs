@@ -134,6 +134,57 @@ fn a_backup_of_other_rows_than_planned_is_refused() {
 }
 
 #[test]
+fn a_backup_serves_until_somebody_commits_or_touches_it() {
+    type Spoil = fn(&Folder, &Path);
+    let spoil: [(&str, Spoil); 4] = [
+        ("a heartbeat that is none of ours", |folder, _| {
+            let beat = "INSERT INTO discovered_nodes (node_id, hostname, ip_address, port, services, first_seen, last_seen)
+                VALUES ('n', 'h', '127.0.0.1', 1, '[]', 1, 1)";
+            folder.orchestrator().execute(beat, []).expect("commits");
+        }),
+        ("an edit", |folder, _| {
+            let edit = "UPDATE services SET enabled = 0 WHERE id = 'qwen'";
+            folder.orchestrator().execute(edit, []).expect("commits");
+        }),
+        ("a byte of it changed", |_, backup| {
+            let mut bytes = std::fs::read(backup).expect("readable");
+            bytes[100] ^= 1;
+            std::fs::write(backup, bytes).expect("written");
+        }),
+        ("it is gone", |_, backup| std::fs::remove_file(backup).expect("removed")),
+    ];
+    for (what, spoil) in spoil {
+        let folder = Folder::migrated();
+        let mut store = folder.store();
+        let rows = store.read().expect("reads").fingerprint;
+        assert!(store.saved(rows).is_none(), "nothing was taken yet");
+        let copy = SourceCopy { snapshot: &nothing(), holds_plain_secrets: false };
+        let taken = store.back_up(rows, copy, "test", SystemTime::now()).expect("backed up").expect("made");
+        let saved = store.saved(rows).expect("nothing happened since");
+        assert_eq!(saved.path, taken.path);
+        spoil(&folder, &taken.path);
+        assert!(store.saved(rows).is_none(), "{what}");
+    }
+}
+
+#[test]
+fn a_write_takes_the_backup_that_is_there_and_the_next_one_another() {
+    let folder = Folder::migrated();
+    let mut store = folder.store();
+    let rows = store.read().expect("reads").fingerprint;
+    let copy = SourceCopy { snapshot: &nothing(), holds_plain_secrets: false };
+    let taken = store.back_up(rows, copy, "test", SystemTime::now()).expect("backed up").expect("made");
+    let backups = || oxide_operator::store::backups(&folder.db());
+    store.update_execution_settings(&json!({"max_retries": 9})).expect("written");
+    assert_eq!(backups().len(), 1);
+    let newest = "SELECT backup FROM operator_revision ORDER BY id DESC LIMIT 1";
+    let recorded: String = folder.orchestrator().query_row(newest, [], |row| row.get(0)).expect("a revision");
+    assert_eq!(Path::new(&recorded), taken.path);
+    store.update_execution_settings(&json!({"max_retries": 8})).expect("written");
+    assert_eq!(backups().len(), 2);
+}
+
+#[test]
 fn our_own_commits_do_not_look_foreign_to_us() {
     let folder = Folder::migrated();
     let mut store = folder.store();

@@ -48,7 +48,7 @@ fn list(context: &Context, format: Format) -> Result<Exit> {
             of_record(&|it| it.why.clone()),
         ]
     });
-    output::table(&["NAME", "TAKEN", "SIZE", "REV", "SERVICES/RULES", "KEY", "BEFORE"], rows);
+    output::table(&["NAME", "TAKEN", "SIZE", "REV", "SERVICES/RULES", "KEY", "WHY"], rows);
     Ok(Exit::Ok)
 }
 

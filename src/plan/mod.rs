@@ -106,6 +106,15 @@ impl Plan {
         !self.steps.is_empty() || !self.schema.is_empty()
     }
 
+    /// Whether every step brings in what the source says anew, and none undoes what somebody did to the database.
+    pub fn follows_the_source(&self) -> bool {
+        self.steps.iter().all(|step| match step {
+            Step::Create { class, .. } => *class == Class::Pending,
+            Step::Update { changes, .. } => changes.iter().all(|change| change.class == Class::Pending),
+            Step::Delete { .. } => true,
+        })
+    }
+
     /// Whether both sides say the same: nothing to write, no difference left.
     pub fn is_in_sync(&self) -> bool {
         self.steps.is_empty() && self.refused.is_empty() && !self.leaves_differences()

@@ -171,10 +171,10 @@ pub struct Written {
     /// The revision's number; none when only bookkeeping was written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<i64>,
-    /// The backup that was taken before.
+    /// The backup of what the database held before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backup: Option<String>,
-    /// Its size.
+    /// Its size, when it was taken for this write and not there already.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backup_bytes: Option<u64>,
 }

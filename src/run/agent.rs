@@ -250,6 +250,7 @@ impl Agent {
         }
         self.tell_consumer();
         self.store.checkpoint_when_large(settings::CHECKPOINT_WAL_BYTES);
+        self.back_up_ahead(&report);
     }
 
     /// Hands over what the store holds, when that is something else than the consumer's thread has.

@@ -13,7 +13,6 @@ use crate::plan::{LeftAlone, Reason};
 use crate::promotion::{PromotedKeys, Sides, Wanted, promote};
 use crate::report::SyncReport;
 use crate::settings;
-use crate::store::{Retention, SourceCopy};
 use crate::sync::read_source;
 
 impl Agent {
@@ -51,36 +50,6 @@ impl Agent {
         if !paths.is_empty() && !self.is_suspended() {
             self.promote(&paths);
         }
-    }
-
-    /// Takes a backup when the database has held for long what no backup has: edits of the web UI are safe, too.
-    pub(super) fn back_up_when_due(&mut self, report: &SyncReport) {
-        if let (Some(written), Some(plan)) = (&report.written, report.plan.as_deref())
-            && written.backup.is_some()
-        {
-            self.saved_rows = Some(plan.store);
-        }
-        let Some(rows) = self.compared.filter(|_| self.store.exists()) else { return };
-        let now = wall_clock();
-        if self.saved_rows == Some(rows) {
-            self.unsaved_since = None;
-        } else if now - *self.unsaved_since.get_or_insert(now) >= self.options.backup_every {
-            let nothing = SourceSnapshot { origin: "by the clock".to_owned(), documents: Vec::new() };
-            let source = SourceCopy { snapshot: &nothing, holds_plain_secrets: false };
-            match self.store.back_up(rows, source, "by the clock", SystemTime::now()) {
-                Ok(backup) => {
-                    self.store.retain_backups(Retention::default(), SystemTime::now());
-                    if let Some(backup) = backup {
-                        tracing::info!(backup = %backup.path.display(), "backed up what no backup had");
-                        self.metrics.backed_up(now, backup.bytes);
-                    }
-                    self.saved_rows = Some(rows);
-                    self.unsaved_since = None;
-                }
-                Err(error) => tracing::warn!(%error, "the database could not be backed up; tried again"),
-            }
-        }
-        self.metrics.unsaved(self.unsaved_since);
     }
 
     /// Since when each difference is there.

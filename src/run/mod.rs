@@ -15,6 +15,7 @@
 
 mod agent;
 mod answer;
+mod backup;
 mod consumer;
 mod health;
 mod mounts;

@@ -27,7 +27,8 @@ impl Store {
         let path = self.path.clone();
         let conn = self.connection()?;
         let tables: i64 = conn
-            .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+            .prepare_cached("SELECT count(*) FROM sqlite_schema")
+            .and_then(|mut query| query.query_row([], |row| row.get(0)))
             .doing("read", &path)?;
         Ok(tables == 0)
     }
@@ -88,5 +89,5 @@ pub(super) fn absent() -> StoreSnapshot {
 }
 
 pub(super) fn ensure_wal(conn: &Connection) -> rusqlite::Result<()> {
-    conn.query_row("PRAGMA journal_mode=WAL", [], |_| Ok(()))
+    conn.prepare_cached("PRAGMA journal_mode=WAL")?.query_row([], |_| Ok(()))
 }

@@ -4,7 +4,7 @@
 //! locks of the whole process. Source: <https://www.sqlite.org/howtocorrupt.html> section 2.2.
 
 use std::fs::{DirBuilder, File};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
@@ -108,4 +108,22 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), StoreError>
         let _ = std::fs::remove_file(&temporary);
     }
     written
+}
+
+/// A file as it was when it was last written, which nobody can set back (`st_ctim`, `inode(7)`).
+#[derive(PartialEq, Eq)]
+pub(super) struct FileState {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    changed: (i64, i64),
+}
+
+impl FileState {
+    /// The state of what lies at `path`; none when nothing does.
+    pub(super) fn of(path: &Path) -> Option<Self> {
+        let file = std::fs::symlink_metadata(path).ok()?;
+        let changed = (file.ctime(), file.ctime_nsec());
+        Some(Self { device: file.dev(), inode: file.ino(), bytes: file.len(), changed })
+    }
 }

@@ -9,6 +9,7 @@
 //! | `apply`, `read_back` | a plan into rows, and the rows compared with the plan |
 //! | `history`, `revision` | revisions written, and read back |
 //! | `backup`, `backup_record`, `drill` | copies, what they say of themselves, and whether they could be restored |
+//! | `saved` | which copy holds just what the database does |
 //! | `quarantine` | what to do when the original is broken |
 //! | `retire` | back to YAML only, and the way back |
 //! | `key` | the encryption key |
@@ -37,6 +38,7 @@ mod retire;
 mod revision;
 mod rotate;
 mod rows;
+mod saved;
 mod schema;
 mod scrub;
 
@@ -61,6 +63,7 @@ pub use open::Access;
 pub use quarantine::Quarantined;
 pub use revision::{RecordedState, Revision, RevisionId};
 pub use rotate::{Resumed, Rotated};
+use saved::Saved;
 use schema::Present;
 pub use scrub::Scrubbed;
 
@@ -93,6 +96,8 @@ pub struct Store {
     locked_at: Option<Instant>,
     /// How long we held it, each time since somebody last asked.
     lock_times: Vec<Duration>,
+    /// The last backup that was taken, while the database may still be just that.
+    saved: Option<Saved>,
 }
 
 /// What a transaction wrote, not yet committed.
@@ -125,6 +130,7 @@ impl Store {
             fresh: false,
             locked_at: None,
             lock_times: Vec::new(),
+            saved: None,
         })
     }
 
@@ -206,30 +212,7 @@ impl Store {
         self.reader = None;
         self.conn = None;
         self.present = None;
-    }
-
-    /// Copies the database as the plan saw it, and the source beside it. `None` when there is nothing to copy.
-    ///
-    /// # Errors
-    /// Any error means that there is no backup, and that nothing may be written.
-    pub fn back_up(
-        &mut self,
-        expected: StoreFingerprint,
-        source: SourceCopy<'_>,
-        why: &str,
-        now: SystemTime,
-    ) -> Result<Option<Backup>, StoreError> {
-        if !self.exists() || self.is_fresh()? {
-            return Ok(None);
-        }
-        if self.reader.is_none() {
-            self.reader = Some(open::connect_reader(&self.path)?);
-        }
-        let present = self.present()?;
-        let Some(reader) = &self.reader else { return Ok(None) };
-        let original =
-            backup::Original { reader, database: &self.path, present: &present, rows: expected, why };
-        backup::create(&original, &source, &self.keys, &stamp(now)).map(Some)
+        self.saved = None;
     }
 
     /// Encrypts what a plan will write, before any lock is taken.
@@ -363,11 +346,6 @@ impl Store {
             return Err(StoreError::Moved { path });
         }
         Ok(applied.verified.rows)
-    }
-
-    /// Deletes the backups that are no longer kept.
-    pub fn retain_backups(&self, retention: Retention, now: SystemTime) {
-        backup::retain(&self.path, retention, now);
     }
 
     /// Moves a database that SQLite cannot open aside and restores the newest good backup.

@@ -30,28 +30,40 @@ pub(super) fn write(
 ) -> Result<(Written, Option<StoreFingerprint>), StoreError> {
     let Order { plan, record, source, retention, locked, now } = *order;
     let sealed = store.seal(plan)?;
-    let backup =
-        if plan.changes_store() { store.back_up(plan.store, source, &record.reason, now)? } else { None };
+    let changes = plan.changes_store();
+    let saved = if changes { store.saved(plan.store) } else { None };
+    let taken = if changes && saved.is_none() {
+        store.back_up(plan.store, source, &record.reason, now)?
+    } else {
+        None
+    };
+    let backup = saved.as_ref().or(taken.as_ref());
     let mut commit = || {
         if !locked {
             store.begin()?;
         }
-        let applied = store.apply(plan, &sealed, record, backup.as_ref(), now)?; // verified before it returns
+        let applied = store.apply(plan, &sealed, record, backup, now)?; // verified before it returns
         let verified = store.commit(&applied)?;
         Ok((applied, verified))
     };
     let (applied, verified) = commit().inspect_err(|error: &StoreError| {
-        if let (Some(backup), true) = (&backup, error.wrote_nothing()) {
-            backup.discard();
+        if let (Some(taken), true) = (&taken, error.wrote_nothing()) {
+            taken.discard();
         }
     })?;
-    if plan.changes_store() {
+    if changes {
         store.retain_backups(retention, now);
     }
-    Ok((written(plan, verified, applied.revision, backup.as_ref()), applied.rows))
+    Ok((written(plan, verified, applied.revision, backup, taken.as_ref()), applied.rows))
 }
 
-fn written(plan: &Plan, verified: usize, revision: Option<i64>, backup: Option<&Backup>) -> Written {
+fn written(
+    plan: &Plan,
+    verified: usize,
+    revision: Option<i64>,
+    backup: Option<&Backup>,
+    taken: Option<&Backup>,
+) -> Written {
     let count = |op: &str| plan.steps.iter().filter(|step| step.op() == op).count();
     Written {
         created: count("create"),
@@ -60,6 +72,6 @@ fn written(plan: &Plan, verified: usize, revision: Option<i64>, backup: Option<&
         verified,
         revision,
         backup: backup.map(|backup| backup.path.display().to_string()),
-        backup_bytes: backup.map(|backup| backup.bytes),
+        backup_bytes: taken.map(|backup| backup.bytes),
     }
 }

@@ -1,0 +1,69 @@
+//! Backups between writes: of what somebody else wrote, by the clock; of what we wrote, at once, so that the next edit of
+//! the source finds one and need not wait for it.
+
+use std::time::SystemTime;
+
+use super::agent::Agent;
+use super::answer::wall_clock;
+use crate::model::{SourceSnapshot, StoreFingerprint};
+use crate::report::SyncReport;
+use crate::store::{Backup, Retention, SourceCopy, StoreError};
+
+impl Agent {
+    /// Takes a backup when the database has held for long what no backup has: edits of the web UI are safe, too.
+    pub(super) fn back_up_when_due(&mut self, report: &SyncReport) {
+        if let (Some(written), Some(plan)) = (&report.written, report.plan.as_deref())
+            && written.backup.is_some()
+        {
+            self.saved_rows = Some(plan.store);
+        }
+        let Some(rows) = self.compared.filter(|_| self.store.exists()) else { return };
+        let now = wall_clock();
+        if self.saved_rows == Some(rows) {
+            self.unsaved_since = None;
+        } else if now - *self.unsaved_since.get_or_insert(now) >= self.options.backup_every {
+            let nothing = SourceSnapshot { origin: "by the clock".to_owned(), documents: Vec::new() };
+            let source = SourceCopy { snapshot: &nothing, holds_plain_secrets: false };
+            if let Some(backup) = self.back_up(rows, source, "by the clock") {
+                tracing::info!(backup = %backup.path.display(), "backed up what no backup had");
+            }
+        }
+        self.metrics.unsaved(self.unsaved_since);
+    }
+
+    /// Takes the next write's backup now when this one brought the source's edits in.
+    ///
+    /// Not where it undid somebody's edit of the database: whoever fights us would fill the backups, twice as fast.
+    pub(super) fn back_up_ahead(&mut self, report: &SyncReport) {
+        let (Some(written), Some(plan), Some(rows)) =
+            (&report.written, report.plan.as_deref(), self.compared)
+        else {
+            return;
+        };
+        let (Some(source), Some(desired)) = (self.source.current.clone(), self.source.known.clone()) else {
+            return;
+        };
+        let Some(revision) = written.revision.filter(|_| plan.follows_the_source()) else { return };
+        let source = SourceCopy { snapshot: &source, holds_plain_secrets: desired.plaintext_secrets() > 0 };
+        self.back_up(rows, source, &format!("after revision {revision}"));
+        self.metrics.unsaved(self.unsaved_since);
+    }
+
+    fn back_up(&mut self, rows: StoreFingerprint, source: SourceCopy<'_>, why: &str) -> Option<Backup> {
+        match self.store.back_up(rows, source, why, SystemTime::now()) {
+            Ok(backup) => {
+                self.store.retain_backups(Retention::default(), SystemTime::now());
+                if let Some(backup) = &backup {
+                    self.metrics.backed_up(wall_clock(), backup.bytes);
+                }
+                self.saved_rows = Some(rows);
+                self.unsaved_since = None;
+                return backup;
+            }
+            // Somebody committed meanwhile; the pass that this causes looks again.
+            Err(StoreError::Stale) => {}
+            Err(error) => tracing::warn!(%error, "the database could not be backed up; tried again"),
+        }
+        None
+    }
+}
