@@ -67,13 +67,20 @@ sbom: cargo-cyclonedx ## List what the binary is made of (CycloneDX), for the im
 
 ##@ Check
 .PHONY: test
-test: tools lint release ## Everything that tests this project
+test: tools ## Everything that tests this project
+	@$(call say,the release and the checks side by side)
+	@$(MAKE) --jobs=2 --output-sync=target release test-binaries
 	@$(call say,tests)
 	@mkdir -p "$(CACHE)"; log="$$(mktemp "$(CACHE)/test-log.XXXXXX")"; trap 'rm -f "$$log"' EXIT; \
 	status=0; cargo test --locked --no-fail-fast 2>&1 | tee "$$log" || status=$$?; \
 	awk '/^test result: / { gsub(/[^0-9;]/, ""); split($$0, n, ";"); passed += n[1]; failed += n[2]; skipped += n[3] } \
 		END { printf "\n%d passed, %d failed, %d skipped\n", passed, failed, skipped }' "$$log"; \
 	exit $$status
+
+.PHONY: test-binaries
+test-binaries: lint
+	@$(call say,compiling the tests)
+	cargo test --locked --no-run
 
 .PHONY: soak
 soak: tools ## Ten minutes under every load at once (make test: one)
