@@ -68,7 +68,7 @@ sbom: cargo-cyclonedx ## List what the binary is made of (CycloneDX), for the im
 ##@ Check
 .PHONY: test
 test: tools ## Everything that tests this project
-	@$(call say,the release and the checks side by side)
+	@$(call say,building the release beside the checks and the tests: each prints once it is done)
 	@$(MAKE) --jobs=2 --output-sync=target release test-binaries
 	@$(call say,tests)
 	@mkdir -p "$(CACHE)"; log="$$(mktemp "$(CACHE)/test-log.XXXXXX")"; trap 'rm -f "$$log"' EXIT; \
