@@ -237,7 +237,6 @@ impl Agent {
         self.post(&report);
         self.log(&report);
         self.after_pass(&report);
-        self.back_up_when_due(&report);
         self.tell_api(&report);
         if std::mem::take(&mut self.arm_after_pass) {
             self.watcher.arm();
@@ -250,7 +249,7 @@ impl Agent {
         }
         self.tell_consumer();
         self.store.checkpoint_when_large(settings::CHECKPOINT_WAL_BYTES);
-        self.back_up_ahead(&report);
+        self.back_up_between_writes(&report);
     }
 
     /// Hands over what the store holds, when that is something else than the consumer's thread has.

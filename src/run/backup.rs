@@ -10,17 +10,29 @@ use crate::report::SyncReport;
 use crate::store::{Backup, Retention, SourceCopy, StoreError};
 
 impl Agent {
-    /// Takes a backup when the database has held for long what no backup has: edits of the web UI are safe, too.
-    pub(super) fn back_up_when_due(&mut self, report: &SyncReport) {
-        if let (Some(written), Some(plan)) = (&report.written, report.plan.as_deref())
-            && written.backup.is_some()
-        {
+    /// Takes a backup when the database holds what no backup has: at once after a write that brought the source's edits in,
+    /// which is the next write's backup then; when it has held it for long otherwise, so that edits of the web UI are
+    /// safe, too.
+    ///
+    /// Not at once after a revert: whoever fights us would fill the backups, twice as fast.
+    pub(super) fn back_up_between_writes(&mut self, report: &SyncReport) {
+        let written = report.written.as_ref().zip(report.plan.as_deref());
+        if let Some((_, plan)) = written.filter(|(written, _)| written.backup.is_some()) {
             self.saved_rows = Some(plan.store);
         }
         let Some(rows) = self.compared.filter(|_| self.store.exists()) else { return };
         let now = wall_clock();
+        let followed = written.filter(|(_, plan)| plan.follows_the_source());
+        let source = self.source.current.clone().zip(self.source.known.clone());
         if self.saved_rows == Some(rows) {
             self.unsaved_since = None;
+        } else if let (Some(revision), Some((source, desired))) =
+            (followed.and_then(|(written, _)| written.revision), source)
+        {
+            self.unsaved_since.get_or_insert(now);
+            let holds_plain_secrets = desired.plaintext_secrets() > 0;
+            let source = SourceCopy { snapshot: &source, holds_plain_secrets };
+            self.back_up(rows, source, &format!("after revision {revision}"));
         } else if now - *self.unsaved_since.get_or_insert(now) >= self.options.backup_every {
             let nothing = SourceSnapshot { origin: "by the clock".to_owned(), documents: Vec::new() };
             let source = SourceCopy { snapshot: &nothing, holds_plain_secrets: false };
@@ -28,24 +40,6 @@ impl Agent {
                 tracing::info!(backup = %backup.path.display(), "backed up what no backup had");
             }
         }
-        self.metrics.unsaved(self.unsaved_since);
-    }
-
-    /// Takes the next write's backup now when this one brought the source's edits in.
-    ///
-    /// Not where it undid somebody's edit of the database: whoever fights us would fill the backups, twice as fast.
-    pub(super) fn back_up_ahead(&mut self, report: &SyncReport) {
-        let (Some(written), Some(plan), Some(rows)) =
-            (&report.written, report.plan.as_deref(), self.compared)
-        else {
-            return;
-        };
-        let (Some(source), Some(desired)) = (self.source.current.clone(), self.source.known.clone()) else {
-            return;
-        };
-        let Some(revision) = written.revision.filter(|_| plan.follows_the_source()) else { return };
-        let source = SourceCopy { snapshot: &source, holds_plain_secrets: desired.plaintext_secrets() > 0 };
-        self.back_up(rows, source, &format!("after revision {revision}"));
         self.metrics.unsaved(self.unsaved_since);
     }
 

@@ -51,7 +51,8 @@ pub(super) fn write(
             taken.discard();
         }
     })?;
-    if changes {
+    // With a backup that was there already, whoever took it saw to the others.
+    if changes && saved.is_none() {
         store.retain_backups(retention, now);
     }
     Ok((written(plan, verified, applied.revision, backup, taken.as_ref()), applied.rows))
