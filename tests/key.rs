@@ -125,6 +125,90 @@ fn a_rotation_that_is_killed_at_any_point_is_finished_or_undone_at_the_next_star
     }
 }
 
+/// Every key file that is there opens nothing less than before: keys are put aside, never deleted.
+fn keys(place: &Place) -> Vec<String> {
+    let mut keys: Vec<String> = place
+        .files()
+        .into_iter()
+        .filter(|file| file.to_string_lossy().contains("encryption.key"))
+        .map(|file| fs::read_to_string(file).expect("a key").trim().to_owned())
+        .collect();
+    keys.sort();
+    keys.dedup();
+    keys
+}
+
+#[test]
+fn a_rotation_that_was_killed_loses_no_key_when_the_orchestrator_wrote_under_the_old_one_since() {
+    for point in ROTATE_POINTS {
+        let place = migrated();
+        let token: String = place
+            .connect()
+            .expect("opens")
+            .query_row("SELECT api_key_encrypted FROM services WHERE id = 'openrouter'", [], |row| row.get(0))
+            .expect("a token");
+        let killed = said(place.command(&["key", "rotate"]).env("OXIDE_OPERATOR_CRASH_AT", point));
+        assert!(killed.was_killed(), "{point}: {killed:#?}");
+        place
+            .connect()
+            .expect("opens")
+            .execute("UPDATE services SET api_key_encrypted = ?1 WHERE id = 'qwen'", [token])
+            .expect("written under the old key");
+        let before = keys(&place);
+        let next = place.run(&["key", "check"]);
+        let now = keys(&place);
+        assert!(before.iter().all(|key| now.contains(key)), "{point}: a key was deleted");
+        if next.code() == Some(1) {
+            // The rotation was over; what was written since is under the retired key, which another rotation ends.
+            assert!(next.stdout.contains("under a retired key"), "{point}: {next:#?}");
+            place.expect(0, &["key", "rotate"]);
+        }
+        let read = as_the_orchestrator(&place);
+        for service in ["openrouter", "qwen"] {
+            assert_eq!(read["services"][service]["api_key"], SECRET, "{point}: {service}");
+        }
+    }
+}
+
+#[test]
+fn a_rotation_says_which_api_key_no_key_opens_and_changes_nothing() {
+    let place = migrated();
+    let (other, dump) = (migrated(), place.dump());
+    let foreign: String = other
+        .connect()
+        .expect("opens")
+        .query_row("SELECT api_key_encrypted FROM services WHERE id = 'openrouter'", [], |row| row.get(0))
+        .expect("a token");
+    let conn = place.connect().expect("opens");
+    conn.execute(
+        "INSERT INTO services (id, type, api_key_encrypted, created_at, updated_at, node_id)
+         VALUES ('elsewhere', 'cli', ?1, 1, 1, 'node')",
+        [foreign],
+    )
+    .expect("a service of another machine");
+    let refused = place.expect(1, &["key", "rotate"]);
+    assert!(refused.stderr.contains("API key of \"elsewhere\" does not open"), "{refused:#?}");
+    assert!(refused.stderr.contains("--old-key-file"), "{refused:#?}");
+    conn.execute("DELETE FROM services WHERE id = 'elsewhere'", []).expect("deleted");
+    assert_eq!(place.dump(), dump);
+    assert_eq!(keys(&place).len(), 1, "neither a new key nor a copy of the old one stays");
+}
+
+#[test]
+fn a_key_file_that_is_a_link_stays_one() {
+    let place = migrated();
+    let kept = place.root().join("secrets");
+    fs::create_dir(&kept).expect("made");
+    fs::rename(place.key_file(), kept.join("oxide.key")).expect("moved");
+    std::os::unix::fs::symlink(kept.join("oxide.key"), place.key_file()).expect("linked");
+    let (before, old) = (as_the_orchestrator(&place), fs::read_to_string(place.key_file()).expect("a key"));
+    place.expect(0, &["key", "rotate"]);
+    assert!(fs::symlink_metadata(place.key_file()).expect("there").is_symlink());
+    assert_ne!(fs::read_to_string(kept.join("oxide.key")).expect("a key"), old);
+    assert_eq!(as_the_orchestrator(&place), before);
+    place.expect(0, &["restore", "1"]);
+}
+
 #[test]
 fn an_api_key_that_the_sides_disagree_on_stays_a_difference_and_is_not_overwritten() {
     let place = migrated();

@@ -107,7 +107,7 @@ impl Context {
     pub(super) fn store(&self, access: Access) -> Result<Store> {
         let mut store = Store::at(&self.db, access, &self.keys)?;
         if access == Access::Write
-            && let Some(resumed) = store.finish_rotation()?
+            && let Some(resumed) = store.finish_rotation(std::time::SystemTime::now())?
         {
             super::output::note(super::key::resumed(resumed));
         }

@@ -168,6 +168,8 @@ fn open(context: &Context) -> Result<Store> {
 pub(super) fn resumed(resumed: Resumed) -> &'static str {
     match resumed {
         Resumed::Finished => "A key rotation that was interrupted is finished now; restart the orchestrator.",
-        Resumed::Undone => "A key rotation that was interrupted before it wrote anything is undone.",
+        Resumed::Undone => {
+            "A key rotation was interrupted before it changed any API key: the old key stays, the new one is kept as .retired."
+        }
     }
 }

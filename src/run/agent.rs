@@ -73,7 +73,7 @@ impl Agent {
         board: Option<Arc<Board>>,
     ) -> Result<Self, RunError> {
         let mut store = Store::at(&options.db, Access::Write, &options.keys)?;
-        if let Some(resumed) = store.finish_rotation()? {
+        if let Some(resumed) = store.finish_rotation(SystemTime::now())? {
             tracing::warn!(?resumed, "a key rotation had been interrupted");
         }
         if let Some(folder) = store.path().parent() {

@@ -55,6 +55,18 @@ pub enum StoreError {
         /// Where the key file would be.
         path: PathBuf,
     },
+    /// An API key stands under an encryption key that is not available. Nothing was changed.
+    #[error("the API key of {id:?} does not open with any available encryption key; nothing was changed")]
+    UnreadableToken {
+        /// The service.
+        id: String,
+    },
+    /// An API key that was encrypted again did not read back as it was. Nothing was changed.
+    #[error("the API key of {id:?} read back differently after it was encrypted again; nothing was changed")]
+    TokenReadBack {
+        /// The service.
+        id: String,
+    },
     /// A key is there and is not a Fernet key.
     #[error("{origin} is not a Fernet key: {why}")]
     BadKey {
@@ -180,6 +192,8 @@ impl StoreError {
             Self::WrongKey { .. } => "wrong_key",
             Self::NoKey { .. } => "no_key",
             Self::BadKey { .. } => "bad_key",
+            Self::UnreadableToken { .. } => "unreadable_token",
+            Self::TokenReadBack { .. } => "verification",
             Self::KeyElsewhere { .. } => "key_elsewhere",
             Self::Stale => "stale",
             Self::Moved { .. } => "moved",
@@ -220,6 +234,9 @@ impl StoreError {
             "unsafe_place" => "put the database on a local disk and mount its folder, not the file",
             "key_elsewhere" => {
                 "stop the orchestrator, put the key into the key file, rotate, and put the new key where the old one came from"
+            }
+            "unreadable_token" => {
+                "pass the key it was written with as --old-key-file, or set or remove that API key, and try again"
             }
             "wrong_key" => {
                 "set OXIDE_ENCRYPTION_KEY to the key the store was written with, or pass it as --old-key-file"

@@ -238,8 +238,17 @@ fn ephemeral() -> Fingerprinter {
     Fingerprinter::derived_from(Zeroizing::new(Fernet::generate_key()).as_bytes())
 }
 
-/// The keys that rotations left beside the key file, newest first. One that is no key is nobody's.
+/// The keys that rotations left beside the key file and beside what it links to, newest first. One that is no key is
+/// nobody's.
 fn retired_beside(file: &Path) -> Vec<Fernet> {
+    let target = std::fs::canonicalize(file).ok().filter(|target| *target != file);
+    let mut paths: Vec<PathBuf> = retired_files(file);
+    paths.extend(target.iter().flat_map(|target| retired_files(target)));
+    let keys = paths.iter().filter_map(|path| read_key_file(path).ok().flatten());
+    keys.filter_map(|key| Some(parse(&key, "a retired key").ok()?.0)).collect()
+}
+
+fn retired_files(file: &Path) -> Vec<PathBuf> {
     let beginning = format!("{}.", file.file_name().unwrap_or_default().to_string_lossy());
     let folder = super::files::folder_of(file);
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -250,8 +259,7 @@ fn retired_beside(file: &Path) -> Vec<Fernet> {
         })
         .collect();
     paths.sort_by(|one, two| two.cmp(one));
-    let keys = paths.iter().filter_map(|path| read_key_file(path).ok().flatten());
-    keys.filter_map(|key| Some(parse(&key, "a retired key").ok()?.0)).collect()
+    paths
 }
 
 /// Makes a new key.

@@ -2,10 +2,13 @@
 //!
 //! ```text
 //! key.next written ─▶ tokens rewritten and read back ─▶ COMMIT ─▶ key.next becomes the key
-//!        killed: key.next is removed                      killed: the next start does the last step
+//!        killed: key.next is retired                      killed: the next start finishes it
 //! ```
+//!
+//! What a killed rotation left is decided by the tokens alone: one that only the new key opens can only have been
+//! committed. No key is ever deleted; one that is not needed is retired, and retired keys are still read.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -25,7 +28,7 @@ const MAX_ATTEMPTS: usize = 8;
 /// What a rotation did.
 #[derive(Debug)]
 pub struct Rotated {
-    /// Tokens that were encrypted anew.
+    /// Tokens that were encrypted again.
     pub tokens: usize,
     /// Where the old key is kept: backups and history still need it.
     pub retired: PathBuf,
@@ -36,9 +39,9 @@ pub struct Rotated {
 /// What was done about a rotation that a killed process left unfinished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resumed {
-    /// The rows were under the new key already: it is the key now.
+    /// Tokens were under the new key already: it is the key now, and every token that opens is under it.
     Finished,
-    /// Nothing had been written: the new key was removed.
+    /// No token was under the new key: the old one stays, and the new one is retired.
     Undone,
 }
 
@@ -53,7 +56,7 @@ impl Store {
     /// Of the orchestrator's rows only the tokens change. The old key is kept beside the new one. A process that is
     /// killed at any point leaves what [`finish_rotation`](Self::finish_rotation) finishes or undoes.
     pub fn rotate(&mut self, new: &KeyText, origin: &str, now: SystemTime) -> Result<Rotated, StoreError> {
-        let key_file = self.keys.file().to_owned();
+        let key_file = self.key_file_itself();
         if !self.keys.is_in_file() {
             return Err(StoreError::KeyElsewhere { origin: self.keys.origin() });
         }
@@ -116,90 +119,124 @@ impl Store {
         if self.fingerprint()? != expected {
             return Err(StoreError::Stale);
         }
-        let retired = key_file.with_file_name(format!("{}.{}.retired", name_of(key_file), stamp(now)));
+        let retired = retired_file(key_file, now);
         let old = key::read_key_file(key_file)?;
         key::write_key_file(&retired, &old.ok_or_else(|| StoreError::NoKey { path: key_file.to_owned() })?)?;
         let next_key = next_file(key_file);
-        files::write_private(&next_key, new.as_bytes())?;
+        // Never over one that a killed rotation left: tokens may stand under it.
+        key::write_key_file(&next_key, new)?;
         // The orchestrator may be another user: whoever could read the key is to read the new one.
         files::like(&next_key, key_file)?;
         crash::point("next_key_written");
-        let (path, keys) = (self.path().to_owned(), Arc::clone(&self.keys));
-        let conn = self.connection()?;
-        let written = rewrite(conn, &keys, next).doing("rotate", &path);
+        let written = self.rewrite_and_restate(next);
         let tokens = written.inspect_err(|_| forget(key_file, &retired))?;
-        crash::point("rotation_written");
-        conn.execute_batch("COMMIT").doing("commit", &path).inspect_err(|_| forget(key_file, &retired))?;
-        self.note_unlocked();
         Ok((tokens, retired))
+    }
+
+    fn rewrite_and_restate(&mut self, next: &KeyRing) -> Result<usize, StoreError> {
+        let (path, old) = (self.path().to_owned(), Arc::clone(&self.keys));
+        let conn = self.connection()?;
+        let rewritten = rewrite(conn, &path, next)?;
+        if let Some(id) = rewritten.unreadable {
+            return Err(StoreError::UnreadableToken { id });
+        }
+        restate_base(conn, &rewritten.plain, &old, next).doing("rotate", &path)?;
+        good_source::reseal(conn, &old, next).doing("rotate", &path)?;
+        self.commit_tokens()?;
+        Ok(rewritten.plain.len())
+    }
+
+    fn commit_tokens(&mut self) -> Result<(), StoreError> {
+        let path = self.path().to_owned();
+        crash::point("rotation_written");
+        self.connection()?.execute_batch("COMMIT").doing("commit", &path)?;
+        self.note_unlocked();
+        Ok(())
+    }
+
+    /// The key file, or what it links to: a link stays one, and whoever reads its target reads the new key.
+    fn key_file_itself(&self) -> PathBuf {
+        let named = self.keys.file();
+        std::fs::canonicalize(named).unwrap_or_else(|_| named.to_owned())
     }
 
     /// Finishes or undoes a rotation that a killed process left; `None` when there is none.
     ///
     /// # Errors
     /// The store cannot be written. What is there stays as it is.
-    pub fn finish_rotation(&mut self) -> Result<Option<Resumed>, StoreError> {
-        let key_file = self.keys.file().to_owned();
-        let next = next_file(&key_file);
-        if !next.exists() || !self.exists() {
+    pub fn finish_rotation(&mut self, now: SystemTime) -> Result<Option<Resumed>, StoreError> {
+        let key_file = self.key_file_itself();
+        if !next_file(&key_file).exists() || !self.exists() {
             return Ok(None);
         }
         // Under the write lock: a rotation that is under way holds it until its rows are committed.
         self.begin()?;
-        let resumed = self.resume(&key_file, &next);
+        let resumed = self.resume(&key_file, now);
         self.rollback();
-        if resumed.as_ref().is_ok_and(|resumed| *resumed == Some(Resumed::Finished)) {
+        if resumed.as_ref().is_ok_and(Option::is_some) {
             self.keys = Arc::new(self.keys.reread()?);
         }
         resumed
     }
 
-    fn resume(&mut self, key_file: &Path, next: &Path) -> Result<Option<Resumed>, StoreError> {
-        let Some(text) = key::read_key_file(next)? else { return Ok(None) };
+    fn resume(&mut self, key_file: &Path, now: SystemTime) -> Result<Option<Resumed>, StoreError> {
+        let next = next_file(key_file);
+        let Some(text) = key::read_key_file(&next)? else { return Ok(None) };
         let (path, ring) = (self.path().to_owned(), self.keys.under(&text)?);
         let tokens = tokens(self.connection()?).doing("read", &path)?;
-        if !tokens.is_empty() && tokens.iter().all(|(_, token)| ring.opens_by_itself(token)) {
-            put_in_place(key_file)?;
-            return Ok(Some(Resumed::Finished));
+        if !tokens.iter().any(|(_, token)| ring.opens_by_itself(token)) {
+            std::fs::rename(&next, retired_file(key_file, now)).doing("retire", &next)?;
+            files::sync_folder(files::folder_of(key_file))?;
+            return Ok(Some(Resumed::Undone));
         }
-        std::fs::remove_file(next).doing("remove", next)?;
-        Ok(Some(Resumed::Undone))
+        // The orchestrator may have written under the old key since. What is agreed was restated by the first commit.
+        if !rewrite(self.connection()?, &path, &ring)?.plain.is_empty() {
+            self.commit_tokens()?;
+        }
+        put_in_place(key_file)?;
+        Ok(Some(Resumed::Finished))
     }
 }
 
-/// Encrypts every token anew, reads it back, and restates what is agreed: fingerprints are made under the key, too.
-fn rewrite(conn: &Connection, old: &KeyRing, next: &KeyRing) -> rusqlite::Result<usize> {
-    let plain: HashMap<String, SecretText> = tokens(conn)?
-        .into_iter()
-        .map(|(id, token)| Some((id, old.open_token(&token)?)))
-        .collect::<Option<_>>()
-        .ok_or(rusqlite::Error::InvalidQuery)?;
-    let mut put = conn.prepare("UPDATE services SET api_key_encrypted = ?2 WHERE id = ?1")?;
-    for (id, secret) in &plain {
-        let token =
-            next.seal(secret).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
-        put.execute((id, token))?;
+/// What was put under the present key of a ring.
+struct Rewritten {
+    /// The API keys, by the service's id.
+    plain: BTreeMap<String, SecretText>,
+    /// The service of the first token that no available key opens; it is as it was.
+    unreadable: Option<String>,
+}
+
+/// Encrypts every token that is not under the ring's present key again, and reads it back.
+fn rewrite(conn: &Connection, path: &Path, ring: &KeyRing) -> Result<Rewritten, StoreError> {
+    let mut rewritten = Rewritten { plain: BTreeMap::new(), unreadable: None };
+    for (id, token) in tokens(conn).doing("read", path)? {
+        match ring.open_token(&token) {
+            Some(_) if ring.opens_by_itself(&token) => {}
+            Some(secret) => drop(rewritten.plain.insert(id, secret)),
+            None => drop(rewritten.unreadable.get_or_insert(id)),
+        }
     }
-    let read_back = tokens(conn)?;
-    let faithful = read_back.len() == plain.len()
-        && read_back.iter().all(|(id, token)| {
-            next.opens_by_itself(token)
-                && next.open_token(token).map(|it| it.expose().to_owned()).as_deref()
-                    == plain.get(id).map(SecretText::expose)
-        });
-    if !faithful {
-        return Err(rusqlite::Error::InvalidQuery);
+    let sql = "UPDATE services SET api_key_encrypted = ?2 WHERE id = ?1";
+    let mut put = conn.prepare(sql).doing("rotate", path)?;
+    for (id, secret) in &rewritten.plain {
+        put.execute((id, ring.seal(secret)?)).doing("rotate", path)?;
     }
-    restate_base(conn, &plain, old, next)?;
-    good_source::reseal(conn, old, next)?;
-    Ok(read_back.len())
+    let read_back: BTreeMap<String, String> = tokens(conn).doing("read back", path)?.into_iter().collect();
+    for (id, secret) in &rewritten.plain {
+        let token = read_back.get(id).filter(|token| ring.opens_by_itself(token));
+        let opened = token.and_then(|token| ring.open_token(token));
+        if opened.is_none_or(|opened| opened.expose() != secret.expose()) {
+            return Err(StoreError::TokenReadBack { id: id.clone() });
+        }
+    }
+    Ok(rewritten)
 }
 
 /// A key that the two sides did not agree on cannot be restated: its text is not known. It gets a fingerprint that
 /// nothing has, so that the difference stays one, held until somebody chooses.
 fn restate_base(
     conn: &Connection,
-    plain: &HashMap<String, SecretText>,
+    plain: &BTreeMap<String, SecretText>,
     old: &KeyRing,
     next: &KeyRing,
 ) -> rusqlite::Result<()> {
@@ -245,7 +282,7 @@ fn put_in_place(key_file: &Path) -> Result<(), StoreError> {
     files::sync_folder(files::folder_of(key_file))
 }
 
-/// Nothing was committed: neither the new key nor the copy of the old one is needed.
+/// Nothing was committed by this process, which holds the lock: neither the new key nor the copy of the old one is needed.
 fn forget(key_file: &Path, retired: &Path) {
     let _ = std::fs::remove_file(next_file(key_file));
     let _ = std::fs::remove_file(retired);
@@ -253,6 +290,11 @@ fn forget(key_file: &Path, retired: &Path) {
 
 fn next_file(key_file: &Path) -> PathBuf {
     key_file.with_file_name(format!("{}.next", name_of(key_file)))
+}
+
+/// Where a key goes that is only for reading from now on.
+fn retired_file(key_file: &Path, now: SystemTime) -> PathBuf {
+    key_file.with_file_name(format!("{}.{}.retired", name_of(key_file), stamp(now)))
 }
 
 fn name_of(key_file: &Path) -> String {
