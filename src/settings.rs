@@ -137,7 +137,7 @@ pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest head of a request, in bytes.
 pub const MAX_HEADER_BYTES: usize = 64 << 10;
 
-/// Connections at once; one more waits until another is closed. Browsers hold up to six each.
+/// Connections to the page at once; one more closes the oldest. Browsers hold up to six each.
 pub const MAX_CONNECTIONS: usize = 1_024;
 
 /// Requests under way at once; one more is turned away.
@@ -154,6 +154,18 @@ pub const WRITES_AT_ONCE: f64 = 200.0;
 
 /// After a connection could not be taken.
 pub const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
+
+/// How often a quiet event stream asks whether its session still lasts.
+pub const ASK_AGAIN_WHO_LISTENS: Duration = Duration::from_secs(5);
+
+/// Connections to health and metrics at once; one more closes the oldest. A probe and two scrapers need three.
+pub const MAX_HEALTH_CONNECTIONS: usize = 32;
+
+/// The largest head of a request for health and metrics, in bytes; the least that hyper takes.
+pub const MAX_HEALTH_HEADER_BYTES: usize = 8 << 10;
+
+/// How long a connection to health and metrics may be silent.
+pub const HEALTH_HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Between two signs of life on a quiet event stream: proxies close what says nothing for a minute.
 pub const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(15);

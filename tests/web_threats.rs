@@ -131,7 +131,8 @@ fn nothing_but_the_login_is_shown_without_one() {
         assert_eq!((reply.status, reply.header("www-authenticate")), (401, Some("Bearer")), "{path}");
     }
     assert_eq!(web.form("/backups", "", &[]).status, 401);
-    assert_eq!(web.page("/api/v1/status", "oxide_session=99999999999.YQ.AAAA").status, 401);
+    let name = web.log_in("").split_once('=').expect("a cookie").0.to_owned();
+    assert_eq!(web.page("/api/v1/status", &format!("{name}=99999999999.w.YQ.AAAA")).status, 401);
 }
 
 #[test]
@@ -165,12 +166,63 @@ fn the_printed_link_lets_one_person_in_once() {
 }
 
 #[test]
+fn a_login_never_leads_to_another_site_whatever_browsers_drop_from_an_address() {
+    let web = Web::start(&[]);
+    for back in ["/\t/evil.example", "/\n/evil.example", "//evil.example", "/x\r\nSet-Cookie: a=b", "/\0"] {
+        let reply = web.form("/login", "", &[("token", &web.token), ("name", ""), ("back", back)]);
+        assert_eq!((reply.status, reply.header("location")), (303, Some("/")), "{back:?}");
+    }
+}
+
+#[test]
+fn two_agents_on_one_host_do_not_end_each_others_sessions() {
+    let (one, two) = (Web::start(&[]), Web::start(&[]));
+    let both = format!("{}; {}", one.log_in("alice"), two.log_in("alice"));
+    assert_eq!((one.page("/", &both).status, two.page("/", &both).status), (200, 200));
+}
+
+/// The health port is open to everybody in a cluster.
+#[test]
+fn probes_and_the_loop_go_on_while_somebody_holds_half_open_requests() {
+    let mut agent = Agent::on_a_file();
+    let head = format!("GET /metrics HTTP/1.1\r\nHost: x\r\nX: {}", "a".repeat(400 << 10));
+    let before = resident_bytes(&agent);
+    let held: Vec<TcpStream> = (0..300)
+        .map(|_| {
+            let mut stream = TcpStream::connect(("127.0.0.1", agent.port)).expect("listens");
+            stream.set_write_timeout(Some(Duration::from_secs(5))).expect("set");
+            // The server may close it in the middle of what is too long.
+            let _ = stream.write_all(head.as_bytes());
+            stream
+        })
+        .collect();
+    for path in ["/livez", "/readyz", "/metrics"] {
+        assert_eq!(agent.get(path).0, 200, "{path}");
+    }
+    let grown = resident_bytes(&agent).saturating_sub(before);
+    assert!(grown < 16 << 20, "{grown} bytes for 300 requests of 400 kB each");
+    std::fs::write(agent.yaml(), agent::with_workers(17)).expect("written");
+    agent.wait_for_outcome("applied");
+    assert_eq!(agent.workers(), 17);
+    drop(held);
+}
+
+fn resident_bytes(agent: &Agent) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", agent.child.id())).expect("runs");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a size");
+    let kilobytes: u64 = line.split_whitespace().nth(1).expect("a number").parse().expect("a number");
+    kilobytes << 10
+}
+
+#[test]
 fn another_token_shuts_everybody_out_at_once() {
     let web = Web::start(&[]);
     let cookie = web.log_in("alice");
     assert_eq!(web.page("/", &cookie).status, 200);
+    let events = web.events();
     std::fs::write(web.agent.folder.path().join("store/web.token"), "x".repeat(40)).expect("written");
     assert_eq!((web.page("/", &cookie).status, web.get("/api/v1/status").status), (303, 401));
+    events.wait_for_end();
 }
 
 /// Stored scripts: names, values, reasons and errors that are markup.

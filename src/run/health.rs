@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 
 use super::Published;
 use crate::metrics::Metrics;
+use crate::web::{self, Limits};
 
 /// Prometheus 3 insists on a valid content type.
 const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -29,9 +30,7 @@ pub(super) async fn serve(listener: TcpListener, published: Published, metrics: 
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics_text))
         .with_state(Served { published, metrics });
-    if let Err(error) = axum::serve(listener, routes).await {
-        tracing::error!(%error, "health and metrics are no longer served");
-    }
+    web::serve(listener, routes, Limits::HEALTH).await;
 }
 
 /// Whether the orchestrator may start: what the database holds is compared, or as good as can be had now.

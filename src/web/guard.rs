@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
-use super::login::{COOKIE, Caller};
+use super::login::Caller;
 use super::problem::Problem;
 use super::site::Site;
 use crate::settings;
@@ -159,7 +159,7 @@ fn unsafe_method(method: &Method) -> bool {
 }
 
 /// Who asks: by a bearer token, else by a session.
-async fn caller(site: &Site, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
+pub(crate) async fn caller(site: &Site, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
     if let Some(authorization) = headers.get(header::AUTHORIZATION) {
         let token = authorization.to_str().ok().and_then(|text| text.split_once(' '));
         let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token);
@@ -182,7 +182,8 @@ async fn caller(site: &Site, headers: &HeaderMap) -> Result<Option<Caller>, Prob
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut cookies =
         cookies.flat_map(|cookies| cookies.split(';')).filter_map(|it| it.trim().split_once('='));
-    Ok(cookies.find(|(name, _)| *name == COOKIE).and_then(|(_, value)| site.login.caller(value)))
+    let own = site.login.cookie();
+    Ok(cookies.find(|(name, _)| *name == own).and_then(|(_, value)| site.login.caller(value)))
 }
 
 fn actor(headers: &HeaderMap) -> String {
@@ -256,8 +257,15 @@ mod tests {
         for host in ["127.0.0.1:8460", "localhost", "[::1]:8460", "oxide.example:443"] {
             assert!(check_host(&headers(&[("host", host)]), &allowed).is_ok(), "{host}");
         }
-        for host in ["evil.example", "127.0.0.1.evil.example", "", "localhost.evil.example:8460", "10.0.0.1"]
-        {
+        for host in [
+            "evil.example",
+            "127.0.0.1.evil.example",
+            "",
+            "localhost.evil.example:8460",
+            "evil.localhost",
+            "evil.oxide.example",
+            "10.0.0.1",
+        ] {
             assert!(check_host(&headers(&[("host", host)]), &allowed).is_err(), "{host}");
         }
     }

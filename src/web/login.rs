@@ -22,8 +22,8 @@ use crate::store::{StoreError, files};
 /// The file beside the database that holds the token.
 const TOKEN_FILE: &str = "web.token";
 
-/// The cookie that holds the session.
-pub(crate) const COOKIE: &str = "oxide_session";
+/// How the name of the cookie that holds the session begins.
+const COOKIE: &str = "oxide_session";
 
 /// Somebody who was let in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,6 +79,16 @@ impl Login {
     /// The file that holds the token.
     pub(crate) fn token_file(&self) -> &Path {
         &self.token.path
+    }
+
+    /// The name of the cookie that holds the session. Browsers keep cookies by host, whatever the port: with one name for
+    /// all, a login to a second agent would end that of the first.
+    pub(crate) fn cookie(&self) -> String {
+        let mut mac = keyed(self.token.present().as_bytes());
+        mac.update(b"oxide-operator cookie v1");
+        let digest = mac.finalize().into_bytes();
+        let suffix: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        format!("{COOKIE}_{suffix}")
     }
 
     /// The code of the printed link, as long as it is good.
@@ -262,6 +272,20 @@ mod tests {
             assert!(forged == cookie || login.caller(&forged).is_none(), "{forged}");
         }
         std::fs::write(login.token_file(), "another-token-that-is-long-enough-0123456789").expect("written");
+        assert!(login.caller(&cookie).is_none());
+    }
+
+    #[test]
+    fn two_agents_on_one_host_have_cookies_of_their_own() {
+        let ((_one_folder, one), (_two_folder, two)) = (login(), login());
+        assert_ne!(one.cookie(), two.cookie());
+        assert_eq!(one.cookie(), one.cookie());
+    }
+
+    #[test]
+    fn a_session_ends_by_itself() {
+        let (_folder, login) = login();
+        let cookie = login.session(&Caller::default(), Duration::ZERO);
         assert!(login.caller(&cookie).is_none());
     }
 

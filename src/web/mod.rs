@@ -42,6 +42,7 @@ pub(crate) use login::token_beside;
 use crate::cluster::Reviewer;
 use crate::store::{KeySources, StoreError};
 use login::Login;
+pub(crate) use server::{Limits, serve};
 use site::{Send, Site};
 use view::Reader;
 
@@ -80,7 +81,7 @@ impl Web {
 
     /// Serves until the process ends.
     pub(crate) async fn serve(self, listener: TcpListener) {
-        server::serve(listener, self.routes()).await;
+        server::serve(listener, self.routes(), Limits::of_page()).await;
     }
 
     fn routes(self) -> Router {

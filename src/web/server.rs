@@ -1,49 +1,88 @@
 //! Connections: how many, and how long each may take to say what it wants.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
 use tower::ServiceExt as _;
 
 use crate::settings;
 
-/// Serves until the process ends. A client that is slow to ask is cut off, and one too many waits.
-pub(super) async fn serve(listener: TcpListener, routes: Router) {
-    let places = Arc::new(Semaphore::new(settings::MAX_CONNECTIONS));
+/// What clients may take of us.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Connections at once; one more closes the oldest, so that nobody shuts others out by holding many.
+    pub(crate) connections: usize,
+    /// How long the head of a request may take to arrive; also how long a connection may be idle.
+    pub(crate) header_timeout: Duration,
+    /// The largest head of a request, in bytes.
+    pub(crate) header_bytes: usize,
+}
+
+impl Limits {
+    /// Those of the web page. At most a quarter of the process's descriptors: the store and the watches need the others.
+    pub(crate) fn of_page() -> Self {
+        let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let quarter = descriptors.map_or(usize::MAX, |all| usize::try_from(all / 4).unwrap_or(usize::MAX));
+        Self {
+            connections: settings::MAX_CONNECTIONS.min(quarter).max(1),
+            header_timeout: settings::HEADER_TIMEOUT,
+            header_bytes: settings::MAX_HEADER_BYTES,
+        }
+    }
+
+    /// Those of health and metrics, which everybody may ask for.
+    pub(crate) const HEALTH: Self = Self {
+        connections: settings::MAX_HEALTH_CONNECTIONS,
+        header_timeout: settings::HEALTH_HEADER_TIMEOUT,
+        header_bytes: settings::MAX_HEALTH_HEADER_BYTES,
+    };
+}
+
+/// Serves until the process ends. A client that is slow to ask is cut off.
+pub(crate) async fn serve(listener: TcpListener, routes: Router, limits: Limits) {
+    let mut open: VecDeque<JoinHandle<()>> = VecDeque::new();
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
                 // Out of files, for instance: others will close theirs.
-                tracing::warn!(%error, "a connection to the web page could not be taken");
+                tracing::warn!(%error, "a connection could not be taken");
                 tokio::time::sleep(settings::ACCEPT_AGAIN_AFTER).await;
                 continue;
             }
         };
-        let routes = routes.clone();
-        tokio::spawn(async move {
-            let service = service_fn(move |request: hyper::Request<Incoming>| {
-                let routes = routes.clone();
-                async move { Ok::<_, Infallible>(answer(routes, request.map(axum::body::Body::new)).await) }
-            });
-            let _ = stream.set_nodelay(true);
-            let _ = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(settings::HEADER_TIMEOUT)
-                .max_buf_size(settings::MAX_HEADER_BYTES)
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-            drop(place);
-        });
+        if open.len() >= limits.connections {
+            open.retain(|connection| !connection.is_finished());
+        }
+        if open.len() >= limits.connections
+            && let Some(oldest) = open.pop_front()
+        {
+            oldest.abort();
+        }
+        open.push_back(tokio::spawn(connection(stream, routes.clone(), limits)));
     }
+}
+
+async fn connection(stream: TcpStream, routes: Router, limits: Limits) {
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let routes = routes.clone();
+        async move { Ok::<_, Infallible>(answer(routes, request.map(axum::body::Body::new)).await) }
+    });
+    let _ = stream.set_nodelay(true);
+    let _ = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_buf_size(limits.header_bytes)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
 }
 
 async fn answer(routes: Router, request: Request) -> axum::response::Response {

@@ -210,6 +210,12 @@ pub(crate) struct Events {
 }
 
 impl Events {
+    /// Waits until the server ends the stream.
+    pub(crate) fn wait_for_end(mut self) {
+        let mut rest = String::new();
+        self.lines.read_to_string(&mut rest).expect("the server ends the stream");
+    }
+
     /// Waits for an event that `wanted` accepts.
     pub(crate) fn wait_for(&mut self, wanted: impl Fn(&Json) -> bool) -> Json {
         let deadline = Instant::now() + PATIENCE;

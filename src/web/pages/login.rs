@@ -9,7 +9,7 @@ use super::{Page, render, shown};
 use crate::settings;
 use crate::web::asked::Asked;
 use crate::web::guard::{clean_name, not_asked};
-use crate::web::login::{COOKIE, Caller};
+use crate::web::login::Caller;
 use crate::web::problem::Problem;
 
 #[derive(Template)]
@@ -38,9 +38,11 @@ fn login(asked: &Asked, code: String, back: String, wrong: bool) -> Login {
     Login { frame: Frame::bare("Log in"), token_file, code, back, wrong, accounts }
 }
 
-/// A page of ours to go back to; never another site.
+/// A page of ours to go back to; never another site. Browsers drop tabs and line feeds before they read an address, so
+/// `/<TAB>/evil.example` would be one. Source: <https://url.spec.whatwg.org/#concept-basic-url-parser>, step 3.
 fn back(text: Option<&str>) -> String {
-    let own = text.filter(|to| to.starts_with('/') && !to.starts_with("//") && !to.contains('\\'));
+    let plain = |to: &&str| !to.contains(|it: char| it.is_control() || it == '\\');
+    let own = text.filter(plain).filter(|to| to.starts_with('/') && !to.starts_with("//"));
     own.unwrap_or("/").to_owned()
 }
 
@@ -70,12 +72,15 @@ pub(super) async fn enter(mut asked: Asked) -> Page {
     let secure = if secure { "; Secure" } else { "" };
     Ok(with_cookie(
         Redirect::to(&to).into_response(),
-        &format!("{COOKIE}={session}; Path=/; Max-Age={lasts}; HttpOnly; SameSite=Strict{secure}"),
+        &format!(
+            "{}={session}; Path=/; Max-Age={lasts}; HttpOnly; SameSite=Strict{secure}",
+            asked.site.login.cookie()
+        ),
     ))
 }
 
-pub(super) async fn leave(_: Asked) -> Page {
-    let gone = format!("{COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict");
+pub(super) async fn leave(asked: Asked) -> Page {
+    let gone = format!("{}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict", asked.site.login.cookie());
     Ok(with_cookie(Redirect::to("/login").into_response(), &gone))
 }
 
@@ -105,7 +110,18 @@ mod tests {
     #[test]
     fn a_login_never_leads_to_another_site() {
         assert_eq!(back(Some("/drift?class=drift")), "/drift?class=drift");
-        for elsewhere in ["//evil.example", "https://evil.example", "/\\evil.example", "evil", ""] {
+        for elsewhere in [
+            "//evil.example",
+            "https://evil.example",
+            "/\\evil.example",
+            "/\t/evil.example",
+            "/\n/evil.example",
+            "\t//evil.example",
+            "/drift\r\nSet-Cookie: a=b",
+            "/\0",
+            "evil",
+            "",
+        ] {
             assert_eq!(back(Some(elsewhere)), "/", "{elsewhere}");
         }
     }
