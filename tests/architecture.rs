@@ -87,7 +87,17 @@ const CRATES: &[(&str, &[&str])] = &[
     ("similar", &["actions/"]),
     (
         "rustix",
-        &["cluster/", "consumer/", "source/", "store/", "run/", "telemetry.rs", "main.rs", "cli/doctor/"],
+        &[
+            "cluster/",
+            "consumer/",
+            "source/",
+            "store/",
+            "run/",
+            "web/server.rs",
+            "telemetry.rs",
+            "main.rs",
+            "cli/doctor/",
+        ],
     ),
     ("serde_yaml", &["desired/yaml.rs", "desired/carried.rs", "export/"]),
     ("tokio", &["cluster/", "run/", "web/", "cli/", "main.rs"]),
