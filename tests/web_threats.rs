@@ -185,14 +185,14 @@ fn two_agents_on_one_host_do_not_end_each_others_sessions() {
 #[test]
 fn probes_and_the_loop_go_on_while_somebody_holds_half_open_requests() {
     let mut agent = Agent::on_a_file();
-    let head = format!("GET /metrics HTTP/1.1\r\nHost: x\r\nX: {}", "a".repeat(400 << 10));
+    let half_open = format!("GET /metrics HTTP/1.1\r\nHost: x\r\nX: {}", "a".repeat(400 << 10));
     let before = resident_bytes(&agent);
     let held: Vec<TcpStream> = (0..300)
         .map(|_| {
             let mut stream = TcpStream::connect(("127.0.0.1", agent.port)).expect("listens");
             stream.set_write_timeout(Some(Duration::from_secs(5))).expect("set");
             // The server may close it in the middle of what is too long.
-            let _ = stream.write_all(head.as_bytes());
+            let _ = stream.write_all(half_open.as_bytes());
             stream
         })
         .collect();
