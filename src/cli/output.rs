@@ -53,6 +53,9 @@ pub(super) fn note(text: impl AsRef<str>) {
     }
 }
 
+/// The widest column, in characters; a longer cell pushes what is right of it. Rust pads to 65,535 at the most.
+const MAX_COLUMN: usize = 120;
+
 /// Prints rows under titles, columns aligned; the last one is as long as it is.
 pub(super) fn table(titles: &[&str], rows: impl Iterator<Item = Vec<String>>) {
     let titles = titles.iter().map(|title| (*title).to_owned()).collect();
@@ -60,7 +63,8 @@ pub(super) fn table(titles: &[&str], rows: impl Iterator<Item = Vec<String>>) {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns)
         .map(|column| {
-            rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+            let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+            cells.max().unwrap_or(0).min(MAX_COLUMN)
         })
         .collect();
     let line = |row: &Vec<String>| {

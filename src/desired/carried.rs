@@ -22,7 +22,8 @@ pub(super) fn sections(text: &str, document: &mut Document) -> Vec<(CarriedSecti
     others
         .into_iter()
         .map(|other| {
-            let next = starts.iter().copied().find(|start| *start > other.key.start).unwrap_or(text.len());
+            let next = starts.partition_point(|start| *start <= other.key.start);
+            let next = starts.get(next).copied().unwrap_or(text.len());
             let yaml = verbatim(text, &other, next).unwrap_or_else(|| written_anew(&other));
             (CarriedSection { name: other.name, yaml }, other.key)
         })

@@ -28,14 +28,16 @@ pub(super) fn references(configuration: &Configuration) -> Vec<Broken> {
             .suggest("set `enabled: true` on at least one");
         broken.push(Broken { finding, path, text: None });
     }
-    let known: HashSet<&str> = services.keys().map(|id| &**id).collect();
+    let names: Vec<&str> = services.keys().map(|id| &**id).collect();
+    let known: HashSet<&str> = names.iter().copied().collect();
     for (task, rule) in configuration.section(Section::RoutingRules).into_iter().flatten() {
         for (field, named) in services_named(rule) {
             if !known.contains(named) {
                 let path = ConfigPath::field(Section::RoutingRules, task, field);
                 let mut finding = Finding::error(format!("no service is called `{named}`")).at_path(&path);
-                finding.suggestion = closest(named, &known.iter().copied().collect::<Vec<_>>())
-                    .or_else(|| Some("declare the service, or name another".into()));
+                // Only those that will be shown are worth a look at every name.
+                let close = if broken.len() < super::MAX_FINDINGS { closest(named, &names) } else { None };
+                finding.suggestion = close.or_else(|| Some("declare the service, or name another".into()));
                 broken.push(Broken { finding, path, text: Some(named.into()) });
             }
         }

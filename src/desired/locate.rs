@@ -6,10 +6,13 @@ use std::ops::Range;
 use super::Spanned;
 use super::check::Broken;
 use super::yaml::{Content, Next, Node, Reader};
-use crate::model::{Finding, Location, Section, SourceDocument, SourceSnapshot};
+use crate::model::{Finding, Location, Section, Severity, SourceSnapshot};
 
-/// Longest line that is shown, in characters.
+/// How much of a line is shown, in characters: what a terminal shows.
 const MAX_SHOWN: usize = 120;
+
+/// How much of a long line is shown before the place, in characters.
+const SHOWN_BEFORE: usize = 40;
 
 /// Words that, in a key's name, make its value a secret in what we print.
 const SECRET_WORDS: [&str; 5] = ["key", "token", "secret", "password", "credential"];
@@ -39,30 +42,23 @@ pub(super) fn utf8<'b>(name: &str, bytes: &'b [u8]) -> Result<&'b str, Box<Findi
     }
 }
 
-/// Locates findings of one document, in the order of their places.
+/// Locates findings of one document, in the order of their places. Only as many of each severity as will be shown get
+/// a place: the others are only counted.
 pub(super) fn all(name: &str, text: &str, mut findings: Vec<Spanned>) -> Vec<Finding> {
     findings.sort_by_key(|finding| finding.span.start);
+    let lines = Lines::of(text);
+    let mut located = HashMap::from([(Severity::Error, 0), (Severity::Warning, 0)]);
     findings
         .into_iter()
         .map(|Spanned { mut finding, span }| {
-            finding.location = Some(location(name, text, &span));
+            let count = located.entry(finding.severity).or_insert(0);
+            *count += 1;
+            if *count <= super::MAX_FINDINGS {
+                finding.location = Some(lines.location(name, &span));
+            }
             finding
         })
         .collect()
-}
-
-/// Returns the earlier document that declares an object.
-pub(super) fn declared_in<'d>(
-    documents: &'d [SourceDocument],
-    section: Section,
-    id: &str,
-) -> Option<&'d str> {
-    documents
-        .iter()
-        .find(|document| {
-            declares(std::str::from_utf8(&document.bytes).unwrap_or_default(), section, Some(id))
-        })
-        .map(|document| document.name.as_str())
 }
 
 /// Whether a text declares an object, or a section when no `id` is given.
@@ -73,7 +69,7 @@ pub(super) fn declares(text: &str, section: Section, id: Option<&str>) -> bool {
     }
 }
 
-/// Returns where each key stands that is wanted. Counting the lines before one takes time, so name few of a large text.
+/// Returns where each key stands that is wanted.
 pub(super) fn key_places(name: &str, text: &str, wanted: impl Fn(&str) -> bool) -> Vec<(String, Location)> {
     fn walk(node: &Node<'_>, path: &str, visit: &mut impl FnMut(String, &Range<usize>)) {
         let inner = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
@@ -97,10 +93,10 @@ pub(super) fn key_places(name: &str, text: &str, wanted: impl Fn(&str) -> bool) 
     }
     let mut reader = Reader::new(text);
     let Ok(root) = reader.open().and_then(|_| reader.node()) else { return Vec::new() };
-    let mut places = Vec::new();
+    let (lines, mut places) = (Lines::of(text), Vec::new());
     walk(&root, "", &mut |path, span| {
         if wanted(&path) {
-            places.push((path, location(name, text, span)));
+            places.push((path, lines.location(name, span)));
         }
     });
     places
@@ -112,27 +108,25 @@ pub(super) fn references(source: &SourceSnapshot, broken: Vec<Broken>) -> Vec<Fi
     if broken.is_empty() {
         return Vec::new();
     }
-    let mut places: HashMap<String, Location> = HashMap::new();
+    let mut wanted: HashMap<(Section, &str), Vec<usize>> = HashMap::new();
+    for (position, broken) in broken.iter().enumerate().take(super::MAX_FINDINGS) {
+        wanted.entry((broken.path.section, &broken.path.id)).or_default().push(position);
+    }
+    let mut places: HashMap<usize, Location> = HashMap::new();
     for document in &source.documents {
         let text = std::str::from_utf8(&document.bytes).unwrap_or_default();
+        let lines = Lines::of(text);
         find_entries(text, |section, id, node| {
-            for broken in
-                broken.iter().filter(|broken| broken.path.section == section && *broken.path.id == *id)
-            {
-                if let Some(span) = span_of(broken, node) {
-                    places.insert(broken.finding.to_string(), location(&document.name, text, &span));
+            for position in wanted.get(&(section, id)).into_iter().flatten() {
+                if let Some(span) = span_of(&broken[*position], node) {
+                    places.insert(*position, lines.location(&document.name, &span));
                 }
             }
             false
         });
     }
-    broken
-        .into_iter()
-        .map(|broken| {
-            let location = places.remove(&broken.finding.to_string());
-            Finding { location, ..broken.finding }
-        })
-        .collect()
+    let numbered = broken.into_iter().enumerate();
+    numbered.map(|(position, it)| Finding { location: places.remove(&position), ..it.finding }).collect()
 }
 
 fn span_of(broken: &Broken, node: &Node<'_>) -> Option<Range<usize>> {
@@ -175,21 +169,41 @@ fn find_entries(text: &str, mut found: impl FnMut(Section, &str, &Node<'_>) -> b
     None
 }
 
-fn location(name: &str, text: &str, span: &Range<usize>) -> Location {
-    let start = floor(text, span.start);
-    let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
-    let line_end = text[start..].find('\n').map_or(text.len(), |at| start + at);
-    let before = text[line_start..start].chars().count();
-    let end = floor(text, span.end.clamp(start, line_end));
-    let line = text[..start].bytes().filter(|byte| *byte == b'\n').count() + 1;
-    let masked = masked(text, line_start..line_end);
-    let shown: String = masked.chars().take(MAX_SHOWN.max(before + 20)).collect();
-    Location {
-        file: name.to_owned(),
-        line,
-        column: before + 1,
-        length: text[start..end].trim_end().chars().count().max(1),
-        text: shown.trim_end().replace('\t', " "),
+/// A text with the places at which its lines begin: found once, so that a finding costs what is shown of it.
+struct Lines<'t> {
+    text: &'t str,
+    starts: Vec<usize>,
+}
+
+impl<'t> Lines<'t> {
+    fn of(text: &'t str) -> Self {
+        let breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
+        Self { text, starts: std::iter::once(0).chain(breaks).collect() }
+    }
+
+    fn location(&self, name: &str, span: &Range<usize>) -> Location {
+        let text = self.text;
+        let start = floor(text, span.start);
+        let line = self.starts.partition_point(|begins| *begins <= start);
+        let line_start = self.starts[line.saturating_sub(1)];
+        let line_end = self.starts.get(line).map_or(text.len(), |next| next - 1);
+        let end = floor(text, span.end.clamp(start, line_end));
+        let before = text[line_start..start].chars().count();
+        // Of a long line, what is around the place. What is masked depends on what stands before it, so that is read, too.
+        let left_out = if before < MAX_SHOWN { 0 } else { before - SHOWN_BEFORE };
+        let shown_end =
+            text[start..line_end].char_indices().nth(MAX_SHOWN).map_or(line_end, |(at, _)| start + at);
+        let masked = masked(text, line_start..shown_end);
+        let shown: String = masked.chars().skip(left_out).take(MAX_SHOWN).collect();
+        let room = MAX_SHOWN - (before - left_out);
+        Location {
+            file: name.to_owned(),
+            line,
+            column: before + 1,
+            shown_from: left_out + 1,
+            length: text[start..end].trim_end().chars().take(room).count().max(1),
+            text: shown.trim_end().replace('\t', " "),
+        }
     }
 }
 

@@ -19,13 +19,13 @@ mod scalar;
 mod split;
 mod yaml;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::model::{
     Carried, ConfigPath, Configuration, Finding, Fingerprinter, Object, SecretReference, SecretText, Section,
-    Severity, SourceDigest, SourceDocument, SourceSnapshot,
+    Severity, SourceDigest, SourceSnapshot,
 };
 use document::Document;
 
@@ -106,8 +106,8 @@ pub fn read(
         return Err(vec![too_large(size)]);
     }
     let mut gathered = Gathered::default();
-    for (index, document) in source.documents.iter().enumerate() {
-        gathered.add(&document.name, &document.bytes, &source.documents[..index], secrets, fingerprinter);
+    for document in &source.documents {
+        gathered.add(&document.name, &document.bytes, secrets, fingerprinter);
     }
     gathered.check(source);
     gathered.finish(source.digest())
@@ -199,8 +199,12 @@ pub fn too_large(size: usize) -> Finding {
 struct Gathered {
     configuration: Configuration,
     carried: Carried,
+    carried_names: BTreeSet<String>,
     plaintext_secrets: usize,
     findings: Vec<Finding>,
+    /// How many objects each section had when a document was read, by the document's name: which document declares an
+    /// object is seen from its position.
+    ends: BTreeMap<Section, Vec<(usize, String)>>,
 }
 
 impl Gathered {
@@ -208,7 +212,6 @@ impl Gathered {
         &mut self,
         name: &str,
         bytes: &[u8],
-        earlier: &[SourceDocument],
         secrets: &(dyn ResolveSecrets + Sync),
         fingerprinter: &Fingerprinter,
     ) {
@@ -217,21 +220,23 @@ impl Gathered {
             Err(finding) => return self.findings.push(*finding),
         };
         let mut document = split::read(text, secrets, fingerprinter);
-        self.merge_sections(&mut document, earlier);
+        self.merge_sections(name, &mut document);
         self.merge_carried(text, &mut document);
         self.plaintext_secrets += document.plaintext_secrets;
         self.findings.extend(locate::all(name, text, document.findings));
     }
 
-    fn merge_sections(&mut self, document: &mut Document, earlier: &[SourceDocument]) {
+    fn merge_sections(&mut self, name: &str, document: &mut Document) {
         for section in Section::ALL {
             let Some(entries) = document.take(section) else { continue };
+            let ends = self.ends.entry(section).or_default();
             let objects = self.configuration.section_mut(section).get_or_insert_default();
             objects.reserve(entries.len());
             for entry in entries {
-                if objects.contains_key(&entry.id) {
-                    let message = match locate::declared_in(earlier, section, &entry.id) {
-                        Some(first) => format!("already declared in {first}"),
+                if let Some(position) = objects.get_index_of(&entry.id) {
+                    let first = ends.partition_point(|(end, _)| *end <= position);
+                    let message = match ends.get(first) {
+                        Some((_, first)) => format!("already declared in {first}"),
                         None => "declared twice in this file".to_owned(),
                     };
                     let finding = Finding::error(message)
@@ -242,12 +247,13 @@ impl Gathered {
                     objects.insert(entry.id, Arc::new(entry.object));
                 }
             }
+            ends.push((objects.len(), name.to_owned()));
         }
     }
 
     fn merge_carried(&mut self, text: &str, document: &mut Document) {
         for (section, span) in carried::sections(text, document) {
-            let finding = if self.carried.0.iter().any(|known| known.name == section.name) {
+            let finding = if !self.carried_names.insert(section.name.clone()) {
                 Finding::error("this section stands in two places").suggest("keep one of them")
             } else if let Some(suggestion) = carried::near_miss(&section.name) {
                 Finding::warning("unknown section: it is kept, and has no effect").suggest(suggestion)
@@ -282,7 +288,16 @@ impl Gathered {
     }
 
     fn finish(mut self, digest: SourceDigest) -> Result<DesiredConfig, Vec<Finding>> {
-        if self.is_sound() {
+        let sound = self.is_sound();
+        let more = self.findings.len().saturating_sub(MAX_FINDINGS);
+        if more > 0 {
+            // No error is left out for a warning.
+            self.findings.sort_by_key(|finding| finding.severity);
+            self.findings.truncate(MAX_FINDINGS);
+            let more = format!("and {more} more findings");
+            self.findings.push(if sound { Finding::warning(more) } else { Finding::error(more) });
+        }
+        if sound {
             return Ok(DesiredConfig {
                 configuration: self.configuration,
                 carried: self.carried,
@@ -290,11 +305,6 @@ impl Gathered {
                 plaintext_secrets: self.plaintext_secrets,
                 warnings: self.findings,
             });
-        }
-        let more = self.findings.len().saturating_sub(MAX_FINDINGS);
-        self.findings.truncate(MAX_FINDINGS);
-        if more > 0 {
-            self.findings.push(Finding::error(format!("and {more} more findings")));
         }
         Err(self.findings)
     }

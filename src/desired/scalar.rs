@@ -176,10 +176,18 @@ fn integer(text: &str) -> Result<i64, WrongType> {
     })
 }
 
+/// No name that somebody misspells is longer, in bytes.
+const MAX_COMPARED: usize = 200;
+
 /// Returns "did you mean …?" when one of `words` is close to `word`.
 pub fn closest(word: &str, words: &[&str]) -> Option<String> {
     words
         .iter()
+        // Two texts differ in at least as many places as their lengths do; comparing long ones takes long.
+        .filter(|candidate| {
+            candidate.len().abs_diff(word.len()) <= 1 + candidate.len().min(word.len()) / 4
+                && word.len() <= MAX_COMPARED
+        })
         .map(|candidate| (strsim::osa_distance(word, candidate), candidate))
         .filter(|(distance, candidate)| *distance <= 1 + candidate.len().min(word.len()) / 4)
         .min()

@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{FieldId, Value};
+use crate::model::{FieldId, SourceDocument, Value};
 
 /// A source that refers to no secret.
 pub(super) struct NoSecrets;
@@ -210,4 +210,43 @@ proptest::proptest! {
         let at = (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         let _ = read_all(&[("c.yaml", &format!("{}{with}{}", &text[..at], &text[at..]))]);
     }
+}
+
+#[test]
+fn a_finding_in_a_line_of_any_length_shows_what_is_around_it() {
+    let entries: Vec<String> = (0..4_000).map(|n| format!("s{n}: {{type: cli, executable: ä}}")).collect();
+    let text =
+        format!("{{services: {{{}, odd: {{type: cli, executable: a, tpye: cli}}}}}}\n", entries.join(", "));
+    let column = text.chars().count() - "tpye: cli}}}\n".len() + 1;
+    assert!(column > usize::from(u16::MAX));
+    let findings = read_all(&[("c.yaml", &text)]).expect_err("an unknown field");
+    let location = findings[0].location.as_ref().expect("a place");
+    assert_eq!((location.line, location.column), (1, column));
+    let shown = findings[0].to_string();
+    assert!(shown.len() < 600, "{shown}");
+    let marks = shown.lines().find(|line| line.contains('^')).expect("marks");
+    let line = shown.lines().find(|line| line.contains("tpye: cli")).expect("the line");
+    let place = |line: &str, what: &str| line.split(what).next().map(|before| before.chars().count());
+    assert_eq!(place(line, "tpye"), place(marks, "^"), "{shown}");
+}
+
+#[test]
+fn of_many_findings_the_first_are_shown_and_the_others_counted() {
+    let fields: Vec<String> = (0..5_000).map(|n| format!("    odd{n}: 1\n")).collect();
+    let text = format!("services:\n  a:\n    type: cli\n    executable: a\n{}", fields.concat());
+    let findings = read_all(&[("c.yaml", &text)]).expect_err("unknown fields");
+    assert_eq!(findings.len(), 101);
+    assert!(findings[..100].iter().all(|finding| finding.location.is_some()));
+    assert_eq!(findings[100].message, "and 4900 more findings");
+}
+
+#[test]
+fn an_object_that_two_of_three_files_declare_is_refused_with_the_first_of_them() {
+    let text = |id: &str| format!("services:\n  {id}: {{type: cli, executable: x}}\n");
+    let (one, two, three) = (text("a") + &text("b").replace("services:\n", ""), text("c"), text("b"));
+    let findings =
+        read_all(&[("1.yaml", &one), ("2.yaml", &two), ("3.yaml", &three)]).expect_err("declared twice");
+    assert_eq!(findings.len(), 1);
+    assert_eq!(findings[0].message, "already declared in 1.yaml");
+    assert_eq!(findings[0].location.as_ref().map(|at| (&*at.file, at.line)), Some(("3.yaml", 2)));
 }

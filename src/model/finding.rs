@@ -24,7 +24,7 @@ pub struct Finding {
 }
 
 /// How bad a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// The input is refused: nothing is written.
@@ -42,10 +42,34 @@ pub struct Location {
     pub line: usize,
     /// 1-based, in characters.
     pub column: usize,
-    /// The line's text; a secret in it is masked.
+    /// The line's text, of a long line what is around the place; a secret in it is masked.
     pub text: String,
+    /// The column at which `text` begins: 1 but in a long line.
+    #[serde(skip_serializing_if = "is_one")]
+    #[schemars(default = "one")]
+    pub shown_from: usize,
     /// How many characters to underline.
     pub length: usize,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+fn is_one(column: &usize) -> bool {
+    *column == 1
+}
+
+fn one() -> usize {
+    1
+}
+
+/// The longest part of a finding, in bytes: names come from the input, and may be as long as it is.
+const MAX_PART: usize = 600;
+
+fn clipped(mut text: String) -> String {
+    if text.len() > MAX_PART {
+        text.truncate(text.floor_char_boundary(MAX_PART));
+        text.push('…');
+    }
+    text
 }
 
 impl Finding {
@@ -54,7 +78,7 @@ impl Finding {
         Self {
             severity: Severity::Error,
             path: None,
-            message: message.into(),
+            message: clipped(message.into()),
             suggestion: None,
             location: None,
         }
@@ -68,14 +92,14 @@ impl Finding {
     /// Names the configuration path.
     #[must_use]
     pub fn at_path(mut self, path: impl fmt::Display) -> Self {
-        self.path = Some(path.to_string());
+        self.path = Some(clipped(path.to_string()));
         self
     }
 
     /// Says what to do.
     #[must_use]
     pub fn suggest(mut self, suggestion: impl Into<String>) -> Self {
-        self.suggestion = Some(suggestion.into());
+        self.suggestion = Some(clipped(suggestion.into()));
         self
     }
 }
@@ -92,17 +116,15 @@ impl fmt::Display for Finding {
             None => write!(f, "{severity}: {}", self.message)?,
         }
         if let Some(at) = &self.location {
-            let gutter = at.line.to_string().len();
-            write!(f, "\n{:gutter$}--> {}:{}:{}", "", at.file, at.line, at.column)?;
-            write!(f, "\n{:gutter$} |\n{} | {}", "", at.line, at.text)?;
-            write!(
-                f,
-                "\n{:gutter$} | {:indent$}{}",
-                "",
-                "",
-                "^".repeat(at.length.max(1)),
-                indent = at.column - 1
-            )?;
+            let gutter = " ".repeat(at.line.to_string().len());
+            let left_out = if at.shown_from > 1 { "…" } else { "" };
+            write!(f, "\n{gutter}--> {}:{}:{}", at.file, at.line, at.column)?;
+            write!(f, "\n{gutter} |\n{} | {left_out}{}", at.line, at.text)?;
+            // Both stand in the text that is shown, however long the line is.
+            let shown = at.text.chars().count() + 1;
+            let indent = at.column.saturating_sub(at.shown_from).min(shown) + left_out.chars().count();
+            let marks = "^".repeat(at.length.clamp(1, shown));
+            write!(f, "\n{gutter} | {}{marks}", " ".repeat(indent))?;
         }
         match &self.suggestion {
             Some(suggestion) => write!(f, "\n  help: {suggestion}"),
@@ -124,6 +146,7 @@ mod tests {
             file: "default.yaml".into(),
             line: 12,
             column: 5,
+            shown_from: 1,
             text: "    base_ulr: http://x".into(),
             length: 8,
         });
@@ -134,5 +157,24 @@ mod tests {
    |     ^^^^^^^^
   help: did you mean `base_url`?";
         assert_eq!(finding.to_string(), expected);
+    }
+
+    #[test]
+    fn a_place_far_out_in_a_line_is_shown_with_what_is_around_it() {
+        let mut finding = Finding::error("unknown field `x`");
+        finding.location = Some(Location {
+            file: "default.yaml".into(),
+            line: 1,
+            column: 70_000,
+            shown_from: 69_996,
+            text: "ab, x: 1}".into(),
+            length: usize::MAX,
+        });
+        let shown = finding.to_string();
+        assert!(shown.contains("1 | …ab, x: 1}\n  |      ^^^^^^^^^^"), "{shown}");
+        if let Some(location) = &mut finding.location {
+            location.shown_from = 1;
+        }
+        assert!(finding.to_string().len() < 200, "a caret is never further out than the text");
     }
 }
