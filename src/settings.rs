@@ -190,3 +190,6 @@ pub const FORGET_VIEW_AFTER: Duration = Duration::from_secs(30);
 
 /// Nothing that this server says may be kept by a browser or a proxy, but for its own files.
 pub const NO_STORE: &str = "no-store";
+
+/// The file beside the database that holds the token of the page and the API.
+pub const TOKEN_FILE: &str = "web.token";

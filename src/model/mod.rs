@@ -23,7 +23,7 @@ pub use path::{ConfigPath, Selection};
 pub use pattern::{PathPattern, Specificity};
 pub use policy::{OnConflict, OnDrift, Override, Policy, PolicyLayers, PolicyPart, Prune};
 pub use seconds::Seconds;
-pub use secret::{Fingerprint, Fingerprinter, Secret, SecretReference, SecretText};
+pub use secret::{Fingerprint, Fingerprinter, KEY_FILE, KEY_VARIABLE, Secret, SecretReference, SecretText};
 pub use snapshot::{
     Base, BaseObject, Carried, CarriedSection, GoodSource, Held, MissingSchema, SourceDigest, SourceDocument,
     SourceSnapshot, StoreFingerprint, StoreSnapshot,

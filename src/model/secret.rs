@@ -6,6 +6,14 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+/// The name of the encryption key's file beside the database.
+///
+/// Source: `_setup_encryption` in the orchestrator's `config_storage_sqlite.py`.
+pub const KEY_FILE: &str = "encryption.key";
+
+/// The environment variable that holds the encryption key.
+pub const KEY_VARIABLE: &str = "OXIDE_ENCRYPTION_KEY";
+
 /// The plain text of a secret. It is wiped from memory when dropped; `Debug` shows nothing of it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretText(Zeroizing<Box<str>>);

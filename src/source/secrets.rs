@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::desired::ResolveSecrets;
-use crate::model::{SecretReference, SecretText};
-use crate::settings::MAX_SECRETS;
+use crate::model::{KEY_FILE, KEY_VARIABLE, SecretReference, SecretText};
+use crate::settings::{MAX_SECRETS, TOKEN_FILE};
 
 /// A secret file larger than this is not one, in bytes.
 const MAX_SECRET_BYTES: u64 = 64 << 10;
@@ -48,6 +48,9 @@ impl ResolveSecrets for Secrets {
                     "environment variable {name} is the agent's own: use secretKeyRef, or name it in --source-env"
                 ))
             }
+            (SecretReference::Env(name), _) if is_ours(name) => {
+                Err(format!("environment variable {name} is oxide-operator's own, and no API key"))
+            }
             (SecretReference::Env(name), _) => match std::env::var(name) {
                 Ok(text) => Ok(SecretText::new(text)),
                 Err(std::env::VarError::NotPresent) => Err(format!("environment variable {name} is not set")),
@@ -74,8 +77,26 @@ impl ResolveSecrets for Secrets {
     }
 }
 
+/// Whether a variable is the program's own: whoever writes a source must not have the encryption key sent to an address
+/// of their choice as an API key.
+fn is_ours(variable: &str) -> bool {
+    variable == KEY_VARIABLE || variable.starts_with("OXIDE_OPERATOR_")
+}
+
+/// Whether a file is the program's own, or no file but a view of the system, such as a process's environment.
+fn is_out_of_reach(file: &Path) -> bool {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let ours = name.starts_with(KEY_FILE) || name == TOKEN_FILE;
+    ours || ["/proc", "/sys", "/dev"].iter().any(|folder| file.starts_with(folder))
+}
+
 fn read_file(path: &Path) -> Result<SecretText, String> {
     let fault = |what: String| format!("secret file {}: {what}", path.display());
+    // As links resolve it: a name of the source's own may lead anywhere.
+    let path = &std::fs::canonicalize(path).map_err(|error| fault(error.to_string()))?;
+    if is_out_of_reach(path) {
+        return Err(fault("a source may not name it".into()));
+    }
     let metadata = std::fs::metadata(path).map_err(|error| fault(error.to_string()))?;
     if !metadata.is_file() || metadata.len() > MAX_SECRET_BYTES {
         return Err(fault("is not a small regular file".into()));
@@ -83,4 +104,44 @@ fn read_file(path: &Path) -> Result<SecretText, String> {
     let text =
         zeroize::Zeroizing::new(std::fs::read_to_string(path).map_err(|error| fault(error.to_string()))?);
     Ok(SecretText::new(text.trim_end_matches(['\n', '\r'])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_the_programs_own_is_no_api_key_by_whatever_name() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for name in [
+            "encryption.key",
+            "encryption.key.next",
+            "encryption.key.20260101T000000000Z.retired",
+            "web.token",
+            "mine",
+        ] {
+            std::fs::write(folder.path().join(name), "secret\n").expect("written");
+        }
+        std::os::unix::fs::symlink("encryption.key", folder.path().join("harmless")).expect("linked");
+        let secrets = Secrets::new(folder.path());
+        let file = |name: &str| secrets.resolve(&SecretReference::File(name.into()));
+        assert_eq!(file("mine").expect("a secret").expose(), "secret");
+        for name in [
+            "encryption.key",
+            "./encryption.key.next",
+            "encryption.key.20260101T000000000Z.retired",
+            "web.token",
+            "harmless",
+            "/proc/self/environ",
+            "/proc/thread-self/environ",
+            "/dev/null",
+        ] {
+            let refused = file(name).expect_err("out of reach");
+            assert!(refused.contains("may not name it"), "{name}: {refused}");
+        }
+        for name in ["OXIDE_ENCRYPTION_KEY", "OXIDE_OPERATOR_RELOAD_TOKEN"] {
+            let refused = secrets.resolve(&SecretReference::Env(name.into())).expect_err("ours");
+            assert!(refused.contains("oxide-operator's own"), "{refused}");
+        }
+    }
 }

@@ -13,13 +13,7 @@ use zeroize::Zeroizing;
 
 use super::StoreError;
 use super::error::Doing as _;
-use crate::model::{Fingerprinter, SecretText};
-
-/// The name of the key file beside the database.
-pub const KEY_FILE: &str = "encryption.key";
-
-/// The environment variable that holds the key.
-pub const KEY_VARIABLE: &str = "OXIDE_ENCRYPTION_KEY";
+use crate::model::{Fingerprinter, KEY_FILE, KEY_VARIABLE, SecretText};
 
 /// A key file larger than this is not a key file, in bytes.
 const MAX_KEY_FILE_BYTES: u64 = 4096;

@@ -48,6 +48,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rusqlite::Connection;
 
+pub use crate::model::{KEY_FILE, KEY_VARIABLE};
 pub use apply::Sealed;
 pub use backup::{Backup, Retention, SourceCopy, folder_of, list as backups};
 pub use backup_record::{BackupRecord, backup_record};
@@ -58,7 +59,7 @@ use error::Doing as _;
 pub use error::StoreError;
 pub use good_source::KeptSource;
 pub use history::Record;
-pub use key::{KEY_FILE, KEY_VARIABLE, KeyRing, KeySources, KeyText, generate_key, write_key_file};
+pub use key::{KeyRing, KeySources, KeyText, generate_key, write_key_file};
 pub use open::Access;
 pub use quarantine::Quarantined;
 pub use revision::{RecordedState, Revision, RevisionId};

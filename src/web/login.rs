@@ -19,9 +19,6 @@ use crate::cluster::Reviewer;
 use crate::settings;
 use crate::store::{StoreError, files};
 
-/// The file beside the database that holds the token.
-const TOKEN_FILE: &str = "web.token";
-
 /// How the name of the cookie that holds the session begins.
 const COOKIE: &str = "oxide_session";
 
@@ -62,7 +59,7 @@ impl Login {
     /// # Errors
     /// A file that can be neither read nor written.
     pub(crate) fn beside(database: &Path, reviewer: Option<Reviewer>) -> Result<Self, StoreError> {
-        let path = database.with_file_name(TOKEN_FILE);
+        let path = database.with_file_name(settings::TOKEN_FILE);
         let text = if let Some(text) = read_token(&path) {
             text
         } else {
@@ -195,7 +192,7 @@ impl TokenFile {
 
 /// The token of a database's page, once there is one.
 pub(crate) fn token_beside(database: &Path) -> Option<Zeroizing<String>> {
-    read_token(&database.with_file_name(TOKEN_FILE))
+    read_token(&database.with_file_name(settings::TOKEN_FILE))
 }
 
 fn read_token(path: &Path) -> Option<Zeroizing<String>> {
