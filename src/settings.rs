@@ -193,3 +193,9 @@ pub const NO_STORE: &str = "no-store";
 
 /// The file beside the database that holds the token of the page and the API.
 pub const TOKEN_FILE: &str = "web.token";
+
+/// After how long at work the owner of the store counts as stuck. A pass over 100,000 services takes a few seconds.
+pub const STUCK_AFTER: Duration = Duration::from_secs(30);
+
+/// How long `run` waits for the pass under way when it is told to stop.
+pub const STOP_WITHIN: Duration = Duration::from_millis(1_500);

@@ -306,3 +306,18 @@ fn a_wrong_key_writes_nothing_and_the_right_one_is_picked_up() {
     agent.wait_for_outcome("applied");
     assert_eq!(agent.workers(), 50);
 }
+
+#[test]
+fn an_agent_that_is_told_to_stop_ends_whatever_it_does() {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_oxide-operator"));
+    // The point comes after the backup, inside the transaction.
+    program.env("OXIDE_OPERATOR_HANG_AT", "steps_written");
+    let mut agent = Agent::start_with(program, agent::folder_with_yaml(), "file:default.yaml", &[]);
+    agent.wait_for("the pass to hang", |line| line["point"] == "steps_written");
+    agent.signal("TERM");
+    assert!(agent.child.wait().expect("ends").success());
+    let tables: i64 = Connection::open(agent.folder.path().join("store/config.db"))
+        .and_then(|conn| conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)))
+        .expect("opens");
+    assert_eq!(tables, 0, "nothing of the pass was written");
+}

@@ -126,12 +126,15 @@ impl Agent {
     pub(super) fn run(&mut self, woken: &Receiver<Wake>) {
         tracing::info!(source = %self.options.source, database = %self.store.path().display(), "watching");
         loop {
+            self.published.at_work(Some(Instant::now()));
             let due = self.schedule.take_due(Instant::now());
             self.look(due);
             self.arm_polling();
+            self.published.at_work(None);
             let wait = self.schedule.next().saturating_duration_since(Instant::now());
             match woken.recv_timeout(wait) {
                 Ok(wake) => {
+                    self.published.at_work(Some(Instant::now()));
                     if !self.hear(wake) || woken.try_iter().any(|wake| !self.hear(wake)) {
                         return;
                     }

@@ -1,6 +1,7 @@
 //! `/livez`, `/startedz`, `/readyz` and `/metrics`.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::State;
@@ -25,7 +26,7 @@ struct Served {
 /// Serves until the process ends.
 pub(super) async fn serve(listener: TcpListener, published: Published, metrics: Arc<Metrics>) {
     let routes = Router::new()
-        .route("/livez", get(|| async { "ok\n" }))
+        .route("/livez", get(live))
         .route("/startedz", get(started))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics_text))
@@ -33,16 +34,22 @@ pub(super) async fn serve(listener: TcpListener, published: Published, metrics: 
     web::serve(listener, routes, Limits::HEALTH).await;
 }
 
+/// Whether the owner of the store still answers: a kubelet restarts what does not.
+async fn live(State(served): State<Served>) -> Response {
+    answer(served.published.liveness(Instant::now()))
+}
+
 /// Whether the orchestrator may start: what the database holds is compared, or as good as can be had now.
 async fn started(State(served): State<Served>) -> Response {
-    match served.published.start() {
-        Ok(()) => "ok\n".into_response(),
-        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
-    }
+    answer(served.published.start())
 }
 
 async fn ready(State(served): State<Served>) -> Response {
-    match served.published.readiness() {
+    answer(served.published.readiness())
+}
+
+fn answer(found: Result<(), String>) -> Response {
+    match found {
         Ok(()) => "ok\n".into_response(),
         Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
     }

@@ -28,6 +28,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -38,6 +39,7 @@ use crate::metrics::Metrics;
 use crate::model::PolicyLayers;
 use crate::plan::Fights;
 use crate::report::SyncReport;
+use crate::settings;
 use crate::source::SourceSpec;
 use crate::store::{KeySources, StoreError};
 use crate::web::{Board, Order, Web};
@@ -128,6 +130,8 @@ struct State {
     compared: bool,
     /// Whether the database holds what an earlier pass wrote.
     holds_revision: bool,
+    /// Since when the owner of the store has not come back to wait for a wake.
+    at_work_since: Option<Instant>,
 }
 
 impl Published {
@@ -136,6 +140,21 @@ impl Published {
         state.holds_revision = holds_revision;
         state.compared |= report.outcome.compared();
         state.report = Some(report);
+    }
+
+    /// Notes that the owner of the store is at work since a moment, or waits.
+    fn at_work(&self, since: Option<Instant>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).at_work_since = since;
+    }
+
+    /// Whether the owner of the store still answers; else since how long it does not.
+    fn liveness(&self, now: Instant) -> Result<(), String> {
+        let since = self.0.lock().unwrap_or_else(PoisonError::into_inner).at_work_since;
+        let busy = since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        if busy < settings::STUCK_AFTER {
+            return Ok(());
+        }
+        Err(format!("the thread that owns the database has not answered for {} s", busy.as_secs()))
     }
 
     /// Whether the orchestrator may start: once both sides were compared, or, when they cannot be, with a database that an
@@ -198,7 +217,11 @@ pub fn run(options: RunOptions) -> Result<(), RunError> {
     });
     let web = web.transpose()?;
     mounts::watch(wakes.clone());
-    let owner = std::thread::Builder::new().name("owner".into()).spawn(move || agent.run(&woken))?;
+    let (ending, ended) = mpsc::channel::<()>();
+    let owner = std::thread::Builder::new().name("owner".into()).spawn(move || {
+        let _ending = ending;
+        agent.run(&woken);
+    })?;
     runtime.block_on(async {
         tokio::spawn(health::serve(listener, published, metrics));
         let served = api.as_ref().map(|(object, feed, identity)| {
@@ -217,6 +240,11 @@ pub fn run(options: RunOptions) -> Result<(), RunError> {
             cluster::leave(object, identity).await;
         }
     });
+    // What a pass has not committed is not written, so it may be left wherever it is.
+    if ended.recv_timeout(settings::STOP_WITHIN) == Err(mpsc::RecvTimeoutError::Timeout) {
+        tracing::warn!("the pass under way is left unfinished; it has written nothing, or all it says");
+        return Ok(());
+    }
     owner.join().map_err(|_| RunError::OwnerGone)?;
     tracing::info!("stopped");
     Ok(())
@@ -269,4 +297,21 @@ async fn wait_for_stop(
         }
     }
     tracing::info!("finishing the pass and leaving");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owner_that_does_not_come_back_is_not_alive() {
+        let (published, now) = (Published::default(), Instant::now());
+        assert_eq!(published.liveness(now), Ok(()));
+        published.at_work(Some(now));
+        assert_eq!(published.liveness(now + settings::STUCK_AFTER / 2), Ok(()));
+        let stuck = published.liveness(now + settings::STUCK_AFTER).expect_err("stuck");
+        assert!(stuck.contains("has not answered for 30 s"), "{stuck}");
+        published.at_work(None);
+        assert_eq!(published.liveness(now + 2 * settings::STUCK_AFTER), Ok(()));
+    }
 }
