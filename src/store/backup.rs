@@ -11,9 +11,10 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::backup_record::{self, BackupRecord, Found};
 use super::error::Doing as _;
+use super::files::{self, Temporary};
 use super::key::KeyRing;
 use super::schema::Present;
-use super::{StoreError, crash, files, read, revision};
+use super::{StoreError, crash, read, revision};
 use crate::model::{SourceSnapshot, StoreFingerprint};
 
 /// The folder beside the database that holds the backups.
@@ -95,23 +96,17 @@ pub(super) fn create(
 ) -> Result<Backup, StoreError> {
     let folder = folder_of(original.database);
     files::create_folder(&folder)?;
-    let temporary = files::temporary(&numbered(&folder, stamp, 0));
-    let path = copy(original.reader, original.database, &temporary)
-        .and_then(|()| check(&temporary, original, keys))
-        .and_then(|record| backup_record::append(&temporary, &record))
-        .and_then(|()| name(&temporary, &folder, stamp))
-        .inspect_err(|_| files::remove_leftovers(&folder))?;
-    keep(&path, source, keys).inspect_err(|_| {
-        files::remove_leftovers(&folder);
-        remove_with_source(&path);
-    })?;
+    let temporary = Temporary::beside(&numbered(&folder, stamp, 0))?;
+    copy(original.reader, original.database, temporary.path())?;
+    let record = check(temporary.path(), original, keys)?;
+    backup_record::append(temporary.path(), &record)?;
+    let path = name(temporary.path(), &folder, stamp)?;
+    keep(&path, source, keys).inspect_err(|_| remove_with_source(&path))?;
     let bytes = std::fs::metadata(&path).doing("look at the backup", &path)?.len();
     Ok(Backup { path, bytes })
 }
 
 fn copy(reader: &Connection, database: &Path, temporary: &Path) -> Result<(), StoreError> {
-    let _ = std::fs::remove_file(temporary);
-    drop(files::create_private(temporary)?);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut target = Connection::open_with_flags(temporary, flags).doing("create the backup", temporary)?;
     // Made durable once, below, instead of by SQLite at every step.

@@ -9,35 +9,11 @@ use std::path::{Path, PathBuf};
 
 use super::StoreError;
 use super::error::Doing as _;
-
-/// How the names of our half-made files begin. They end in the number of the process that makes them.
-const TEMPORARY: &str = ".tmp-oxide-operator-";
+pub(crate) use super::temporary::{Temporary, remove_leftovers};
 
 /// Returns the folder that a file is in; that of a plain name is the working folder.
 pub(super) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Returns where a file is made before it gets the name `path`.
-pub(crate) fn temporary(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!("{TEMPORARY}{name}-{}", std::process::id()))
-}
-
-/// Removes what killed processes left half-made in a folder. Called when this process makes nothing there: a file
-/// with its number is of an earlier one, for in a container every process may be number 1.
-pub(crate) fn remove_leftovers(folder: &Path) {
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let Some(rest) = name.to_str().and_then(|name| name.strip_prefix(TEMPORARY)) else { continue };
-        let process = rest.rsplit('-').next().and_then(|number| number.parse().ok());
-        let alive = process.and_then(rustix::process::Pid::from_raw).is_some_and(|process| {
-            process != rustix::process::getpid() && rustix::process::test_kill_process(process).is_ok()
-        });
-        if !alive {
-            let _ = std::fs::remove_file(entry.path());
-        }
-    }
 }
 
 /// Returns the name of a file that belongs to a database: its `-wal` or its `-shm`.
@@ -91,23 +67,20 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<(), StoreError> {
 
 /// Replaces or creates `path` with `bytes`, 0600: readers see the old file or the whole new one.
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    use std::io::Write as _;
     let folder = folder_of(path);
     remove_leftovers(folder);
-    let temporary = temporary(path);
-    let created = create_private(&temporary).map_err(|error| match error {
-        StoreError::File { source, .. } => StoreError::File { doing: "write", path: path.to_owned(), source },
-        error => error,
-    });
-    let written = created.and_then(|mut file| {
-        file.write_all(bytes).and_then(|()| file.sync_all()).doing("write", &temporary)?;
-        std::fs::rename(&temporary, path).doing("rename", path)?;
-        sync_folder(folder)
-    });
-    if written.is_err() {
-        let _ = std::fs::remove_file(&temporary);
-    }
-    written
+    let mut temporary = Temporary::beside(path)?;
+    temporary.fill(bytes)?;
+    temporary.replace(path).doing("rename", path)?;
+    sync_folder(folder)
+}
+
+/// Opens what is a regular file, for reading; never a pipe or a device, which could hang, and never through a link.
+pub(super) fn open_regular(path: &Path) -> std::io::Result<File> {
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    let flags = i32::try_from(flags.bits()).unwrap_or_default();
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(std::io::ErrorKind::InvalidInput.into()) }
 }
 
 /// A file as it was when it was last written, which nobody can set back (`st_ctim`, `inode(7)`).

@@ -4,8 +4,6 @@
 //! `encryption.key` beside the database, else generated there. Ours is created 0600.
 
 use std::fmt;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use fernet::Fernet;
@@ -282,22 +280,11 @@ pub(super) fn read_key_file(path: &Path) -> Result<Option<KeyText>, StoreError> 
 pub fn write_key_file(path: &Path, key: &KeyText) -> Result<(), StoreError> {
     let folder = super::files::folder_of(path);
     super::files::remove_leftovers(folder);
-    let temporary = super::files::temporary(path);
-    let written = (|| {
-        let mut file = std::fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&temporary)?;
-        file.write_all(key.as_bytes())?;
-        file.sync_all()?;
-        super::crash::point("key_written");
-        // Unlike rename, a hard link never replaces a key that another process has made meanwhile.
-        std::fs::hard_link(&temporary, path)?;
-        std::fs::File::open(folder)?.sync_all()
-    })();
-    let _ = std::fs::remove_file(&temporary);
+    let mut temporary = super::files::Temporary::beside(path)?;
+    temporary.fill(key.as_bytes())?;
+    super::crash::point("key_written");
+    // A key that another process has made meanwhile stays.
+    let written = temporary.place(path).and_then(|()| std::fs::File::open(folder)?.sync_all());
     written.doing("write the key file", path)
 }
 

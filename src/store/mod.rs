@@ -14,6 +14,7 @@
 //! | `retire` | back to YAML only, and the way back |
 //! | `key` | the encryption key |
 //! | `decision`, `good_source` | what somebody decided about this store; the source as it was last good |
+//! | `files`, `temporary` | file operations beside the database; files in the making |
 //! | `scrub` | plain keys out of the orchestrator's own snapshots |
 
 #![expect(clippy::disallowed_methods, reason = "the store touches the world")]
@@ -41,6 +42,7 @@ mod rows;
 mod saved;
 mod schema;
 mod scrub;
+mod temporary;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

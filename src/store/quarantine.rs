@@ -8,8 +8,9 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::drill::{self, Verdict};
 use super::error::Doing as _;
+use super::files::{self, Temporary};
 use super::key::KeyRing;
-use super::{StoreError, backup, crash, files};
+use super::{StoreError, backup, crash};
 
 /// What was done about a corrupt database.
 #[derive(Clone, Debug)]
@@ -55,7 +56,7 @@ fn replace(database: &Path, good: Option<&Path>, kept_in: &Path) -> Result<(), S
     }
     crash::point("log_moved");
     match restored {
-        Some(restored) => std::fs::rename(restored, database).doing("restore to", database)?,
+        Some(restored) => restored.replace(database).doing("restore to", database)?,
         None => unless_missing(std::fs::rename(database, kept(database))).doing("move aside", database)?,
     }
     crash::point("corrupt_replaced");
@@ -68,19 +69,18 @@ fn unless_missing(done: std::io::Result<()>) -> std::io::Result<()> {
 }
 
 /// Makes a durable copy of a backup beside the database; returns where.
-pub(super) fn copy_beside(backup: &Path, database: &Path) -> Result<PathBuf, StoreError> {
-    let copy = files::temporary(database);
-    let _ = std::fs::remove_file(&copy);
-    drop(files::create_private(&copy)?);
+pub(super) fn copy_beside(backup: &Path, database: &Path) -> Result<Temporary, StoreError> {
+    let made = Temporary::beside(database)?;
+    let copy = made.path();
     let source = backup::open(backup)?;
     let mut target =
-        Connection::open_with_flags(&copy, OpenFlags::SQLITE_OPEN_READ_WRITE).doing("restore into", &copy)?;
+        Connection::open_with_flags(copy, OpenFlags::SQLITE_OPEN_READ_WRITE).doing("restore into", copy)?;
     let copied = SqliteBackup::new(&source, &mut target).and_then(|copy| copy.step(-1));
-    if copied.doing("restore into", &copy)? != StepResult::Done {
+    if copied.doing("restore into", copy)? != StepResult::Done {
         let why = "copying it back did not finish".to_owned();
         return Err(StoreError::Backup { path: backup.to_owned(), why });
     }
-    target.close().map_err(|(_, source)| source).doing("restore into", &copy)?;
-    files::sync_file(&copy)?;
-    Ok(copy)
+    target.close().map_err(|(_, source)| source).doing("restore into", copy)?;
+    files::sync_file(copy)?;
+    Ok(made)
 }

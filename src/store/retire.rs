@@ -90,10 +90,8 @@ impl Store {
             files::create_folder(folder)?;
         }
         let copy = quarantine::copy_beside(backup, path)?;
-        // A hard link, unlike a rename, never replaces a database that was made meanwhile.
-        let linked = std::fs::hard_link(&copy, path).doing("put the backup at", path);
-        let _ = std::fs::remove_file(&copy);
-        linked?;
+        // A database that was made meanwhile stays.
+        copy.place(path).doing("put the backup at", path)?;
         files::sync_folder(path.parent().unwrap_or(Path::new(".")))
     }
 }
