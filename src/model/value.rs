@@ -33,7 +33,7 @@ impl Value {
         match (self, other) {
             (Self::Unreadable(_), _) | (_, Self::Unreadable(_)) => false,
             (Self::List(one), Self::List(two)) if kind == Kind::Set => {
-                one == two || (one.len() == two.len() && sorted(one) == sorted(two))
+                one == two || as_set(one) == as_set(two)
             }
             (one, two) => one == two,
         }
@@ -73,9 +73,11 @@ impl From<FieldDefault> for Value {
     }
 }
 
-fn sorted(items: &[Box<str>]) -> Vec<&str> {
+/// Returns the items of a set: sorted, each once.
+fn as_set(items: &[Box<str>]) -> Vec<&str> {
     let mut items: Vec<&str> = items.iter().map(|item| &**item).collect();
     items.sort_unstable();
+    items.dedup();
     items
 }
 
@@ -103,7 +105,7 @@ impl fmt::Display for Shown {
     }
 }
 
-/// Returns the one JSON text for `object`: fields in table order, sets sorted, secrets as fingerprints.
+/// Returns the one JSON text for `object`: fields in table order, sets sorted and without repeated items, secrets as fingerprints.
 ///
 /// # Guarantees
 /// Two objects have the same text if and only if they declare the same fields with the same values.
@@ -135,7 +137,7 @@ fn push_value(text: &mut String, value: &Value, kind: Kind) {
         Value::List(items) => {
             text.push('[');
             let ordered =
-                if kind == Kind::Set { sorted(items) } else { items.iter().map(|item| &**item).collect() };
+                if kind == Kind::Set { as_set(items) } else { items.iter().map(|item| &**item).collect() };
             for (position, item) in ordered.into_iter().enumerate() {
                 if position > 0 {
                     text.push(',');
@@ -205,6 +207,18 @@ mod tests {
         assert!(list(&["a", "b"]).same(&list(&["b", "a"]), Kind::Set));
         assert!(!list(&["a", "b"]).same(&list(&["b", "a"]), Kind::List));
         assert!(!list(&["a", "a"]).same(&list(&["a", "b"]), Kind::Set));
+    }
+
+    #[test]
+    fn an_item_that_a_set_repeats_makes_no_difference() {
+        let (one, two) = (list(&["b", "a", "a"]), list(&["a", "b"]));
+        assert!(one.same(&two, Kind::Set) && !one.same(&two, Kind::List));
+        let text = |value| {
+            let mut object = Object::default();
+            object.set(Section::Services.field("models").expect("known"), value);
+            canonical_json(Section::Services, &object)
+        };
+        assert_eq!(text(one), text(two));
     }
 
     #[test]
