@@ -215,15 +215,41 @@ fn decrypt(key: &Fernet, token: &str) -> Option<Vec<u8>> {
 
 pub(super) fn parse(key: &KeyText, origin: &str) -> Result<(Fernet, KeyText), StoreError> {
     let bad = |why| StoreError::BadKey { origin: origin.to_owned(), why };
-    let text = Zeroizing::new(key.trim().replace('+', "-").replace('/', "_"));
-    if text.is_empty() {
+    if key.trim().is_empty() {
         return Err(bad("it is empty"));
     }
-    if text.len() != 44 || !text.ends_with('=') {
-        return Err(bad("it is not 44 characters that end in ="));
-    }
+    let text = as_python_decodes(key).ok_or_else(|| bad("it is not 44 characters that end in ="))?;
     let fernet = Fernet::new(&text).ok_or_else(|| bad("it does not decode to 32 bytes"))?;
     Ok((fernet, text))
+}
+
+/// Returns a key as Python's decoder takes it, with which the orchestrator reads it: characters that are not in the
+/// alphabet (the quotes of an env file, a line break) are passed over, both alphabets are taken, and what follows the
+/// padding is not read. `None` when that is not 32 bytes.
+///
+/// Source: `base64.urlsafe_b64decode`, `binascii.a2b_base64` without `strict_mode`.
+fn as_python_decodes(key: &str) -> Option<KeyText> {
+    /// 32 bytes are 43 characters of 6 bits, and one of padding.
+    const CHARACTERS: usize = 43;
+    let mut text = Zeroizing::new(String::with_capacity(CHARACTERS + 1));
+    for char in key.chars() {
+        match char {
+            '+' => text.push('-'),
+            '/' => text.push('_'),
+            '=' if text.len() == CHARACTERS => {
+                text.push('=');
+                return Some(text);
+            }
+            // Padding where none can be is passed over, too, unless it ends the key.
+            '=' if text.len() % 4 >= 2 => return None,
+            char if char.is_ascii_alphanumeric() || matches!(char, '-' | '_') => text.push(char),
+            _ => {}
+        }
+        if text.len() > CHARACTERS {
+            return None;
+        }
+    }
+    None
 }
 
 fn ephemeral() -> Fingerprinter {
@@ -315,9 +341,25 @@ mod tests {
     }
 
     #[test]
+    fn characters_that_python_passes_over_are_no_part_of_a_key() {
+        let plain = ring(KEY).expect("a key").present_fingerprint();
+        let forms = [
+            format!("\"{KEY}\""),
+            format!("'{KEY}'\r\n"),
+            format!("{KEY}="),
+            format!("\u{feff}{KEY} # comment"),
+        ];
+        for form in forms {
+            let ring = ring(&form).expect("a key");
+            assert!(ring.open(TOKEN).is_some());
+            assert_eq!(ring.present_fingerprint(), plain, "one key, one fingerprint");
+        }
+    }
+
+    #[test]
     fn what_is_not_a_key_is_refused_without_being_shown() {
         for key in
-            ["", "short", &KEY[..43], &format!("{KEY}="), "!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!="]
+            ["", "short", &KEY[..43], &format!("a{KEY}"), "!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!="]
         {
             let error = ring(key).err().expect("not a key").to_string();
             assert!(key.is_empty() || !error.contains(key), "{error}");
