@@ -159,6 +159,65 @@ fn python_reads_every_result_as_it_was_meant() {
     assert_eq!(wrong, json!([]), "PyYAML reads these otherwise");
 }
 
+/// Where a text can be written: the document before, and the path of the place, where `*` is the text itself as a key.
+const PLACES: [(&str, &str); 14] = [
+    ("a: x\n", "a"),
+    ("a: 'x'\n", "a"),
+    ("a: |\n  x\n", "a"),
+    ("a: {b: x}\n", "a/b"),
+    ("a: {b: x, c: d}\n", "a/b"),
+    ("a: {b: \"x\"}\n", "a/b"),
+    ("a: {\n  b: x, # c\n}\n", "a/b"),
+    ("a: {c: d}\n", "a/b"),
+    ("a:\n  c: d\n", "a/b"),
+    ("a:\n  c: d\n", "a/*"),
+    ("a: {c: d}\n", "a/*"),
+    ("a: {}\n", "a/*"),
+    ("{\"a\": {\"c\": \"d\"}}\n", "a/*"),
+    ("a:\n  c: d\n", "new/*"),
+];
+
+/// Texts of the characters that mean something to a YAML reader, alone, in pairs, and within letters.
+fn texts_of_indicators() -> Vec<String> {
+    const CHARACTERS: &str = "a ?:-,[]{}#&*!|>'\"%@`\\=<~.0\t\né";
+    let pairs = CHARACTERS.chars().flat_map(|one| CHARACTERS.chars().map(move |two| format!("{one}{two}")));
+    let all: Vec<String> = CHARACTERS.chars().map(String::from).chain(pairs).collect();
+    all.iter().map(|text| format!("x{text}y")).chain(all.iter().cloned()).collect()
+}
+
+/// The guard goes by the rules of `PyYAML`: here `PyYAML` itself is asked, about every text in every place, as a value
+/// and as an item of a list.
+#[test]
+fn python_reads_every_text_wherever_it_is_written() {
+    let mut cases = Vec::new();
+    for text in texts_of_indicators() {
+        for (before, path) in PLACES {
+            let path: Vec<Box<str>> =
+                path.split('/').map(|part| if part == "*" { &text } else { part }.into()).collect();
+            for value in [json!(text), json!(["m", text])] {
+                let edit = Edit { path: path.clone(), value: Some(value.clone()) };
+                let after = write_back(before, &[edit])
+                    .unwrap_or_else(|refused| panic!("{before:?} {path:?} {value}: {refused}"));
+                cases.push(json!([after, path, value]));
+            }
+        }
+    }
+    assert!(cases.len() > 30_000, "only {} cases", cases.len());
+    let script = "
+wrong = []
+for after, path, value in json.load(sys.stdin):
+    try:
+        found = yaml.safe_load(after)
+        for key in path:
+            found = found[key]
+    except Exception as error:
+        found = error
+    if found != value:
+        wrong.append([after, path, value, str(found)])
+print(json.dumps(wrong[:20]))";
+    assert_eq!(python::run(script, &Json::Array(cases)), json!([]));
+}
+
 #[expect(clippy::struct_excessive_bools, reason = "each varies by itself")]
 /// A document of the orchestrator's shape, in one of many layouts, and what stands in it line by line.
 #[derive(Clone, Debug)]

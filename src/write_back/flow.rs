@@ -6,9 +6,9 @@ use serde_json::{Map, Value as Json};
 
 use super::Refused;
 use super::differ::{Differ, Place};
-use super::maps::{added, key};
+use super::maps::{added, flow_key};
 use super::scalar;
-use super::tree::{Entry, Node};
+use super::tree::{Entry, Kind, Node};
 
 impl Differ<'_> {
     pub(super) fn flow_map(
@@ -28,7 +28,16 @@ impl Differ<'_> {
             return Ok(());
         }
         let ranges: Vec<Range<usize>> = entries.iter().map(Entry::range).collect();
-        self.cut(&ranges, &stays);
+        let quoted = entries.iter().all(|entry| entry.quoted);
+        let style = scalar::Style { flow: true, old: None, json: self.layout.json };
+        let texts: Vec<String> = added(entries, before, after)
+            .map(|(name, value)| format!("{}: {}", flow_key(name, quoted), scalar::inline(value, style)))
+            .collect();
+        if texts.is_empty() {
+            self.cut_lines(&ranges, &stays)
+        } else {
+            self.cut(&ranges, &stays)
+        }
         for (entry, stays) in entries.iter().zip(&stays) {
             let Some(name) = entry.name.as_ref().filter(|_| !entry.is_merge()) else { continue };
             if !stays {
@@ -41,11 +50,6 @@ impl Differ<'_> {
                 self.flow_node(&entry.value, place, old, new)?;
             }
         }
-        let quoted = entries.iter().all(|entry| entry.quoted);
-        let style = scalar::Style { flow: true, old: None, json: self.layout.json };
-        let texts: Vec<String> = added(entries, before, after)
-            .map(|(name, value)| format!("{}: {}", key(name, quoted), scalar::inline(value, style)))
-            .collect();
         self.append(&ranges, &stays, &texts);
         Ok(())
     }
@@ -65,10 +69,41 @@ impl Differ<'_> {
             Json::Array(items) => !items.is_empty(),
             _ => true,
         };
-        if both && filled(old) && filled(new) {
+        if both && filled(old) && filled(new) && !matches!(node.kind, Kind::Alias) {
             return self.node(node, place, old, new);
         }
         self.node(node, Place { column: Some(0), ..place }, old, new)
+    }
+
+    /// Takes parts out as `cut` does; the last ones with their lines, when those hold nothing else, so that each comment
+    /// stays with what it is about.
+    pub(super) fn cut_lines(&mut self, ranges: &[Range<usize>], stays: &[bool]) {
+        let staying = stays.iter().rposition(|stays| *stays).map_or(0, |last| last + 1);
+        if staying > 0 && staying < ranges.len() && self.remove_tail(&ranges[staying - 1], &ranges[staying..])
+        {
+            self.cut(&ranges[..staying], &stays[..staying]);
+        } else {
+            self.cut(ranges, stays);
+        }
+    }
+
+    /// Takes the last parts out with their lines; does nothing where something else stands on these.
+    fn remove_tail(&mut self, before: &Range<usize>, tail: &[Range<usize>]) -> bool {
+        let tree = self.tree;
+        let (start, end) = (tail[0].start, tail[tail.len() - 1].end);
+        let behind = tree.text[end..tree.line_end(end)].trim_start();
+        let rest = behind.strip_prefix(',').unwrap_or(behind).trim_start();
+        let between = &tree.text[before.end..start];
+        let blanks = between.len() - between.trim_start_matches([' ', '\t']).len();
+        let whole_lines = tree.begins_line(start) && (rest.is_empty() || rest.starts_with('#'));
+        if !whole_lines || !between[blanks..].starts_with(',') {
+            return false;
+        }
+        if !behind.starts_with(',') {
+            self.patch(before.end..before.end + blanks + 1, "");
+        }
+        self.remove_lines(tree.line_start(start)..tree.next_line(end));
+        true
     }
 
     /// Takes parts out with the commas between them.

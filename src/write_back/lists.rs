@@ -56,7 +56,11 @@ impl Differ<'_> {
                 stays[item] = false;
             }
         }
-        self.cut(&ranges, &stays);
+        if gaps.iter().all(|gap| gap.new.len() <= gap.old.len()) {
+            self.cut_lines(&ranges, &stays);
+        } else {
+            self.cut(&ranges, &stays);
+        }
         for gap in gaps {
             let new: Vec<String> =
                 gap.new.clone().skip(gap.old.len()).map(|at| scalar::inline(&after[at], style)).collect();

@@ -177,3 +177,8 @@ pub(super) fn added<'a>(
 pub(super) fn key(name: &str, quoted: bool) -> String {
     if quoted { scalar::double_quoted(name) } else { scalar::plain_or_quoted(name, false) }
 }
+
+/// A key in braces.
+pub(super) fn flow_key(name: &str, quoted: bool) -> String {
+    if quoted { scalar::double_quoted(name) } else { scalar::plain_or_quoted(name, true) }
+}

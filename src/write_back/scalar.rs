@@ -51,7 +51,8 @@ fn string(text: &str, style: Style) -> String {
 pub(super) fn plain_or_quoted(text: &str, flow: bool) -> String {
     let scalar = export::scalar(text);
     let is_plain = !scalar.starts_with(['"', '\'']);
-    let breaks_flow = flow && is_plain && scalar.contains([',', '[', ']', '{', '}']);
+    // `?` ends a plain text there in YAML 1.1, which the orchestrator reads, and not in 1.2.
+    let breaks_flow = flow && is_plain && scalar.contains([',', '[', ']', '{', '}', '?']);
     let on_one_line = !scalar.contains(['\n', '\r']);
     if breaks_flow || !on_one_line || text.chars().any(must_be_escaped) {
         return double_quoted(text);
