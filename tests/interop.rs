@@ -2,6 +2,8 @@
 
 #![expect(clippy::disallowed_methods, reason = "it starts Python")]
 
+#[path = "support/documents.rs"]
+mod documents;
 #[path = "support/nasty.rs"]
 mod nasty;
 mod support;
@@ -9,7 +11,7 @@ mod support;
 use nasty::{nasty, nasty_source, yaml_text};
 use oxide_operator::model::{Policy, Section};
 use oxide_operator::report::Outcome;
-use oxide_operator::store::Access;
+use oxide_operator::store::{Access, KeySources, Store};
 use serde_json::{Value as Json, json};
 use support::python::run;
 use support::rows::texts;
@@ -54,6 +56,20 @@ print(json.dumps([fernet.encrypt_at_time(secret.encode(), now + ages[at % len(ag
         let opened = store.keys().open_token(token).unwrap_or_else(|| panic!("{token} does not open"));
         assert_eq!(opened.expose(), secret.as_str().expect("text"));
     }
+}
+
+#[test]
+fn an_item_that_a_set_repeats_is_no_drift() {
+    let source = "services:\n  a: {type: cli, executable: a, models: [x, y], preferred_models: [x, y]}\n";
+    let world = World::migrated_from(source);
+    let edit = |list: &str| {
+        let conn = world.as_the_orchestrator();
+        conn.execute(&format!("UPDATE services SET {list}"), []).expect("commits");
+    };
+    edit("models = '[\"y\", \"x\", \"x\"]'");
+    assert_eq!(world.apply(&Policy::default()).outcome, Outcome::InSync);
+    edit("preferred_models = '[\"x\", \"y\", \"x\"]'");
+    assert_eq!(world.apply(&Policy::default()).outcome, Outcome::Differences, "a list is no set");
 }
 
 #[test]
@@ -158,6 +174,79 @@ fn a_line_break_that_only_python_sees_is_refused() {
             [format!("x{text} y")]
         );
     }
+}
+
+/// The key in any form that `cryptography` takes opens what it sealed; a form that it refuses is refused.
+#[test]
+fn a_key_in_any_form_opens_what_it_opens_for_python() {
+    let bare = KEY.trim_end_matches('=');
+    let forms = [
+        KEY.to_owned(),
+        format!("\"{KEY}\""),
+        format!("'{KEY}'\r\n"),
+        format!("  {KEY}  "),
+        format!("{KEY}="),
+        format!("{KEY} # comment"),
+        format!("{}\n{}", &KEY[..20], &KEY[20..]),
+        KEY.replace('-', "+").replace('_', "/"),
+        bare.to_owned(),
+        format!("{bare}a="),
+        format!("x{KEY}"),
+        format!("x\"{KEY}"),
+        KEY[1..].to_owned(),
+        "'".to_owned(),
+    ];
+    let script = "
+from cryptography.fernet import Fernet
+given = json.load(sys.stdin)
+def opens(form):
+    try:
+        return Fernet(form.encode()).decrypt(given['token'].encode()) == b'x'
+    except Exception:
+        return False
+given['token'] = Fernet(given['key'].encode()).encrypt(b'x').decode()
+print(json.dumps([given['token'], [opens(form) for form in given['forms']]]))";
+    let answer = run(script, &json!({"key": KEY, "forms": forms}));
+    let token = answer[0].as_str().expect("a token");
+    let world = World::migrated();
+    for (form, theirs) in forms.iter().zip(answer[1].as_array().expect("a list")) {
+        let keys = KeySources { environment: Some(form.clone().into()), ..KeySources::default() };
+        let store = Store::at(&world.database_path(), Access::Read, &keys);
+        let ours = store.is_ok_and(|store| store.keys().open_token(token).is_some());
+        assert_eq!(json!(ours), *theirs, "{form:?}");
+    }
+}
+
+/// What the orchestrator's reader refuses is refused; what is accepted is the value that it sees.
+#[test]
+fn every_document_reads_as_python_reads_it_or_is_refused() {
+    let documents: Vec<String> =
+        documents::known().map(str::to_owned).chain(documents::random(10_000)).collect();
+    let theirs = run(include_str!("support/read_documents.py"), &json!(documents));
+    let theirs = theirs.as_array().expect("a list");
+    assert_eq!(theirs.len(), documents.len());
+    let (mut wrong, mut read_by_both, mut refused_by_both) = (Vec::new(), 0, 0);
+    for (text, theirs) in documents.iter().zip(theirs) {
+        match (oxide_operator::desired::value_of(text), theirs.get("value")) {
+            (Ok(ours), None) => wrong.push(format!("{text:?}\n  ours {ours}\n  {}", theirs["error"])),
+            (Ok(ours), Some(theirs)) if ours != *theirs => {
+                wrong.push(format!("{text:?}\n  ours {ours}\n  theirs {theirs}"));
+            }
+            (Ok(_), Some(_)) => read_by_both += 1,
+            (Err(_), None) => refused_by_both += 1,
+            (Err(why), Some(_)) if documents::is_refused_on_purpose(&why) => {}
+            (Err(why), Some(theirs)) => {
+                wrong.push(format!("{text:?}\n  refused {why}\n  theirs {theirs}"));
+            }
+        }
+    }
+    wrong.sort_by_key(String::len);
+    let shown = wrong[..wrong.len().min(20)].join("\n");
+    assert!(wrong.is_empty(), "{} of {}:\n{shown}", wrong.len(), documents.len());
+    assert!(
+        read_by_both > 2_000 && refused_by_both > 2_000,
+        "{read_by_both} read, {refused_by_both} refused"
+    );
 }
 
 #[test]

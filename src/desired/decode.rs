@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::scalar::{Implicit, closest, typed};
+use super::suspect;
 use super::yaml::{Content, Node};
 use super::{ResolveSecrets, Spanned};
 use crate::model::{
@@ -90,6 +91,10 @@ impl Decoder<'_> {
 
     fn value(&mut self, path: &ConfigPath, field: FieldId, key: &Node<'_>, node: &Node<'_>) -> Option<Value> {
         let spec = path.section.spec(field);
+        if let Some(finding) = node.text().and_then(suspect::sealed) {
+            self.refuse(finding.at_path(path), &node.span);
+            return None;
+        }
         let value = match (spec.kind, &node.content) {
             (Kind::Secret, Content::Scalar { text, plain }) => {
                 return self.secret(path, key, node, text, *plain);
@@ -128,6 +133,11 @@ impl Decoder<'_> {
                 return None;
             }
         };
+        if let (Kind::Text, Value::Text(text)) = (spec.kind, &value)
+            && let Some(warning) = suspect::text(spec.name, text)
+        {
+            self.refuse(warning.at_path(path), &node.span);
+        }
         if value == Value::Unset && spec.required {
             self.refuse(
                 Finding::error("null is not a value the orchestrator can read back here")
@@ -143,6 +153,10 @@ impl Decoder<'_> {
     fn list(&mut self, path: &ConfigPath, items: &[Node<'_>]) -> Option<Value> {
         let mut texts = Vec::with_capacity(items.len());
         for item in items {
+            if let Some(finding) = item.text().and_then(suspect::sealed) {
+                self.refuse(finding.at_path(path), &item.span);
+                continue;
+            }
             let wrong = match &item.content {
                 Content::Scalar { text, plain } => match typed(text, *plain, Kind::Text) {
                     Ok(Value::Text(text)) => {
@@ -191,6 +205,9 @@ impl Decoder<'_> {
                 &key.span,
             );
             return None;
+        }
+        if let Some(warning) = suspect::api_key(text) {
+            self.refuse(warning.at_path(path), &node.span);
         }
         self.plaintext_secrets += 1;
         Some(self.known(SecretText::new(text)))
@@ -324,6 +341,7 @@ impl Decoder<'_> {
         }
     }
 
+    /// Notes a finding with its place.
     fn refuse(&mut self, finding: Finding, span: &Range<usize>) {
         self.findings.push(Spanned { finding, span: span.clone() });
     }

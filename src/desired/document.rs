@@ -6,7 +6,7 @@ use super::decode::{Decoder, Required};
 use super::scalar::Implicit;
 use super::yaml::{Content, Next, Node, Reader, SyntaxError};
 use super::{ResolveSecrets, Spanned};
-use crate::model::{ConfigPath, Configuration, Finding, Fingerprinter, Object, Section};
+use crate::model::{ConfigPath, Configuration, Finding, Fingerprinter, Object, Section, Severity};
 
 /// An object of a managed section.
 #[derive(Debug)]
@@ -35,6 +35,8 @@ pub(super) struct Document {
     /// Where each top-level key starts, in order; the last entry is the end of the text.
     pub(super) section_starts: Vec<usize>,
     pub(super) plaintext_secrets: usize,
+    /// Whether any value has an anchor.
+    pub(super) anchored: bool,
     pub(super) findings: Vec<Spanned>,
 }
 
@@ -52,6 +54,11 @@ impl Document {
         }
     }
 
+    /// Whether it mentions any managed section.
+    pub(super) fn declares_a_section(&self) -> bool {
+        self.services.is_some() || self.routing_rules.is_some() || self.execution.is_some()
+    }
+
     /// Adds what was read from a later part of the same text.
     pub(super) fn append(&mut self, mut later: Self) {
         for section in Section::ALL {
@@ -62,6 +69,7 @@ impl Document {
         self.others.append(&mut later.others);
         self.section_starts.append(&mut later.section_starts);
         self.plaintext_secrets += later.plaintext_secrets;
+        self.anchored |= later.anchored;
         self.findings.append(&mut later.findings);
     }
 
@@ -110,6 +118,7 @@ pub(super) fn read_partial(
     secrets: &(dyn ResolveSecrets + Sync),
     fingerprinter: &Fingerprinter,
 ) -> Result<Object, Vec<Spanned>> {
+    let text = &*readable(text);
     let mut reader = DocumentReader::new(text, secrets, fingerprinter);
     reader.decoder.required = Required::No;
     let mut object = None;
@@ -120,8 +129,19 @@ pub(super) fn read_partial(
         reader.yaml.close()
     });
     match object {
-        Some(object) if document.findings.is_empty() => Ok(object),
+        Some(object) if document.findings.iter().all(|found| found.finding.severity == Severity::Warning) => {
+            Ok(object)
+        }
         _ => Err(document.findings),
+    }
+}
+
+/// Returns JSON that is no YAML as JSON that is: tabs between values, halves of characters, controls beyond ASCII.
+fn readable(text: &str) -> std::borrow::Cow<'_, str> {
+    let odd = text.contains(['\t', '\\']) || super::escape::unreadable_character(text).is_some();
+    match serde_json::from_str::<serde_json::Value>(text) {
+        Ok(value) if odd => super::escape::json(&value).into(),
+        _ => text.into(),
     }
 }
 
@@ -150,8 +170,11 @@ impl<'a> DocumentReader<'a> {
 
     fn finish(mut self, read: impl FnOnce(&mut Self) -> Result<(), SyntaxError>) -> Document {
         if let Err(error) = read(&mut self) {
-            self.refuse(Finding::error(error.message), error.span);
+            let mut finding = Finding::error(error.message);
+            finding.suggestion = error.help.map(Into::into);
+            self.refuse(finding, error.span);
         }
+        self.document.anchored = self.yaml.has_anchors();
         self.document.section_starts.push(self.end);
         self.document.plaintext_secrets = self.decoder.plaintext_secrets;
         self.document.findings.append(&mut self.decoder.findings);
@@ -173,12 +196,14 @@ impl<'a> DocumentReader<'a> {
         }
         self.yaml.enter()?;
         while self.yaml.next_is()? != Next::End {
-            let key = self.yaml.node()?;
-            if let Some(name) = key.text() {
-                self.section(name, key.span.clone())?
-            } else {
-                self.refuse(Finding::error("a section's name must be text"), key.span);
-                self.yaml.node()?;
+            let key = self.yaml.key()?;
+            match &key.content {
+                Content::Scalar { text, plain: true } if text == "<<" => {
+                    let finding = Finding::error("merge keys work inside an object, not between sections");
+                    self.refuse(finding.suggest("write the sections out"), key.span.clone());
+                    self.yaml.node()?;
+                }
+                _ => self.section(key.text().unwrap_or_default(), key.span.clone())?,
             }
         }
         self.yaml.leave()?;
@@ -230,7 +255,7 @@ impl<'a> DocumentReader<'a> {
     fn entries(&mut self, section: Section) -> Result<(), SyntaxError> {
         self.yaml.enter()?;
         while self.yaml.next_is()? != Next::End {
-            let key = self.yaml.node()?;
+            let key = self.yaml.key()?;
             let value = self.yaml.node()?;
             self.entry(section, &key, &value);
         }
@@ -250,8 +275,13 @@ impl<'a> DocumentReader<'a> {
                 .suggest("write `<<` inside the object that takes the values over");
             return self.refuse(finding, key.span.clone());
         }
+        if id.is_empty() {
+            let finding =
+                Finding::error("a name must not be empty").at_path(section.name()).suggest("give it a name");
+            return self.refuse(finding, key.span.clone());
+        }
         let implicit = if plain { Implicit::of(id) } else { Implicit::Text };
-        if implicit != Implicit::Text || id.is_empty() {
+        if implicit != Implicit::Text {
             let finding = Finding::error(format!("a name must be text, found {}", implicit.noun()))
                 .at_path(section.name())
                 .suggest(format!("quote it: \"{id}\""));
@@ -295,7 +325,7 @@ pub(super) fn json(node: &Node<'_>) -> serde_json::Value {
             Implicit::Null => serde_json::Value::Null,
             Implicit::Flag(flag) => flag.into(),
             Implicit::Integer | Implicit::Float => {
-                serde_json::from_str(text).unwrap_or_else(|_| text.clone().into())
+                super::scalar::json_number(text).map_or_else(|| text.clone().into(), Into::into)
             }
             Implicit::Timestamp | Implicit::Text => text.clone().into(),
         },

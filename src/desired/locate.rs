@@ -5,6 +5,8 @@ use std::ops::Range;
 
 use super::Spanned;
 use super::check::Broken;
+use super::escape;
+use super::mask::masked;
 use super::yaml::{Content, Next, Node, Reader};
 use crate::model::{Finding, Location, Section, Severity, SourceSnapshot};
 
@@ -13,13 +15,6 @@ const MAX_SHOWN: usize = 120;
 
 /// How much of a long line is shown before the place, in characters.
 const SHOWN_BEFORE: usize = 40;
-
-/// Words that, in a key's name, make its value a secret in what we print.
-const SECRET_WORDS: [&str; 5] = ["key", "token", "secret", "password", "credential"];
-
-/// Line breaks in YAML 1.1, which the orchestrator reads, and plain characters in YAML 1.2, which we read: a value
-/// or a comment with one in it would end at different places.
-const DISPUTED_BREAKS: [char; 3] = ['\u{85}', '\u{2028}', '\u{2029}'];
 
 /// Returns the text of a document, or what is wrong with its bytes.
 pub(super) fn utf8<'b>(name: &str, bytes: &'b [u8]) -> Result<&'b str, Box<Finding>> {
@@ -31,12 +26,15 @@ pub(super) fn utf8<'b>(name: &str, bytes: &'b [u8]) -> Result<&'b str, Box<Findi
     };
     let text = std::str::from_utf8(bytes)
         .map_err(|error| at(error.valid_up_to(), "this byte is not UTF-8", "save the file as UTF-8"))?;
-    let disputed = if text.is_ascii() { None } else { text.find(DISPUTED_BREAKS) };
-    match disputed {
-        Some(end) => {
-            let what =
-                "a line break of YAML 1.1 (U+0085, U+2028 or U+2029) that YAML 1.2 reads as a character";
-            Err(at(end, what, "remove it, or write it as an escape in double quotes: \"\\L\""))
+    match escape::unreadable_character(text) {
+        Some((end, char)) => {
+            let code = u32::from(char);
+            let what = if escape::DISPUTED_BREAKS.contains(&char) {
+                format!("U+{code:04X} is a line break in YAML 1.1 and a character in YAML 1.2")
+            } else {
+                format!("the character U+{code:04X} cannot stand in YAML as it is")
+            };
+            Err(at(end, &what, &escape::help(char)))
         }
         None => Ok(text),
     }
@@ -152,7 +150,7 @@ fn find_entries(text: &str, mut found: impl FnMut(Section, &str, &Node<'_>) -> b
     }
     reader.enter().ok()?;
     while reader.next_is().ok()? != Next::End {
-        let key = reader.node().ok()?;
+        let key = reader.key().ok()?;
         let value = reader.node().ok()?;
         let Some(section) = key.text().and_then(Section::named) else { continue };
         if section == Section::Execution {
@@ -213,120 +211,4 @@ fn floor(text: &str, mut at: usize) -> usize {
         at -= 1;
     }
     at
-}
-
-/// Returns a line with everything that may be a secret replaced by dots, one for each character.
-///
-/// A value is masked when its key's name says so or is close to `api_key`, when the line continues such a
-/// value, and when it is a long run of letters and digits, whatever its key.
-pub(super) fn masked(text: &str, line: Range<usize>) -> String {
-    let shown = &text[line.clone()];
-    if continues_a_secret(text, line.start, shown) {
-        return shown.chars().map(|char| if char.is_whitespace() { char } else { '•' }).collect();
-    }
-    let mut masked = String::with_capacity(shown.len());
-    let mut secret = false;
-    for piece in shown.split_inclusive([' ', ',', '{', '}', '"', '\'']) {
-        let word = piece.trim_end_matches([' ', ',', '{', '}', '"', '\'']);
-        if secret || (!word.ends_with(':') && looks_like_a_secret(word)) {
-            masked.extend(word.chars().map(|_| '•'));
-            masked.push_str(&piece[word.len()..]);
-        } else {
-            masked.push_str(piece);
-        }
-        // To the end of the line: a key may hold commas, braces and colons, and the colon after its name may lack.
-        secret = secret || names_a_secret(word);
-    }
-    masked
-}
-
-/// Whether the line belongs to a value whose key, on a line above and further left, names a secret.
-fn continues_a_secret(text: &str, line_start: usize, line: &str) -> bool {
-    let indent = |line: &str| line.len() - line.trim_start().len();
-    let mut limit = indent(line);
-    for above in text[..line_start].lines().rev().take(200) {
-        if above.trim().is_empty() || indent(above) >= limit && !(indent(above) == 0 && limit == 0) {
-            continue;
-        }
-        let key = above.trim_start().trim_start_matches("- ");
-        let (name, value) = key.split_once(':').unwrap_or((key, ""));
-        let value = value.trim();
-        if names_a_secret(name) {
-            return value.is_empty() || value.starts_with(['|', '>', '"', '\'', '&', '!']);
-        }
-        limit = indent(above);
-        if limit == 0 {
-            return false;
-        }
-    }
-    false
-}
-
-/// Whether some key in a YAML text is named like a secret and has a value.
-pub(super) fn names_a_secret_somewhere(yaml: &str) -> bool {
-    yaml.lines().any(|line| {
-        let key = line.trim_start().trim_start_matches("- ").trim_start_matches('#');
-        key.split_once(':')
-            .is_some_and(|(name, value)| names_a_secret(name.trim()) && !value.trim().is_empty())
-    })
-}
-
-fn names_a_secret(name: &str) -> bool {
-    let name = name.trim_matches(['"', '\'', ':', ' ', '{', '-']).to_lowercase();
-    SECRET_WORDS.iter().any(|word| name.contains(word)) || strsim::osa_distance(&name, "api_key") <= 3
-}
-
-fn looks_like_a_secret(word: &str) -> bool {
-    let has = |test: fn(char) -> bool| word.chars().any(test);
-    word.len() >= 16
-        && has(|char| char.is_ascii_digit())
-        && has(|char| char.is_ascii_alphabetic())
-        && word
-            .chars()
-            .all(|char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_' | '+' | '/' | '='))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn masked_line(text: &str, needle: &str) -> String {
-        let at = text.find(needle).expect("the needle is there");
-        let start = text[..at].rfind('\n').map_or(0, |at| at + 1);
-        let end = text[at..].find('\n').map_or(text.len(), |end| at + end);
-        masked(text, start..end)
-    }
-
-    #[test]
-    fn no_form_of_a_key_is_shown() {
-        let canary = "sk-canary";
-        for text in [
-            "    api_key: sk-canary",
-            "    api_kye: sk-canary",
-            "a: {api_key: sk-canary, type: http}",
-            "    \"api_key\": \"sk-canary",
-            "    api_key: |\n      sk-canary",
-            "    api_key:\n      sk-canary",
-            "    api_key: \"\n      sk-canary",
-            "    password: sk-canary # comment",
-            "    api_key: one: sk-canary",
-            "    api_key: \"one,two}, sk-canary\"",
-            "    api_key sk-canary",
-        ] {
-            assert!(!masked_line(text, canary).contains("canary"), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_long_run_of_letters_and_digits_is_masked_wherever_it_stands() {
-        assert_eq!(masked_line("site_name: sk0or0v1abcdefghij", "sk0"), "site_name: ••••••••••••••••••");
-    }
-
-    #[test]
-    fn ordinary_values_are_shown() {
-        let text = "    base_url: http://localhost:11434";
-        assert_eq!(masked_line(text, "http"), text);
-        let model = "    default_model: \"qwen2.5-coder:7b\"";
-        assert_eq!(masked_line(model, "qwen"), model);
-    }
 }

@@ -14,9 +14,13 @@ mod check;
 mod clobbered;
 mod decode;
 mod document;
+mod escape;
+mod foreign;
 mod locate;
+mod mask;
 mod scalar;
 mod split;
+mod suspect;
 mod yaml;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -135,7 +139,7 @@ pub use scalar::closest;
 
 /// Returns a line of a text with everything that may be a secret replaced by dots. `line` is its range, without its end.
 pub fn masked_line(text: &str, line: Range<usize>) -> String {
-    locate::masked(text, line)
+    mask::masked(text, line)
 }
 
 /// Returns what a YAML text says as plain data, typed as the orchestrator's own reader types it.
@@ -144,9 +148,15 @@ pub fn masked_line(text: &str, line: Range<usize>) -> String {
 /// What is wrong with the text, and where.
 pub fn value_of(text: &str) -> Result<serde_json::Value, String> {
     let mut reader = yaml::Reader::new(text);
-    let read = reader.open().and_then(|_| reader.node()).and_then(|node| reader.close().map(|()| node));
-    match read {
-        Ok(node) => Ok(document::json(&node)),
+    let value = |reader: &mut yaml::Reader<'_>| {
+        let value = match reader.open()? {
+            yaml::Next::End => serde_json::Value::Null,
+            _ => document::json(&reader.node()?),
+        };
+        reader.close().map(|()| value)
+    };
+    match value(&mut reader) {
+        Ok(value) => Ok(value),
         Err(error) => {
             let line = text[..error.span.start].matches('\n').count() + 1;
             Err(format!("line {line}: {}", error.message))
@@ -220,6 +230,11 @@ impl Gathered {
             Err(finding) => return self.findings.push(*finding),
         };
         let mut document = split::read(text, secrets, fingerprinter);
+        if let Some(foreign) = foreign::recognise(text, &document) {
+            // What is wrong with it as a configuration helps nobody.
+            self.findings.extend(locate::all(name, text, vec![foreign]));
+            return;
+        }
         self.merge_sections(name, &mut document);
         self.merge_carried(text, &mut document);
         self.plaintext_secrets += document.plaintext_secrets;
@@ -257,7 +272,7 @@ impl Gathered {
                 Finding::error("this section stands in two places").suggest("keep one of them")
             } else if let Some(suggestion) = carried::near_miss(&section.name) {
                 Finding::warning("unknown section: it is kept, and has no effect").suggest(suggestion)
-            } else if locate::names_a_secret_somewhere(&section.yaml) {
+            } else if mask::names_a_secret_somewhere(&section.yaml) {
                 Finding::warning(
                     "this section is kept word for word, and something in it is named like a secret",
                 )

@@ -23,7 +23,7 @@ impl Implicit {
             "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => {
                 return Self::Flag(false);
             }
-            ".inf" | ".Inf" | ".INF" | "+.inf" | "-.inf" | ".nan" | ".NaN" | ".NAN" => return Self::Float,
+            ".nan" | ".NaN" | ".NAN" => return Self::Float,
             _ => {}
         }
         let starts_like_a_number = text
@@ -88,31 +88,132 @@ fn is_sexagesimal(part: &str) -> bool {
 }
 
 fn is_float(text: &str) -> bool {
-    let digits = unsigned(text);
-    let (mantissa, exponent) = match digits.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
-        None => (digits, None),
-    };
-    let Some((whole, fraction)) = mantissa.split_once('.') else { return false };
+    let number = unsigned(text);
+    if matches!(number, ".inf" | ".Inf" | ".INF") {
+        return true;
+    }
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_');
+    let begins_with_digit = |text: &str| text.starts_with(|first: char| first.is_ascii_digit());
+    let Some((whole, rest)) = number.split_once('.') else { return false };
+    if let Some((first, sixties)) = whole.split_once(':') {
+        let sixtieths = begins_with_digit(first) && digits(first) && sixties.split(':').all(is_sexagesimal);
+        return sixtieths && digits(rest);
+    }
+    let (fraction, exponent) = match rest.split_once(['e', 'E']) {
+        Some((fraction, exponent)) => (fraction, Some(exponent)),
+        None => (rest, None),
+    };
     let exponent_is_valid = exponent.is_none_or(|exponent| {
         exponent.starts_with(['+', '-'])
             && exponent.len() > 1
             && exponent[1..].bytes().all(|byte| byte.is_ascii_digit())
     });
-    digits(whole) && digits(fraction) && !(whole.is_empty() && fraction.is_empty()) && exponent_is_valid
+    let has_digit_first = match whole {
+        // `+.5` is text.
+        "" => number == text && begins_with_digit(fraction),
+        whole => begins_with_digit(whole) && digits(whole),
+    };
+    has_digit_first && digits(fraction) && exponent_is_valid
 }
 
 fn is_timestamp(text: &str) -> bool {
-    let digits = |range: std::ops::Range<usize>| text.as_bytes()[range].iter().all(u8::is_ascii_digit);
-    text.len() >= 10
-        && text.is_ascii()
-        && digits(0..4)
-        && digits(5..7)
-        && digits(8..10)
-        && text.as_bytes()[4] == b'-'
-        && text.as_bytes()[7] == b'-'
-        && (text.len() == 10 || matches!(text.as_bytes()[10], b'T' | b't' | b' '))
+    date_and_time(text).is_some()
+}
+
+/// Takes a date apart as `PyYAML` does: year, month, day; hour, minute, second and offset in hours where there is a
+/// time. `None` for text that only begins like one.
+fn date_and_time(text: &str) -> Option<([u32; 3], Option<[u32; 4]>)> {
+    let (year, rest) = number(text, 4..=4)?;
+    let (month, rest) = number(rest.strip_prefix('-')?, 1..=2)?;
+    let (day, rest) = number(rest.strip_prefix('-')?, 1..=2)?;
+    if rest.is_empty() {
+        return (text.len() == 10).then_some(([year, month, day], None));
+    }
+    let clock = rest.strip_prefix(['T', 't']).or_else(|| {
+        let clock = rest.trim_start_matches([' ', '\t']);
+        (clock.len() < rest.len()).then_some(clock)
+    })?;
+    let (hour, rest) = number(clock, 1..=2)?;
+    let (minute, rest) = number(rest.strip_prefix(':')?, 2..=2)?;
+    let (second, rest) = number(rest.strip_prefix(':')?, 2..=2)?;
+    let rest = match rest.strip_prefix('.') {
+        Some(fraction) => fraction.trim_start_matches(|digit: char| digit.is_ascii_digit()),
+        None => rest,
+    };
+    let zone = rest.trim_start_matches([' ', '\t']);
+    let offset = match zone.strip_prefix(['+', '-']) {
+        _ if rest.is_empty() || zone == "Z" => 0,
+        None => return None,
+        Some(offset) => {
+            let (hours, rest) = number(offset, 1..=2)?;
+            match rest.strip_prefix(':') {
+                None if rest.is_empty() => hours,
+                minutes => {
+                    let (minutes, rest) = number(minutes?, 2..=2)?;
+                    if !rest.is_empty() {
+                        return None;
+                    }
+                    hours + minutes / 60
+                }
+            }
+        }
+    };
+    Some(([year, month, day], Some([hour, minute, second, offset])))
+}
+
+/// Takes a number of so many digits off the front of a text, as many as there are.
+fn number(text: &str, digits: std::ops::RangeInclusive<usize>) -> Option<(u32, &str)> {
+    let length = text.bytes().take(*digits.end()).take_while(u8::is_ascii_digit).count();
+    digits.contains(&length).then_some(())?;
+    Some((text[..length].parse().ok()?, &text[length..]))
+}
+
+/// Returns why `PyYAML` takes a plain scalar for a number or a date and then cannot make one of it.
+pub(super) fn cannot_be_made(text: &str) -> Option<String> {
+    if !text.starts_with(|first: char| first.is_ascii_digit() || matches!(first, '+' | '-')) {
+        return None;
+    }
+    let digits = unsigned(text);
+    if is_integer(text) && (digits.starts_with("0b") || digits.starts_with("0x")) {
+        let empty = digits[2..].bytes().all(|byte| byte == b'_');
+        return empty.then(|| format!("`{text}` begins like a number and has no digit"));
+    }
+    let (date, time) = date_and_time(text)?;
+    let [year, month, day] = date;
+    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let days = match month {
+        2 => 28 + u32::from(leap),
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    };
+    let exists = year > 0
+        && (1..=12).contains(&month)
+        && (1..=days).contains(&day)
+        && time.is_none_or(|[hour, minute, second, offset]| {
+            hour < 24 && minute < 60 && second < 60 && offset < 24
+        });
+    (!exists).then(|| format!("`{text}` is a date that does not exist"))
+}
+
+/// Returns the number that `PyYAML` makes of a plain scalar; `None` where JSON has none for it.
+pub(super) fn json_number(text: &str) -> Option<serde_json::Number> {
+    let digits = unsigned(text).replace('_', "");
+    let sign = if text.starts_with('-') { -1 } else { 1 };
+    if is_float(text) {
+        let mut parts = digits.rsplit(':').zip(std::iter::successors(Some(1.0), |base| Some(base * 60.0)));
+        let value = parts.try_fold(0.0, |sum, (part, base)| Some(sum + part.parse::<f64>().ok()? * base))?;
+        return serde_json::Number::from_f64(f64::from(sign) * value);
+    }
+    let value = if let Some(hex) = digits.strip_prefix("0x") {
+        i64::from_str_radix(hex, 16).ok()?
+    } else if let Some(binary) = digits.strip_prefix("0b") {
+        i64::from_str_radix(binary, 2).ok()?
+    } else if digits.len() > 1 && digits.starts_with('0') {
+        i64::from_str_radix(&digits, 8).ok()?
+    } else {
+        digits.split(':').try_fold(0_i64, |sum, part| sum.checked_mul(60)?.checked_add(part.parse().ok()?))?
+    };
+    Some((i64::from(sign) * value).into())
 }
 
 /// What is wrong with a scalar, and what to write instead.
@@ -213,6 +314,14 @@ mod tests {
             ("1.5", Implicit::Float),
             ("1.5e+3", Implicit::Float),
             ("2024-01-01", Implicit::Timestamp),
+            ("2024-1-1 1:30:00.5 +01:30", Implicit::Timestamp),
+            ("2024-1-1", Implicit::Text),
+            ("2024-01-01True", Implicit::Text),
+            ("2024-01-01 x", Implicit::Text),
+            ("2024-01-01T", Implicit::Text),
+            ("+.5", Implicit::Text),
+            ("1:30.5", Implicit::Float),
+            ("-.INF", Implicit::Float),
             ("qwen2.5-coder:7b", Implicit::Text),
             ("3.2-3b", Implicit::Text),
             (".", Implicit::Text),

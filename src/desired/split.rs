@@ -52,8 +52,13 @@ fn read_cut(
         });
         (document::read(&text[cut.head.clone()], secrets, fingerprinter), later.join().ok())
     });
+    let later = later?;
+    if head.anchored && later.anchored {
+        // Each half by itself cannot tell that the other has an anchor of the same name.
+        return None;
+    }
     head.section_starts.pop();
-    head.append(later?);
+    head.append(later);
     head.findings.is_empty().then_some(head)
 }
 

@@ -250,3 +250,171 @@ fn an_object_that_two_of_three_files_declare_is_refused_with_the_first_of_them()
     assert_eq!(findings[0].message, "already declared in 1.yaml");
     assert_eq!(findings[0].location.as_ref().map(|at| (&*at.file, at.line)), Some(("3.yaml", 2)));
 }
+
+/// The value of a field of the service `a`.
+fn field(text: &str, name: &str) -> Option<Value> {
+    let desired = read_all(&[("c.yaml", text)]).unwrap_or_else(|findings| panic!("{text}\n{findings:?}"));
+    desired.configuration().value(Section::Services, "a", name).cloned()
+}
+
+#[test]
+fn several_merge_keys_are_merged_as_the_orchestrator_merges_them() {
+    let text = "x-1: &d {max_retries: 1, retry_delay: 1}\nx-2: &e {max_retries: 2}\nservices:\n  a:\n    type: cli\n    executable: a\n    <<: *d\n    <<: *e\n";
+    assert_eq!(field(text, "max_retries"), Some(Value::Integer(2)));
+    assert_eq!(field(text, "retry_delay"), Some(Value::Integer(1)));
+    let message = refused("x: &d\n  services: {a: {type: cli, executable: x}}\n<<: *d\n");
+    assert!(message.contains("not between sections"), "{message}");
+}
+
+#[test]
+fn an_explicit_type_is_the_type() {
+    let service = |field: &str| format!("services:\n  a: {{type: cli, executable: x, {field}}}\n");
+    assert_eq!(field(&service("max_retries: !!int \"5\""), "max_retries"), Some(Value::Integer(5)));
+    assert_eq!(field(&service("site_name: !!str 5"), "site_name"), Some(Value::Text("5".into())));
+    assert_eq!(field(&service("enabled: !!bool \"Yes\""), "enabled"), Some(Value::Flag(true)));
+    assert_eq!(field(&service("site_url: !!null x"), "site_url"), Some(Value::Unset));
+    assert_eq!(
+        field(&service("site_name: 2024-01-01T"), "site_name"),
+        Some(Value::Text("2024-01-01T".into()))
+    );
+    assert!(refused(&service("max_retries: !!int five")).contains("`!!int` stands before a text"));
+}
+
+#[test]
+fn what_the_orchestrator_could_not_start_from_is_refused_with_help() {
+    let service = |field: &str| format!("services:\n  a: {{type: cli, executable: x, {field}}}\n");
+    let block = |line: &str| format!("services:\n  a:\n    type: cli\n    executable: x\n{line}\n");
+    let cases = [
+        (service("api_key: !secret openai"), "`!secret` is not supported", "${NAME}"),
+        (service("site_name: !Ref x"), "`!Ref` is not supported", "remove the tag"),
+        (service("models: !!set {m}"), "`!!set` is not supported", "remove the tag"),
+        (block("    site_name:\tx"), "a tab stands where", "replace the tab with spaces"),
+        (block("    site_name: x\t# c"), "a tab stands where", "replace the tab with spaces"),
+        (block("   site_name: x"), "belongs to nothing above it", "indent it exactly"),
+        (block("     site_name: x"), "a key is not allowed here", "indent it exactly"),
+        (service("base_url: http://x?y"), "expected `,` or `}`", "stands in quotes"),
+        (service("models: [&m x, &m y]"), "a second anchor is called `m`", "a name of its own"),
+        (service("site_name: &é x"), "the name of an anchor", "in quotes"),
+        (service("site_name: ="), "`=` is no value", "quote it"),
+        (service("site_name: 2024-02-30"), "is a date that does not exist", "quote it"),
+        (service("site_name: \"\\ud83d\\ude00\""), "half a character", "\\U"),
+        (
+            "services:\n  \"\": {type: cli, executable: x}\n".into(),
+            "a name must not be empty",
+            "give it a name",
+        ),
+    ];
+    for (text, message, help) in cases {
+        let found = refused(&text);
+        let helps = found.lines().any(|line| line.contains("help:") && line.contains(help));
+        assert!(found.contains(message) && helps, "{text}\n{found}");
+    }
+}
+
+#[test]
+fn the_escape_that_is_suggested_is_that_of_the_character() {
+    for (char, escape) in [
+        ('\u{85}', "\"\\N\""),
+        ('\u{2028}', "\"\\L\""),
+        ('\u{2029}', "\"\\P\""),
+        ('\u{7}', "\"\\x07\""),
+        ('\u{9b}', "\"\\x9b\""),
+        ('\u{fffe}', "\"\\ufffe\""),
+    ] {
+        let found = refused(&format!("services:\n  a: {{type: cli, executable: \"x{char}y\"}}\n"));
+        assert!(found.contains(escape) && found.contains("c.yaml:2:"), "{found}");
+        assert!(!found.contains(char), "it is not shown itself");
+        let escaped =
+            format!("services:\n  a: {{type: cli, executable: \"x{}y\"}}\n", escape.trim_matches('"'));
+        assert_eq!(field(&escaped, "executable"), Some(Value::Text(format!("x{char}y").into())));
+    }
+}
+
+#[test]
+fn a_value_that_another_tool_sealed_is_refused_in_any_field() {
+    let sealed = "ENC[AES256_GCM,data:eA==,iv:eA==,tag:eA==,type:str]";
+    for field in ["api_key: 'X'", "executable: 'X'", "models: ['X']", "max_retries: 'X'", "type: 'X'"] {
+        let text = format!(
+            "services:\n  a: {{type: cli, executable: x}}\n  b: {{{}}}\n",
+            field.replace('X', sealed)
+        );
+        let found = refused(&text);
+        assert!(found.contains("encrypted with SOPS"), "{found}");
+    }
+    let whole = format!(
+        "services:\n  a: {{type: cli, executable: '{sealed}'}}\nsops:\n  mac: {sealed}\n  version: 3.9.0\n"
+    );
+    let found = refused(&whole);
+    assert!(found.contains("the file is encrypted with SOPS") && found.contains("sops --decrypt"), "{found}");
+    assert_eq!(found.matches("error:").count(), 1, "one finding, not one for each value: {found}");
+    let found = refused("$ANSIBLE_VAULT;1.1;AES256\n6162636465\n");
+    assert!(found.contains("the file is encrypted with Ansible Vault"), "{found}");
+}
+
+#[test]
+fn a_reference_that_nothing_resolves_is_warned_about_and_kept() {
+    let text = "services:\n  a: {type: http, base_url: 'localhost:11434', api_key: os.environ/OPENAI_API_KEY}\n  b: {type: http, base_url: '${OLLAMA_URL}', default_model: '{{ model }}'}\n";
+    let desired = read_all(&[("c.yaml", text)]).expect("valid");
+    let warnings: String = desired.warnings().iter().map(|finding| format!("{finding}\n")).collect();
+    for expected in [
+        "services.a.api_key: `os.environ/NAME` is how LiteLLM",
+        "write `${OPENAI_API_KEY}`",
+        "services.a.base_url: the address has no scheme",
+        "did you mean `http://localhost:11434`?",
+        "services.b.base_url: `${…}` is how a shell",
+        "services.b.default_model: `{{ … }}` is how a template",
+    ] {
+        assert!(warnings.contains(expected), "{expected}\n{warnings}");
+    }
+    assert_eq!(desired.warnings().len(), 4, "{warnings}");
+}
+
+#[test]
+fn a_file_of_another_tool_is_called_what_it_is() {
+    let cases = [
+        (
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, namespace: n}\ndata: {default.yaml: 'services: {}'}\n",
+            "Kubernetes manifest (ConfigMap of v1)",
+            "configmap:n/c",
+        ),
+        (
+            "apiVersion: oxide.dev/v1\nkind: OxideConfig\nmetadata: {name: c}\nspec:\n  services: {}\n",
+            "Kubernetes manifest (OxideConfig",
+            "oxideconfig:NAMESPACE/c",
+        ),
+        (
+            "apiVersion: apps/v1\nkind: Deployment\nspec: {replicas: 1}\n---\napiVersion: v1\nkind: Service\n",
+            "Kubernetes manifest (Deployment",
+            "the configuration itself",
+        ),
+        ("apiVersion: v2\nname: oxide\nversion: 1.0.0\n", "Chart.yaml", "configmap:"),
+        ("image: {repository: x, tag: y}\nreplicaCount: 1\n", "values of a Helm chart", "configmap:"),
+        ("services:\n  a:\n    image: x\n    ports: ['80:80']\n", "Docker Compose", "config/default.yaml"),
+        (
+            "services:\n{{- range .Values.services }}\n  {{ .name }}: {type: cli}\n{{- end }}\n",
+            "a template",
+            "helm template",
+        ),
+    ];
+    for (text, what, help) in cases {
+        let found = refused(text);
+        assert!(found.contains(what) && found.contains(help), "{text}\n{found}");
+        assert_eq!(found.matches("error:").count(), 1, "{found}");
+    }
+}
+
+#[test]
+fn json_is_edited_as_json_whatever_yaml_makes_of_it() {
+    for (json, expected) in [
+        ("{\n\t\"executable\": \"a\\tb\"\n}", "a\tb"),
+        ("{\"executable\": \"\\ud83d\\ude00\"}", "😀"),
+        ("{\"executable\": \"\u{7f}\u{2028}\"}", "\u{7f}\u{2028}"),
+        ("{executable: a b}", "a b"),
+    ] {
+        let object =
+            partial_object(Section::Services, "a", json, &NoSecrets, &Fingerprinter::derived_from(b"k"))
+                .unwrap_or_else(|findings| panic!("{json}: {findings:?}"));
+        let executable = Section::Services.field("executable").expect("known");
+        assert_eq!(object.get(executable), Some(&Value::Text(expected.into())));
+    }
+}

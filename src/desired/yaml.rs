@@ -1,16 +1,38 @@
 //! YAML text to nodes, one entry at a time, with the byte range of everything.
 //!
+//! ```text
+//! text ─ scan, scalars ─▶ tokens ─ events ─▶ structure ─ Reader, tags ─▶ nodes
+//! ```
+//!
+//! The orchestrator reads the same file with `PyYAML`, so this reads by `PyYAML`'s rules: what it refuses is refused
+//! here, and every value is the one that it sees. `tests/interop.rs` compares the two.
+//!
 //! A file of 100 000 services is never held as a tree: the caller walks the top-level mapping and asks for
 //! one entry after the other. Aliases are resolved from the anchored nodes, within a budget.
+
+mod cursor;
+mod error;
+mod events;
+mod quotes;
+mod scalars;
+mod scan;
+mod tags;
+mod token;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 
-use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput};
+pub(super) use error::{Result, SyntaxError};
+use events::{Event, Events, Properties};
+
+use super::escape::unreadable_character;
 
 /// How many nodes aliases may add in all before the file is refused as an alias bomb.
 const MAX_ALIASED_NODES: usize = 1_000_000;
+
+/// How deep values may be nested.
+const MAX_DEPTH: usize = 200;
 
 /// A value with its place in the text.
 #[derive(Clone, Debug)]
@@ -44,15 +66,6 @@ impl Node<'_> {
     }
 }
 
-/// Why reading stopped: a message and the place.
-#[derive(Debug)]
-pub(super) struct SyntaxError {
-    pub(super) message: String,
-    pub(super) span: Range<usize>,
-}
-
-type Result<T> = std::result::Result<T, SyntaxError>;
-
 /// What the next value is, seen before it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
@@ -66,43 +79,36 @@ pub(super) enum Next {
 
 /// Reads one document from a text.
 pub(super) struct Reader<'s> {
-    parser: Parser<'s, StrInput<'s>>,
-    anchors: HashMap<usize, Node<'s>>,
+    text: &'s str,
+    events: Events<'s>,
+    /// The values that have an anchor; none while such a value is being read.
+    anchors: HashMap<&'s str, Option<Node<'s>>>,
     aliased: usize,
-    end: usize,
+    depth: usize,
 }
 
 impl<'s> Reader<'s> {
     pub(super) fn new(text: &'s str) -> Self {
-        let mut options = granit_parser::options! {
-            // PyYAML, with which the orchestrator reads the same file, adds no line feed there either.
-            block_scalar_eof_without_line_feed: true,
-        };
-        options.set_emit_comments(false);
-        Self {
-            parser: Parser::new_from_str_with_options(text, options),
-            anchors: HashMap::new(),
-            aliased: 0,
-            end: text.len(),
-        }
+        Self { text, events: Events::new(text), anchors: HashMap::new(), aliased: 0, depth: 0 }
     }
 
     /// Moves to the root value of the only document.
     pub(super) fn open(&mut self) -> Result<Next> {
-        loop {
-            match self.peek()? {
-                Event::StreamStart | Event::DocumentStart(..) => {
-                    self.advance()?;
-                }
-                _ => return self.next_is(),
-            }
+        if let Some((at, char)) = unreadable_character(self.text) {
+            let message = format!("the character U+{:04X} cannot stand in YAML as it is", u32::from(char));
+            let help = super::escape::help(char);
+            return Err(SyntaxError::new(message, at..at + char.len_utf8()).help(help));
         }
+        while matches!(self.events.peek()?, Event::DocumentStart) {
+            self.events.next()?;
+        }
+        self.next_is()
     }
 
     /// Says what comes next, without reading it.
     pub(super) fn next_is(&mut self) -> Result<Next> {
-        Ok(match self.peek()? {
-            Event::MappingStart(_, 0, _) => Next::Mapping,
+        Ok(match self.events.peek()? {
+            Event::MappingStart(Properties { anchor: None, tag: None }) => Next::Mapping,
             Event::MappingEnd | Event::StreamEnd | Event::DocumentEnd => Next::End,
             _ => Next::Other,
         })
@@ -110,117 +116,150 @@ impl<'s> Reader<'s> {
 
     /// Enters a mapping; then `key`, value, `key`, value … until `next_is` says `End`.
     pub(super) fn enter(&mut self) -> Result<Range<usize>> {
-        Ok(range(&self.advance()?.1))
+        Ok(self.events.next()?.1)
     }
 
     /// Leaves the mapping that was entered.
     pub(super) fn leave(&mut self) -> Result<()> {
-        self.advance().map(|_| ())
+        self.events.next().map(|_| ())
     }
 
     /// Makes sure that nothing follows the document.
     pub(super) fn close(&mut self) -> Result<()> {
         loop {
-            let (event, span) = self.advance()?;
+            let (event, span) = self.events.next()?;
             match event {
                 Event::StreamEnd => return Ok(()),
                 Event::DocumentEnd => {}
                 _ => {
-                    return Err(SyntaxError {
-                        message: "a second document starts here; a source file holds one".into(),
-                        span: range(&span),
-                    });
+                    return Err(SyntaxError::new(
+                        "a second document starts here; a source file holds one",
+                        span,
+                    ));
                 }
             }
         }
     }
 
-    /// Reads one value whole, aliases and merge keys resolved.
-    pub(super) fn node(&mut self) -> Result<Node<'s>> {
-        let (event, span) = self.advance()?;
-        let span = range(&span);
-        let (content, anchor, end) = match event {
-            Event::Scalar(text, style, anchor, tag) => {
-                let plain = style == ScalarStyle::Plain && tag.is_none();
-                (Content::Scalar { text, plain }, anchor, span.end)
+    /// Whether anything that was read so far has an anchor.
+    pub(super) fn has_anchors(&self) -> bool {
+        !self.anchors.is_empty()
+    }
+
+    /// Reads the key of an entry: a scalar, or `<<` as it is.
+    pub(super) fn key(&mut self) -> Result<Node<'s>> {
+        let mut node = self.any_node()?;
+        match &mut node.content {
+            Content::Scalar { text, plain } => *plain &= text != "=",
+            _ => {
+                return Err(SyntaxError::new("a key must be one value, not a list or a mapping", node.span)
+                    .help("put a text in quotes if it begins with `[` or `{`"));
             }
-            Event::SequenceStart(_, anchor, _) => {
-                let mut items = Vec::new();
-                while !matches!(self.peek()?, Event::SequenceEnd) {
-                    items.push(self.node()?);
-                }
-                let end = self.advance()?.1;
-                (Content::Sequence(items), anchor, range(&end).end)
-            }
-            Event::MappingStart(_, anchor, _) => {
-                let mut entries = Vec::new();
-                while !matches!(self.peek()?, Event::MappingEnd) {
-                    entries.push((self.node()?, self.node()?));
-                }
-                let end = self.advance()?.1;
-                (Content::Mapping(merged(entries)?), anchor, range(&end).end)
-            }
-            Event::Alias(id) => return self.aliased(id, span),
-            other => {
-                return Err(SyntaxError {
-                    message: format!("expected a value, found {}", name(&other)),
-                    span,
-                });
-            }
-        };
-        let node = Node { span: span.start..end, content };
-        if anchor > 0 {
-            self.anchors.insert(anchor, node.clone());
         }
         Ok(node)
     }
 
-    fn aliased(&mut self, id: usize, span: Range<usize>) -> Result<Node<'s>> {
-        let Some(node) = self.anchors.get(&id) else {
-            return Err(SyntaxError {
-                message: "this alias refers to a value that contains it".into(),
+    /// Reads one value whole, aliases and merge keys resolved.
+    pub(super) fn node(&mut self) -> Result<Node<'s>> {
+        let node = self.any_node()?;
+        match &node.content {
+            Content::Scalar { text, plain: true } if text == "=" || text == "<<" => {
+                let help = format!("quote it: \"{text}\"");
+                Err(SyntaxError::new(format!("`{text}` is no value"), node.span.clone()).help(help))
+            }
+            _ => Ok(node),
+        }
+    }
+
+    fn any_node(&mut self) -> Result<Node<'s>> {
+        let (event, span) = self.events.next()?;
+        let anchor = match &event {
+            Event::Scalar { properties, .. }
+            | Event::SequenceStart(properties)
+            | Event::MappingStart(properties) => properties.anchor,
+            _ => None,
+        };
+        if let Some(name) = anchor
+            && self.anchors.insert(name, None).is_some()
+        {
+            return Err(SyntaxError::new(format!("a second anchor is called `{name}`"), span)
+                .help("give each anchor a name of its own"));
+        }
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return Err(SyntaxError::new(
+                format!("values are nested more than {MAX_DEPTH} levels deep"),
                 span,
-            });
+            ));
+        }
+        let node = self.content(event, span)?;
+        self.depth -= 1;
+        if let Some(name) = anchor {
+            self.anchors.insert(name, Some(node.clone()));
+        }
+        Ok(node)
+    }
+
+    fn content(&mut self, event: Event<'s>, span: Range<usize>) -> Result<Node<'s>> {
+        let mut end = span.end;
+        let content = match event {
+            Event::Scalar { properties, text, plain } => {
+                tags::scalar(properties.tag.as_deref(), text, plain, &span)?
+            }
+            Event::SequenceStart(properties) => {
+                tags::collection(properties.tag.as_deref(), "seq", &span)?;
+                let mut items = Vec::new();
+                while !matches!(self.events.peek()?, Event::SequenceEnd) {
+                    items.push(self.node()?);
+                }
+                end = self.events.next()?.1.end;
+                Content::Sequence(items)
+            }
+            Event::MappingStart(properties) => {
+                tags::collection(properties.tag.as_deref(), "map", &span)?;
+                let mut entries = Vec::new();
+                while !matches!(self.events.peek()?, Event::MappingEnd) {
+                    entries.push((self.key()?, self.node()?));
+                }
+                end = self.events.next()?.1.end;
+                Content::Mapping(merged(entries)?)
+            }
+            Event::Alias(name) => return self.aliased(name, span),
+            Event::StreamEnd
+            | Event::DocumentStart
+            | Event::DocumentEnd
+            | Event::SequenceEnd
+            | Event::MappingEnd => return Err(SyntaxError::new("expected a value", span)),
+        };
+        Ok(Node { span: span.start..end.max(span.end), content })
+    }
+
+    fn aliased(&mut self, name: &str, span: Range<usize>) -> Result<Node<'s>> {
+        let node = match self.anchors.get(name) {
+            Some(Some(node)) => node,
+            Some(None) => {
+                return Err(SyntaxError::new("this alias refers to a value that contains it", span));
+            }
+            None => {
+                return Err(SyntaxError::new(format!("no anchor above is called `{name}`"), span)
+                    .help("a text that begins with `*` stands in quotes"));
+            }
         };
         self.aliased += node.size();
         if self.aliased > MAX_ALIASED_NODES {
             let message = format!(
                 "aliases expand to more than {MAX_ALIASED_NODES} values; write the values out instead"
             );
-            return Err(SyntaxError { message, span });
+            return Err(SyntaxError::new(message, span));
         }
         Ok(Node { span, content: node.content.clone() })
     }
-
-    fn peek(&mut self) -> Result<&Event<'s>> {
-        let end = self.end;
-        match self.parser.peek() {
-            Some(Ok((event, _))) => Ok(event),
-            Some(Err(error)) => Err(SyntaxError::from_scan(&error, end)),
-            None => Ok(&Event::StreamEnd),
-        }
-    }
-
-    fn advance(&mut self) -> Result<(Event<'s>, Span)> {
-        let end = self.end;
-        match self.parser.next_event() {
-            Some(Ok(next)) => Ok(next),
-            Some(Err(error)) => Err(SyntaxError::from_scan(&error, end)),
-            None => Err(SyntaxError { message: "the file ends here unexpectedly".into(), span: end..end }),
-        }
-    }
 }
 
-impl SyntaxError {
-    fn from_scan(error: &ScanError, end: usize) -> Self {
-        let at = error.marker().byte_offset().unwrap_or(end).min(end);
-        Self { message: error.info(), span: at..at }
-    }
-}
-
-/// Applies `<<: *anchor` entries as YAML 1.1 does: what stands in the mapping itself wins.
+/// Applies `<<: *anchor` entries as `PyYAML` does: what stands in the mapping itself wins, then the last `<<`, within
+/// it the first of a list.
 ///
-/// Source: <https://yaml.org/type/merge.html>; `PyYAML`, with which the orchestrator reads, supports it.
+/// Source: <https://yaml.org/type/merge.html>; `PyYAML` 6 `constructor.py`, `flatten_mapping`.
 fn merged<'s>(entries: Vec<(Node<'s>, Node<'s>)>) -> Result<Vec<(Node<'s>, Node<'s>)>> {
     let is_merge =
         |key: &Node<'_>| matches!(&key.content, Content::Scalar { text, plain: true } if text == "<<");
@@ -228,19 +267,17 @@ fn merged<'s>(entries: Vec<(Node<'s>, Node<'s>)>) -> Result<Vec<(Node<'s>, Node<
         return Ok(entries);
     }
     let (merges, mut own): (Vec<_>, Vec<_>) = entries.into_iter().partition(|(key, _)| is_merge(key));
-    for (key, value) in merges {
+    for (key, value) in merges.into_iter().rev() {
         let sources = match value.content {
             Content::Sequence(items) => items,
             content => vec![Node { span: value.span, content }],
         };
         for source in sources {
             let Content::Mapping(inherited) = source.content else {
-                return Err(SyntaxError {
-                    message: "`<<` takes a mapping or a list of mappings".into(),
-                    span: key.span,
-                });
+                return Err(SyntaxError::new("`<<` takes a mapping or a list of mappings", key.span));
             };
-            for entry in inherited {
+            // Of a key that such a mapping has twice, the last counts.
+            for entry in inherited.into_iter().rev() {
                 if !own.iter().any(|(key, _)| key.text().is_some() && key.text() == entry.0.text()) {
                     own.push(entry);
                 }
@@ -248,19 +285,6 @@ fn merged<'s>(entries: Vec<(Node<'s>, Node<'s>)>) -> Result<Vec<(Node<'s>, Node<
         }
     }
     Ok(own)
-}
-
-fn range(span: &Span) -> Range<usize> {
-    span.byte_range().unwrap_or(0..0)
-}
-
-fn name(event: &Event<'_>) -> &'static str {
-    match event {
-        Event::MappingEnd => "the end of a mapping",
-        Event::SequenceEnd => "the end of a list",
-        Event::DocumentEnd | Event::StreamEnd => "the end of the document",
-        _ => "something else",
-    }
 }
 
 #[cfg(test)]
