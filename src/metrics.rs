@@ -39,6 +39,7 @@ pub struct Metrics {
     fights_total: prometheus::IntCounter,
     fighting: IntGauge,
     source_clobbered: IntGauge,
+    store_missing: IntGauge,
     write_lock: Histogram,
     watch_available: IntGaugeVec,
     consumer_in_sync: IntGaugeVec,
@@ -114,6 +115,7 @@ impl Metrics {
             fighting: make.int("fighting", "1 while a field is reverted and edited again and again"),
             source_clobbered: make
                 .int("source_clobbered", "1 while the source is one that another program wrote anew"),
+            store_missing: make.int("store_missing", "1 while the database is gone and backups of it exist"),
             write_lock: make.add(Histogram::with_opts(
                 HistogramOpts::new("write_lock_seconds", "How long the database's write lock was held")
                     .namespace(PREFIX)
@@ -165,12 +167,14 @@ impl Metrics {
             Outcome::Invalid | Outcome::SourceUnavailable | Outcome::SourceClobbered
         );
         self.source_clobbered.set(i64::from(report.outcome == Outcome::SourceClobbered));
+        self.store_missing.set(i64::from(report.outcome == Outcome::StoreMissing));
         self.source_available.set(i64::from(!source_is_bad));
-        self.store_available.set(i64::from(store_exists && report.outcome != Outcome::Failed));
+        let unusable = matches!(report.outcome, Outcome::Failed | Outcome::StoreMissing);
+        self.store_available.set(i64::from(store_exists && !unusable));
         let wrong_key =
             matches!(reason, Some("wrong_key" | "no_key" | "bad_key")) || report.undecryptable > 0;
         self.key_mismatch.set(i64::from(wrong_key));
-        if report.outcome == Outcome::Failed {
+        if unusable {
             // What could not be compared keeps its last known number; staleness is a metric of its own.
             return;
         }

@@ -20,6 +20,7 @@
 
 mod edit;
 mod reading;
+mod recover;
 mod write;
 
 use std::path::PathBuf;
@@ -30,7 +31,7 @@ use crate::desired::{self, DesiredConfig, ResolveSecrets};
 use crate::model::{Finding, Policy, Section, SourceDigest, SourceSnapshot, StoreFingerprint, StoreSnapshot};
 use crate::plan::{self, Circumstances, Patience, Plan, Step};
 use crate::report::{Failure, Objects, Outcome, SyncReport};
-use crate::store::{KeptSource, Record, Retention, SourceCopy, Store, StoreError, files};
+use crate::store::{Examined, KeptSource, Record, Retention, SourceCopy, Store, StoreError, files};
 pub use edit::{Edit, EditError, Edited, edit};
 use reading::{read_both, refuse_clobbered};
 pub use reading::{read_source, with_tokens};
@@ -162,15 +163,24 @@ pub fn sync_once(input: &Input<'_>, store: &mut Store, pass: &Pass<'_>) -> Passe
                 pause(attempt)
             }
             Stop::Store(StoreError::Moved { .. }) if attempt + 1 < MAX_ATTEMPTS => store.close(),
-            Stop::Store(error) if error.is_corruption() && may_quarantine(pass, &passed.report) => {
-                if let Err(error) = quarantine(store, now, &mut passed.report) {
-                    passed.report.failed(Outcome::Failed, failure(&error));
-                    break;
+            Stop::Store(error) if recover::may_recover(pass, &passed.report, store, &error) => {
+                match recover::recover(store, now, &mut passed.report) {
+                    Ok(Examined::Sound) if attempt + 1 == MAX_ATTEMPTS => {
+                        passed.report.failed(Outcome::Failed, failure(&error));
+                    }
+                    Ok(_) => {}
+                    Err(why) => {
+                        passed.report.failed(Outcome::Failed, failure(&why));
+                        break;
+                    }
                 }
             }
             Stop::Store(error) => {
-                let outcome =
-                    if matches!(error, StoreError::Stale) { Outcome::Stale } else { Outcome::Failed };
+                let outcome = match error {
+                    StoreError::Stale => Outcome::Stale,
+                    StoreError::Missing { .. } => Outcome::StoreMissing,
+                    _ => Outcome::Failed,
+                };
                 passed.report.failed(outcome, failure(&error));
                 break;
             }
@@ -189,6 +199,7 @@ fn attempt_pass(
     attempt: u32,
     passed: &mut Passed,
 ) -> Result<(), Stop> {
+    store.ensure_present()?;
     let lock_early = attempt >= LOCK_EARLY_FROM;
     if lock_early {
         store.begin()?;
@@ -349,21 +360,6 @@ fn record(input: &Input<'_>, pass: &Pass<'_>, desired: &DesiredConfig, kept: Opt
         carried: desired.carried().clone(),
         kept,
     }
-}
-
-fn may_quarantine(pass: &Pass<'_>, report: &SyncReport) -> bool {
-    pass.mode == Mode::Apply && report.quarantined.is_none()
-}
-
-fn quarantine(store: &mut Store, now: SystemTime, report: &mut SyncReport) -> Result<(), StoreError> {
-    let done = store.quarantine(now)?;
-    let restored = match &done.restored {
-        Some(backup) => format!("the backup {} was restored", backup.display()),
-        None => "there is no good backup, so it is built anew from the source".to_owned(),
-    };
-    report.quarantined =
-        Some(format!("the corrupt files are kept in {}; {restored}", done.kept_in.display()));
-    Ok(())
 }
 
 /// An error of the store as a report carries it: with every cause, and what to do next.

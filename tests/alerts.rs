@@ -44,7 +44,7 @@ fn every_alert_has_a_unit_test_and_a_runbook() {
     let tests = fs::read_to_string(rules().join("oxide-operator.rules.test.yaml")).expect("shipped");
     let value = |line: &str, key: &str| line.trim().strip_prefix(key).map(|rest| rest.trim().to_owned());
     let alerts: Vec<String> = text.lines().filter_map(|line| value(line, "- alert:")).collect();
-    assert_eq!(alerts.len(), 12);
+    assert_eq!(alerts.len(), 13);
     for alert in &alerts {
         assert!(tests.contains(&format!("alertname: {alert}\n    exp_alerts:\n")), "{alert}");
     }
@@ -236,6 +236,16 @@ fn each_alert_fires_and_is_resolved() {
     world.fires("SourceClobbered");
     world.command(&["source", "restore"]);
     world.resolves("SourceClobbered");
+
+    let store = world.agent.folder.path().join("store");
+    for ending in ["", "-wal", "-shm"] {
+        let _ = fs::rename(store.join(format!("config.db{ending}")), store.join(format!("gone.db{ending}")));
+    }
+    world.fires("StoreMissing");
+    for ending in ["", "-wal", "-shm"] {
+        let _ = fs::rename(store.join(format!("gone.db{ending}")), store.join(format!("config.db{ending}")));
+    }
+    world.resolves("StoreMissing");
 
     let mut value = 1000;
     world.prometheus.wait("Fighting", true, || {

@@ -142,9 +142,11 @@ const STORE_FILES_WITH_FILE_CALLS: &[&str] = &[
     "store/files.rs",
     "store/key.rs",
     "store/open.rs",
+    "store/presence.rs",
     "store/quarantine.rs",
     "store/retire.rs",
     "store/rotate.rs",
+    "store/suspect.rs",
     "store/temporary.rs",
 ];
 

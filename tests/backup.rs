@@ -139,7 +139,7 @@ fn backups_go_by_number_age_and_size_but_never_the_newest_or_the_last_good_one()
     for number in 0..5 {
         place.expect(0, &["set", "execution.timeout_seconds", &(number + 200).to_string()]);
     }
-    let store = Store::at(&place.db(), Access::Write, &KeySources::default()).expect("a store");
+    let mut store = Store::at(&place.db(), Access::Write, &KeySources::default()).expect("a store");
     let all = backups(&place.db());
     assert_eq!(all.len(), 6);
     let now = SystemTime::now();
@@ -203,4 +203,140 @@ fn restoring_a_backup_undoes_whatever_came_after_it_and_spares_what_is_not_ours(
     let count = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, i64>(0)).expect("counted");
     assert_eq!(count("SELECT count(*) FROM services WHERE id = 'remote'"), 1);
     assert_eq!(count("SELECT x FROM somebody_elses"), 42);
+}
+
+/// A database with an edit that only it and its backups hold, and the name of a backup that has the edit.
+fn with_an_edit() -> (Place, String) {
+    let place = Place::new(SAMPLE);
+    place.expect(0, &["migrate", "--no-backup"]);
+    place.expect(0, &["set", "services.lmstudio.default_model", "'only here'"]);
+    place.expect(0, &["backup", "create"]);
+    let backup = backups(&place.db()).remove(0).name();
+    (place, backup)
+}
+
+fn remove(place: &Place) {
+    for ending in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(format!("{}{ending}", place.db().display()));
+    }
+}
+
+/// Puts something where a database was.
+type Put = fn(&Place);
+
+/// What may lie where a database was.
+const IN_PLACE: [(&str, Put); 4] = [
+    ("is gone", |_| {}),
+    ("is empty", |place| fs::write(place.db(), "").expect("emptied")),
+    // An orchestrator that finds no database makes an empty one.
+    ("is empty", |place| {
+        let conn = rusqlite::Connection::open(place.db()).expect("made");
+        conn.execute_batch(include_str!("support/orchestrator.sql")).expect("made");
+    }),
+    ("is another database", |place| {
+        let conn = rusqlite::Connection::open(place.db()).expect("made");
+        conn.execute_batch(include_str!("support/orchestrator.sql")).expect("made");
+        conn.execute(
+            "INSERT INTO services (id, type, executable, created_at, updated_at) VALUES ('x', 'cli', 'x', 1, 1)",
+            [],
+        )
+        .expect("filled");
+    }),
+];
+
+#[test]
+fn a_database_that_is_gone_is_not_an_empty_one() {
+    for (what, put) in IN_PLACE {
+        let (place, backup) = with_an_edit();
+        remove(&place);
+        put(&place);
+        let before = place.db().exists().then(|| fs::read(place.db()).expect("readable"));
+        for command in [
+            &["plan"][..],
+            &["apply"],
+            &["set", "execution.timeout_seconds", "5"],
+            &["accept", "execution", "--reason", "x"],
+            &["pause", "--reason", "x"],
+        ] {
+            let said = place.run(command);
+            assert_eq!(said.code(), Some(7), "{what} {command:?}: {said:#?}");
+            assert!(said.stderr.contains("StoreMissing") && said.stderr.contains(what), "{what}: {said:#?}");
+            assert!(said.stderr.contains(&backup) && said.stderr.contains("--fresh"), "{what}: {said:#?}");
+        }
+        let after = place.db().exists().then(|| fs::read(place.db()).expect("readable"));
+        assert_eq!(before, after, "{what}: nothing was written");
+        place.expect(0, &["backup", "restore", &backup]);
+        assert_eq!(place.values()["services.lmstudio.default_model"], "'only here'", "{what}");
+        let goes_on = place.run(&["apply"]);
+        assert_eq!(goes_on.code(), Some(0), "{what}: everything goes on: {goes_on:#?}");
+    }
+}
+
+#[test]
+fn a_new_database_is_begun_only_when_somebody_says_so_and_the_backups_stay() {
+    let (place, backup) = with_an_edit();
+    remove(&place);
+    place.expect(0, &["apply", "--fresh"]);
+    assert_ne!(place.values()["services.lmstudio.default_model"], "'only here'");
+    assert!(backups(&place.db()).iter().any(|it| it.name() == backup), "the old backups stay, as its own");
+    assert!(place.expect(0, &["backup", "list"]).stdout.contains(&backup));
+    place.expect(0, &["backup", "restore", &backup, "--only", "services.lmstudio"]);
+    assert_eq!(place.values()["services.lmstudio.default_model"], "'only here'");
+}
+
+#[test]
+fn migrate_begins_again_as_the_guide_says_and_names_the_backup() {
+    let (place, backup) = with_an_edit();
+    remove(&place);
+    let said = place.expect(0, &["migrate", "--no-backup"]);
+    assert!(said.stderr.contains(&format!("backup restore {backup}")), "{said:#?}");
+    let said = place.expect(0, &["migrate", "--no-backup"]);
+    assert!(!said.stderr.contains("backup restore"), "{said:#?}");
+}
+
+#[test]
+fn where_there_never_was_a_database_one_is_made() {
+    let place = Place::new(SAMPLE);
+    place.expect(0, &["apply"]);
+    // Neither is one missing that the orchestrator filled and somebody backed up before we wrote anything.
+    let place = Place::new(SAMPLE);
+    fs::create_dir_all(place.oxide()).expect("made");
+    (IN_PLACE[3].1)(&place);
+    place.expect(0, &["backup", "create"]);
+    let said = place.run(&["apply"]);
+    assert!(!said.stderr.contains("StoreMissing"), "{said:#?}");
+}
+
+#[test]
+fn backups_belong_to_a_database_and_not_to_a_folder() {
+    let place = Place::new(SAMPLE);
+    let of = |db: &'static str, rest: &[&'static str]| place.run(&[rest, &["--db", db]].concat());
+    for db in ["s/prod.db", "s/staging.db"] {
+        assert_eq!(of(db, &["migrate", "--no-backup"]).code(), Some(0));
+    }
+    assert_eq!(of("s/staging.db", &["set", "execution.timeout_seconds", "31"]).code(), Some(0));
+    assert_eq!(
+        of("s/prod.db", &["set", "execution.timeout_seconds", "41", "--reason", "prod edit"]).code(),
+        Some(0)
+    );
+    let list = |db| of(db, &["backup", "list", "-o", "json"]).stdout;
+    assert!(list("s/prod.db").contains("prod edit") && !list("s/staging.db").contains("prod edit"));
+    let names: Vec<String> = serde_json::from_str::<Vec<serde_json::Value>>(&list("s/prod.db"))
+        .expect("JSON")
+        .iter()
+        .map(|it| it["name"].as_str().expect("a name").to_owned())
+        .collect();
+    let typo = of("s/typo.db", &["backup", "list"]);
+    assert_eq!(typo.code(), Some(1), "{typo:#?}");
+    let refused = place.run(&["backup", "restore", &names[0], "--db", "s/staging.db"]);
+    assert_eq!(refused.code(), Some(1), "{refused:#?}");
+    assert!(refused.stderr.contains("backup of prod.db"), "{refused:#?}");
+    let forced =
+        ["backup", "restore", &names[0], "--db", "s/staging.db", "--from-another-database", "--dry-run"];
+    assert_eq!(place.run(&forced).code(), Some(0));
+    // A damaged database comes back from its own.
+    fs::write(place.root().join("s/staging.db"), "damaged").expect("written");
+    assert_eq!(of("s/staging.db", &["apply"]).code(), Some(0));
+    let value = of("s/staging.db", &["get", "execution.timeout_seconds"]).stdout;
+    assert!(!value.contains("41"), "{value}");
 }

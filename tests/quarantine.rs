@@ -49,16 +49,135 @@ fn no_moment_of_a_restore_is_a_bad_one_to_be_killed() {
     }
 }
 
+/// Zeroes everything of a database but its first page's header.
+fn damage(place: &Place) {
+    let mut bytes = fs::read(place.db()).expect("readable");
+    bytes[100..].fill(0xa5);
+    fs::write(place.db(), bytes).expect("damaged");
+}
+
 #[test]
-fn without_a_backup_the_store_is_built_from_the_source() {
+fn without_a_backup_a_damaged_store_is_built_from_the_source() {
     let place = Place::new(SAMPLE);
     place.expect(0, &["migrate"]);
     let values = place.values();
-    fs::write(place.db(), CORRUPT).expect("broken");
+    damage(&place);
     let said = place.expect(0, &["apply"]);
     assert!(said.stderr.contains("there is no good backup"), "{said:#?}");
     assert_eq!(place.values(), values);
-    assert_eq!(kept(&place), 1);
+    let quarantine = place.oxide().join("quarantine");
+    let kept = |file: &PathBuf| file.starts_with(&quarantine) && file.ends_with("config.db");
+    assert_eq!(place.files().iter().filter(|file| kept(file)).count(), 1);
+}
+
+#[test]
+fn a_file_that_no_record_of_ours_names_is_never_moved_aside() {
+    let files: [(&str, &[u8], &str); 4] = [
+        ("photo.jpg", b"\xff\xd8\xff\xe0 and so on", "a JPEG picture"),
+        ("notes.txt", b"dear diary\n", "text"),
+        ("other.yaml", b"a:\n  b: 1\n", "YAML"),
+        ("data.bin", b"\x00\x01\x02\xfe\xff", "the data of another program"),
+    ];
+    let place = Place::new(SAMPLE);
+    for (name, bytes, looks_like) in files {
+        let path = place.root().join(name);
+        fs::write(&path, bytes).expect("written");
+        for command in
+            [&["apply"][..], &["plan"], &["migrate", "--no-backup"], &["status"], &["get", "services"]]
+        {
+            let said = place.run(&[command, &["--db", name]].concat());
+            assert_eq!(said.code(), Some(1), "{name} {command:?}: {said:#?}");
+            let text = format!("{}{}", said.stdout, said.stderr);
+            assert!(text.contains(looks_like), "{name} {command:?}: {said:#?}");
+            assert!(!text.contains("moves it aside"), "{name} {command:?}: {said:#?}");
+        }
+        assert_eq!(fs::read(&path).expect("there"), bytes, "{name} is as it was");
+    }
+    assert!(!place.root().join("quarantine").exists());
+}
+
+#[test]
+fn what_cannot_be_the_database_is_refused_in_every_command() {
+    let place = Place::new(SAMPLE);
+    fs::create_dir(place.root().join("folder")).expect("made");
+    let made = std::process::Command::new("mkfifo").arg(place.root().join("pipe")).status();
+    assert!(made.expect("runs").success());
+    let tasks = rusqlite::Connection::open(place.root().join("tasks.db")).expect("made");
+    tasks.execute_batch("CREATE TABLE tasks (id); CREATE TABLE runs (id)").expect("made");
+    std::os::unix::fs::symlink("config/default.yaml", place.root().join("link.db")).expect("linked");
+    for (db, looks_like) in [
+        ("folder", "a folder"),
+        ("pipe", "a named pipe"),
+        ("tasks.db", "with the tables"),
+        ("config/default.yaml", "the source itself"),
+        ("link.db", "the source itself"),
+    ] {
+        for command in [
+            &["apply"][..],
+            &["plan"],
+            &["migrate", "--no-backup"],
+            &["set", "execution.timeout_seconds", "5"],
+        ] {
+            let said = place.run(&[command, &["--db", db]].concat());
+            assert_eq!(said.code(), Some(1), "{db} {command:?}: {said:#?}");
+            let text = format!("{}{}", said.stdout, said.stderr);
+            assert!(
+                text.contains(looks_like) && !text.contains("disk is full"),
+                "{db} {command:?}: {said:#?}"
+            );
+        }
+    }
+    let tables: i64 = tasks
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .expect("still a database");
+    assert_eq!(tables, 2);
+    assert_eq!(fs::read_to_string(place.yaml()).expect("there"), SAMPLE);
+}
+
+#[test]
+fn a_damaged_database_that_another_process_has_open_is_not_replaced_under_it() {
+    let place = corrupt_while_open();
+    let said = place.database.expect(1, &["apply"]);
+    assert!(said.stderr.contains("another process has it open"), "{said:#?}");
+    assert!(!place.database.oxide().join("quarantine").exists());
+    drop(place.holder);
+    place.database.expect(0, &["apply"]);
+    assert_eq!(place.database.integrity(), "ok");
+}
+
+/// A damaged database, and the connection that somebody has to it.
+struct Held {
+    database: Place,
+    holder: Holder,
+}
+
+/// A process that has a database open.
+struct Holder(std::process::Child);
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
+
+fn corrupt_while_open() -> Held {
+    use std::io::{BufRead as _, Write as _};
+    let place = Place::edited();
+    place.expect(0, &["apply"]);
+    let mut child = place
+        .program("sqlite3")
+        .arg(place.db())
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let stdin = child.stdin.as_mut().expect("piped");
+    stdin.write_all(b"SELECT count(*) FROM services;\n").expect("sent");
+    let mut line = String::new();
+    std::io::BufReader::new(child.stdout.as_mut().expect("piped")).read_line(&mut line).expect("answered");
+    damage(&place);
+    Held { database: place, holder: Holder(child) }
 }
 
 #[test]

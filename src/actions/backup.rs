@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::model::SourceSnapshot;
-use crate::store::{Backup, BackupRecord, SourceCopy, Store, StoreError, backup_record, backups};
+use crate::store::{self, Backup, BackupRecord, SourceCopy, Store, StoreError};
 
 /// How often a backup is begun anew because the rows moved meanwhile.
 const MAX_ATTEMPTS: u32 = 5;
@@ -24,12 +24,13 @@ pub(crate) struct Listed {
 }
 
 /// Returns a backup with what it says of itself.
-pub(crate) fn listed(backup: Backup) -> Listed {
+pub(crate) fn listed(found: store::Listed) -> Listed {
+    let store::Listed { backup, record } = found;
     let modified = std::fs::metadata(&backup.path).and_then(|metadata| metadata.modified()).ok();
     let taken_at = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
     Listed {
         name: name_of(&backup.path),
-        record: backup_record(&backup.path),
+        record,
         taken_at: taken_at.as_secs_f64(),
         bytes: backup.bytes,
         path: backup.path,
@@ -52,8 +53,8 @@ pub(crate) fn which_key(record: &BackupRecord, present: Option<&str>) -> &'stati
 }
 
 /// Finds a backup among those that are listed. A name is compared, never made a path of.
-pub(crate) fn backup_called(database: &Path, name: &str) -> Option<Backup> {
-    backups(database).into_iter().find(|backup| name_of(&backup.path) == name)
+pub(crate) fn backup_called(store: &mut Store, name: &str) -> Option<Backup> {
+    store.backups().into_iter().map(|listed| listed.backup).find(|backup| backup.name() == name)
 }
 
 /// Takes a backup now, with the source beside it; none when there is nothing to back up.

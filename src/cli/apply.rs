@@ -7,7 +7,7 @@ use super::context::{Context, actor, ensure_not_failed, refused};
 use super::plan::{SavedPlan, print_text, print_value};
 use super::{Exit, output};
 use crate::report::{Outcome, SyncReport, Written};
-use crate::store::Access;
+use crate::store::{Access, WhenMissing};
 use crate::sync::{Mode, Pass};
 
 pub(super) fn run(context: &mut Context, args: &Apply) -> Result<Exit> {
@@ -19,6 +19,9 @@ pub(super) fn run(context: &mut Context, args: &Apply) -> Result<Exit> {
         context.source = saved.source.parse().map_err(anyhow::Error::msg).context("the plan's source")?;
         context.db = saved.db.into();
         policy = saved.policy;
+    }
+    if args.fresh {
+        context.when_missing.set(WhenMissing::StartFresh);
     }
     let mode = if args.dry_run { Mode::Plan } else { Mode::Apply };
     let mut store = context.store(if args.dry_run { Access::Read } else { Access::Write })?;

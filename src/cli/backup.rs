@@ -10,8 +10,8 @@ use super::context::{Context, error_with_help};
 use super::{Exit, output, restore};
 use crate::actions::{Listed, back_up, listed, name_of, which_key};
 use crate::store::{
-    Access, BackupCheck, BackupRecord, KeyRing, Store, StoreError, Verdict, backups, check_backup, folder_of,
-    read_backup,
+    Access, BackupCheck, BackupRecord, KeyRing, Store, StoreError, Verdict, WhenMissing, check_backup,
+    folder_of, read_backup,
 };
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Exit> {
@@ -19,13 +19,19 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit> {
         Args::List(format) => list(context, *format),
         Args::Create { reason } => create(context, reason),
         Args::Check { names, format } => check(context, names, *format),
-        Args::Restore { name, how } => restore_from(context, name, how),
+        Args::Restore { name, from_another_database, how } => {
+            restore_from(context, name, *from_another_database, how)
+        }
     }
 }
 
 fn list(context: &Context, format: Format) -> Result<Exit> {
-    let store = context.store(Access::Read)?;
-    let listed: Vec<Listed> = backups(store.path()).into_iter().map(listed).collect();
+    let mut store = context.store(Access::Read)?;
+    let listed: Vec<Listed> = store.backups().into_iter().map(listed).collect();
+    if listed.is_empty() && !store.exists() {
+        let message = format!("{} does not exist, and there are no backups of it", store.path().display());
+        return Err(error_with_help(message, "name the database with --db"));
+    }
     if format.output != OutputFormat::Table {
         output::value(&listed, format.output);
         return Ok(Exit::Ok);
@@ -70,9 +76,9 @@ fn create(context: &Context, reason: &str) -> Result<Exit> {
 }
 
 fn check(context: &Context, names: &[String], format: Format) -> Result<Exit> {
-    let store = context.store(Access::Read)?;
+    let mut store = context.store(Access::Read)?;
     let paths: Vec<PathBuf> = if names.is_empty() {
-        backups(store.path()).into_iter().map(|backup| backup.path).collect()
+        store.backups().into_iter().map(|listed| listed.backup.path).collect()
     } else {
         names.iter().map(|name| find(&store, name)).collect::<Result<_>>()?
     };
@@ -124,10 +130,18 @@ fn find(store: &Store, name: &str) -> Result<PathBuf> {
     })
 }
 
-fn restore_from(context: &Context, name: &str, how: &RestoreArgs) -> Result<Exit> {
-    let store = context.store(Access::Read)?;
+fn restore_from(context: &Context, name: &str, from_another: bool, how: &RestoreArgs) -> Result<Exit> {
+    let mut store = context.store(Access::Read)?;
     let path = find(&store, name)?;
     let check = check_backup(&path, store.keys());
+    if !from_another && !store.owns(check.record.as_ref()) {
+        let of = check.record.and_then(|record| record.file).unwrap_or_else(|| "another database".to_owned());
+        let message = format!("{name} is a backup of {of}, not of {}", store.path().display());
+        return Err(error_with_help(
+            message,
+            "`oxide-operator backup list` shows those of this database; --from-another-database restores this one all the same",
+        ));
+    }
     let restorable =
         check.verdict.is_good() || matches!(check.verdict, Verdict::NeedsKey(_)) && how.only.is_some();
     if !restorable {
@@ -135,7 +149,7 @@ fn restore_from(context: &Context, name: &str, how: &RestoreArgs) -> Result<Exit
         output::note("Nothing was written.");
         return Ok(Exit::Error);
     }
-    if !store.exists() {
+    if !store.exists() || store.is_empty_file() {
         if check.verdict == Verdict::GoodUnderRetiredKey {
             let hint = "make a database with `oxide-operator migrate`, then run this again: it encrypts the keys anew";
             let message = "the orchestrator could not read a whole copy of a backup under a retired key";
@@ -143,6 +157,8 @@ fn restore_from(context: &Context, name: &str, how: &RestoreArgs) -> Result<Exit
         }
         return put_back(&store, &path, how);
     }
+    // Rows come back into whatever is there now: that it is not what was there is why somebody restores.
+    context.when_missing.set(WhenMissing::StartFresh);
     let backup = read_backup(&path, store.keys())?;
     drop(store);
     restore::to_state(context, &backup.live, &name_of(&path), how)

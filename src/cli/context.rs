@@ -1,6 +1,6 @@
 //! What every command needs: the source, the store, the keys, from flags and environment.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::plan::Circumstances;
 use crate::report::{Outcome, SyncReport};
 use crate::settings;
 use crate::source::{self, Declared, Secrets, SourceError, SourceSpec};
-use crate::store::{Access, KEY_VARIABLE, KeySources, Store};
+use crate::store::{Access, KEY_VARIABLE, KeySources, Store, StoreError, WhenMissing};
 use crate::sync::{Input, Pass, Passed, sync_once};
 
 /// The source, the store and the keys of one invocation.
@@ -28,6 +28,8 @@ pub(super) struct Context {
     pub(super) file: OperatorFile,
     /// The variables that a source in Kubernetes may name.
     pub(super) source_env: Vec<String>,
+    /// What to do when the database is gone while backups of it exist.
+    pub(super) when_missing: Cell<WhenMissing>,
     declared: OnceCell<Declared>,
 }
 
@@ -44,6 +46,9 @@ impl Context {
                 named.parse().map_err(anyhow::Error::msg).context("source")?
             }
         };
+        if source.reads(&db) {
+            return Err(StoreError::the_source_itself(db).into());
+        }
         let environment = std::env::var(KEY_VARIABLE).ok().filter(|key| !key.is_empty()).map(Zeroizing::new);
         let retired = if common.old_key_file.is_empty() { &file.old_key_files } else { &common.old_key_file };
         let keys = KeySources {
@@ -58,6 +63,7 @@ impl Context {
             consumer: consumer(common, &file)?,
             file,
             source_env: common.source_env.clone(),
+            when_missing: Cell::default(),
             declared: OnceCell::new(),
         })
     }
@@ -106,6 +112,7 @@ impl Context {
 
     pub(super) fn store(&self, access: Access) -> Result<Store> {
         let mut store = Store::at(&self.db, access, &self.keys)?;
+        store.when_missing(self.when_missing.get());
         if access == Access::Write
             && let Some(resumed) = store.finish_rotation(std::time::SystemTime::now())?
         {
@@ -116,7 +123,11 @@ impl Context {
 
     /// The store, which must be there already.
     pub(super) fn existing_store(&self, access: Access) -> Result<Store> {
-        let store = self.store(access)?;
+        let mut store = self.store(access)?;
+        // Where backups of it exist, that is the first thing to know.
+        if access == Access::Write || !store.exists() {
+            store.ensure_present()?;
+        }
         if store.exists() {
             return Ok(store);
         }
@@ -191,7 +202,8 @@ pub(super) fn actor() -> String {
 
 /// Says why a guard refused the pass, if one did.
 pub(super) fn refused(report: &SyncReport) -> Option<super::Exit> {
-    let failure = report.failure.as_ref().filter(|_| report.outcome == Outcome::SourceClobbered)?;
+    let guarded = matches!(report.outcome, Outcome::SourceClobbered | Outcome::StoreMissing);
+    let failure = report.failure.as_ref().filter(|_| guarded)?;
     super::output::error(&failure.message, failure.hint.as_deref());
     Some(super::Exit::Guarded)
 }

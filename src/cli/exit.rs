@@ -20,7 +20,8 @@ pub enum Exit {
     ConflictHeld = 5,
     /// The source, or the result, is not valid.
     Invalid = 6,
-    /// A guard refused: too many deletions at once, a pause, a pin, a source that was written anew.
+    /// A guard refused: too many deletions at once, a pause, a pin, a source that another program rewrote, a database that
+    /// is gone.
     Guarded = 7,
     /// The command line makes no sense.
     Usage = 64,
@@ -33,7 +34,7 @@ impl From<&SyncReport> for Exit {
             Outcome::Differences => Self::Differences,
             Outcome::ConflictHeld => Self::ConflictHeld,
             Outcome::Incomplete => Self::Incomplete,
-            Outcome::Guarded | Outcome::SourceClobbered => Self::Guarded,
+            Outcome::Guarded | Outcome::SourceClobbered | Outcome::StoreMissing => Self::Guarded,
             Outcome::Invalid => Self::Invalid,
             Outcome::Stale => Self::Stale,
             Outcome::SourceUnavailable | Outcome::Failed => Self::Error,

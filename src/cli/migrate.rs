@@ -10,6 +10,7 @@ use crate::model::{Policy, Section};
 use crate::plan::findings_text;
 use crate::report::Outcome;
 use crate::source::SourceSpec;
+use crate::store::{Access, StoreError, WhenMissing};
 
 /// How many names are listed before the rest is counted.
 const NAMED: usize = 12;
@@ -24,6 +25,7 @@ pub(super) fn run(context: &Context, args: &Migrate) -> Result<Exit> {
         return Ok(if incomplete { Exit::Error } else { Exit::Ok });
     }
     let policy = context.policy(Some(&args.policy))?;
+    say_what_is_kept(context)?;
     if args.dry_run {
         let passed = context.dry_pass(&policy)?;
         match args.format.output {
@@ -34,6 +36,21 @@ pub(super) fn run(context: &Context, args: &Migrate) -> Result<Exit> {
         return Ok(Exit::from(&passed.report));
     }
     migrate_now(context, args, &policy)
+}
+
+/// The guide's way to begin again is to remove the database and migrate; what was in it stays in the backups.
+fn say_what_is_kept(context: &Context) -> Result<()> {
+    let kept = context.store(Access::Read)?.ensure_present();
+    context.when_missing.set(WhenMissing::StartFresh);
+    match kept {
+        Err(StoreError::Missing { backup, .. }) => {
+            output::note(format!(
+                "note: the database that was here is gone; backup {backup} has what was in it, and `oxide-operator backup restore {backup}` brings it back"
+            ));
+            Ok(())
+        }
+        other => Ok(other?),
+    }
 }
 
 fn migrate_now(context: &Context, args: &Migrate, policy: &Policy) -> Result<Exit> {

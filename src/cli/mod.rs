@@ -66,7 +66,10 @@ pub fn main() -> Exit {
         Ok(exit) => exit,
         Err(error) => {
             print_error(&error);
-            Exit::Error
+            match error.chain().find_map(|cause| cause.downcast_ref::<StoreError>()) {
+                Some(StoreError::Missing { .. }) => Exit::Guarded,
+                _ => Exit::Error,
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::actions::KeyDocument;
 use crate::model::{DecisionKind, Section};
 use crate::plan::Class;
 use crate::report::{Outcome, SyncReport};
-use crate::store::{Access, backups};
+use crate::store::{Access, Backup};
 use crate::sync::Pass;
 
 pub(super) fn run(context: &Context, format: Format) -> Result<Exit> {
@@ -32,7 +32,7 @@ pub(super) fn run(context: &Context, format: Format) -> Result<Exit> {
     };
     let keys =
         store.read().ok().map(|live| StoredKeys { all: live.tokens, undecryptable: live.undecryptable });
-    let kept = backups(store.path());
+    let kept: Vec<Backup> = store.backups().into_iter().map(|listed| listed.backup).collect();
     let lines = lines(&report, &store, keys.as_ref(), &kept);
     match format.output {
         OutputFormat::Table => print(&report, &lines),

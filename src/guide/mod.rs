@@ -41,7 +41,7 @@ use crate::model::{Carried, Configuration, Finding, Policy, Section, SourceSnaps
 use crate::plan;
 use crate::report::{Outcome, SyncReport};
 use crate::source::{self, Secrets, SourceError, SourceSpec};
-use crate::store::{Access, KEY_VARIABLE, KeyRing, KeySources, KeyText, Store, StoreError};
+use crate::store::{Access, KEY_VARIABLE, KeyRing, KeySources, KeyText, Store, StoreError, WhenMissing};
 use crate::sync::{Input, Pass, read_source, sync_once};
 
 /// Why the guide's functions failed.
@@ -124,7 +124,12 @@ pub fn migrate(
     options: &MigrationOptions<'_>,
 ) -> Result<MigrationResult, GuideError> {
     let now = local_time();
+    if options.source.reads(options.db) {
+        return Err(StoreError::the_source_itself(options.db.to_owned()).into());
+    }
     let mut store = Store::at(options.db, Access::Write, options.keys)?;
+    // The guide's way to begin again is to remove the database and migrate.
+    store.when_missing(WhenMissing::StartFresh);
     let pass = Pass {
         source_copy: options.source.path().filter(|_| options.backup).map(|path| backup_path(path, &now)),
         ..Pass::apply(options.policy, options.actor, "migrate")

@@ -90,6 +90,8 @@ pub enum Outcome {
     SourceUnavailable,
     /// Another program wrote the source anew and lost what it does not know. Nothing was written.
     SourceClobbered,
+    /// The database is gone while backups of it exist. Nothing was written.
+    StoreMissing,
     /// The saved plan no longer fits. Nothing was written.
     Stale,
     /// The store could not be read or written. It is as it was.
@@ -98,7 +100,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// All outcomes.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::InSync,
         Self::Applied,
         Self::Differences,
@@ -108,6 +110,7 @@ impl Outcome {
         Self::Invalid,
         Self::SourceUnavailable,
         Self::SourceClobbered,
+        Self::StoreMissing,
         Self::Stale,
         Self::Failed,
     ];
@@ -124,6 +127,7 @@ impl Outcome {
             Self::Invalid => "invalid",
             Self::SourceUnavailable => "source_unavailable",
             Self::SourceClobbered => "source_clobbered",
+            Self::StoreMissing => "store_missing",
             Self::Stale => "stale",
             Self::Failed => "failed",
         }

@@ -51,6 +51,25 @@ impl SourceSpec {
         }
     }
 
+    /// Whether a file is the source itself, or one of its files, under whatever name.
+    pub fn reads(&self, file: &Path) -> bool {
+        use std::os::unix::fs::MetadataExt as _;
+        let identity = |path: &Path| std::fs::metadata(path).ok().map(|it| (it.dev(), it.ino()));
+        let same = |path: &Path| {
+            let there = identity(path).filter(|_| path.is_file());
+            path == file || (there.is_some() && there == identity(file))
+        };
+        match self {
+            Self::File(path) => same(path),
+            Self::Folder(folder) => std::fs::read_dir(folder)
+                .into_iter()
+                .flatten()
+                .flatten()
+                .any(|entry| is_yaml(&entry.path()) && same(&entry.path())),
+            Self::Object(_) => false,
+        }
+    }
+
     /// The folder against which relative paths in the source are read.
     pub fn folder(&self) -> &Path {
         match self {

@@ -70,6 +70,11 @@ pub struct Backup {
 }
 
 impl Backup {
+    /// Its name: the file's, without the ending.
+    pub fn name(&self) -> String {
+        self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
     /// Deletes a backup of a state that was not left: a full disk is not filled further by trying again, and no
     /// older backup gives way to it.
     pub(crate) fn discard(&self) {
@@ -165,6 +170,8 @@ fn record(copy: &Connection, original: &Original<'_>, keys: &KeyRing) -> rusqlit
         tokens = count("services", &format!("WHERE {local} AND api_key_encrypted <> ''"))?;
     }
     Ok(BackupRecord {
+        database: if present.has_table("operator_meta") { read::identity(copy)? } else { None },
+        file: Some(file_name(original.database)),
         revision: revision::newest(copy, present)?,
         why: original.why.to_owned(),
         key_fingerprint: keys.present_fingerprint(),
@@ -255,26 +262,62 @@ fn numbered(folder: &Path, stamp: &str, number: u32) -> PathBuf {
     folder.join(format!("{PREFIX}{stamp}{number}{SUFFIX}"))
 }
 
-/// Lists the backups of a database, newest first.
-pub fn list(database: &Path) -> Vec<Backup> {
+/// A backup, and what it says of itself.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// The file.
+    pub backup: Backup,
+    /// What it says of itself; none in one without a record. Not compared with its bytes.
+    pub record: Option<BackupRecord>,
+}
+
+/// Lists the backups of a database, newest first: those with its identity; where either has none, those of its name.
+pub(super) fn list(database: &Path, identity: Option<&str>) -> Vec<Listed> {
     let Ok(entries) = std::fs::read_dir(folder_of(database)) else { return Vec::new() };
-    let mut backups: Vec<Backup> = entries
+    let mut backups: Vec<Listed> = entries
         .flatten()
         .filter(|entry| {
             let name = entry.file_name();
             let name = name.to_string_lossy();
             name.starts_with(PREFIX) && name.ends_with(SUFFIX)
         })
-        .filter_map(|entry| Some(Backup { bytes: entry.metadata().ok()?.len(), path: entry.path() }))
+        .filter_map(|entry| Some((entry.metadata().ok().filter(std::fs::Metadata::is_file)?, entry.path())))
+        .map(|(metadata, path)| Listed {
+            record: backup_record::peek(&path),
+            backup: Backup { bytes: metadata.len(), path },
+        })
+        .filter(|listed| belongs(listed.record.as_ref(), database, identity))
         .collect();
-    backups.sort_by(|one, two| two.path.cmp(&one.path));
+    backups.sort_by(|one, two| two.backup.path.cmp(&one.backup.path));
     backups
+}
+
+/// Whether a backup with such a record is one of a database.
+pub(super) fn belongs(record: Option<&BackupRecord>, database: &Path, identity: Option<&str>) -> bool {
+    let of_record = |part: fn(&BackupRecord) -> Option<&String>| record.and_then(part);
+    match (of_record(|it| it.database.as_ref()), identity, of_record(|it| it.file.as_ref())) {
+        (Some(its), Some(ours), _) => its == ours,
+        (_, _, Some(file)) => *file == file_name(database),
+        // Of 0.1.0, or no backup of ours: that of the usual database, or of the only one there is.
+        (_, _, None) => file_name(database) == USUAL || !database.with_file_name(USUAL).exists(),
+    }
+}
+
+/// The usual name of the database.
+const USUAL: &str = "config.db";
+
+fn file_name(database: &Path) -> String {
+    database.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Lists the backups of the databases of this name, newest first, without asking the database who it is.
+pub fn backups_of_name(database: &Path) -> Vec<Backup> {
+    list(database, None).into_iter().map(|listed| listed.backup).collect()
 }
 
 /// Deletes what `retention` no longer keeps, and what a killed process left half-made. Never the newest backup, and
 /// never the newest one that is intact.
-pub(super) fn retain(database: &Path, retention: Retention, now: std::time::SystemTime) {
-    let backups = list(database);
+pub(super) fn retain(database: &Path, backups: &[Backup], retention: Retention, now: std::time::SystemTime) {
     let mut bytes = 0;
     let mut spared = None;
     for (position, backup) in backups.iter().enumerate() {
@@ -283,7 +326,7 @@ pub(super) fn retain(database: &Path, retention: Retention, now: std::time::Syst
         let age = modified.ok().and_then(|modified| now.duration_since(modified).ok()).unwrap_or_default();
         let goes = position >= retention.count || age > retention.age || bytes > retention.bytes;
         // Looked for only when something is to go: reading a backup takes as long as reading its bytes.
-        if position > 0 && goes && *spared.get_or_insert_with(|| newest_intact(&backups)) != Some(position) {
+        if position > 0 && goes && *spared.get_or_insert_with(|| newest_intact(backups)) != Some(position) {
             remove_with_source(&backup.path);
         }
     }

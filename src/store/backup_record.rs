@@ -28,6 +28,12 @@ const FOOTER_BYTES: u64 = MARK.len() as u64 + 1 + 8 + 1 + 32 + 1;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BackupRecord {
+    /// The identity of the database; none before our first write to it, and in backups of 0.1.0.
+    #[serde(default)]
+    pub database: Option<String>,
+    /// The name of the database's file; none in backups of 0.1.0.
+    #[serde(default)]
+    pub file: Option<String>,
     /// The newest revision in it; none for a database that was only ever the orchestrator's.
     pub revision: Option<i64>,
     /// Why it was taken.
@@ -50,6 +56,7 @@ pub struct BackupRecord {
 
 /// What stands behind the pages of a backup.
 #[derive(Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub(super) enum Found {
     /// A record, and every byte of the file is as it was written.
     Intact(BackupRecord),
@@ -75,19 +82,49 @@ pub(super) fn append(path: &Path, record: &BackupRecord) -> Result<(), StoreErro
 
 /// Reads the record and compares the checksum. Only the record is ever whole in memory.
 pub(super) fn read(path: &Path) -> Result<Found, StoreError> {
-    File::open(path).and_then(|mut file| find(&mut file)).doing("read the backup", path)
+    super::files::open_regular(path).and_then(|mut file| find(&mut file)).doing("read the backup", path)
 }
 
-fn find(file: &mut File) -> std::io::Result<Found> {
-    let Some(content) = file.metadata()?.len().checked_sub(FOOTER_BYTES) else { return Ok(Found::Nothing) };
+/// Reads the record alone, and believes it: for lists, where reading all of every backup would take too long.
+pub(super) fn peek(path: &Path) -> Option<BackupRecord> {
+    let mut file = super::files::open_regular(path).ok()?;
+    let Ok(Footer::Of { start, content, .. }) = footer(&mut file) else { return None };
+    let length = usize::try_from(content - start).ok().filter(|length| *length <= MAX_RECORD_BYTES)?;
+    serde_json::from_slice(text_at(&mut file, start).ok()?.get(..length)?).ok()
+}
+
+/// A longer record is none of ours, in bytes.
+const MAX_RECORD_BYTES: usize = 64 << 10;
+
+/// What stands at the end of a file.
+enum Footer {
+    /// No mark of ours.
+    Nothing,
+    /// A mark of ours before what makes no sense.
+    Senseless,
+    /// Where the record starts and ends, and the checksum of everything before the footer.
+    Of { start: u64, content: u64, checksum: u128 },
+}
+
+fn footer(file: &mut File) -> std::io::Result<Footer> {
+    let Some(content) = file.metadata()?.len().checked_sub(FOOTER_BYTES) else { return Ok(Footer::Nothing) };
     let footer = text_at(file, content)?;
     let footer = std::str::from_utf8(&footer).ok().and_then(|text| text.strip_prefix(MARK));
     let Some((length, checksum)) = footer.and_then(|text| text.trim().split_once(' ')) else {
-        return Ok(Found::Nothing);
+        return Ok(Footer::Nothing);
     };
     let start = length.parse().ok().and_then(|length: u64| content.checked_sub(length));
-    let (Some(start), Ok(checksum)) = (start, u128::from_str_radix(checksum, 16)) else {
-        return Ok(Found::Changed);
+    Ok(match (start, u128::from_str_radix(checksum, 16)) {
+        (Some(start), Ok(checksum)) => Footer::Of { start, content, checksum },
+        _ => Footer::Senseless,
+    })
+}
+
+fn find(file: &mut File) -> std::io::Result<Found> {
+    let (start, content, checksum) = match footer(file)? {
+        Footer::Nothing => return Ok(Found::Nothing),
+        Footer::Senseless => return Ok(Found::Changed),
+        Footer::Of { start, content, checksum } => (start, content, checksum),
     };
     let mut hasher = Xxh3::new();
     file.seek(SeekFrom::Start(0))?;

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::error::Doing as _;
 use super::key::KeyRing;
 use super::schema::Present;
-use super::{Store, StoreError, open, read};
+use super::{Store, StoreError, open, read, schema};
 use crate::model::{MissingSchema, Section, StoreSnapshot};
 
 impl Store {
@@ -17,7 +17,9 @@ impl Store {
 
     pub(super) fn connection(&mut self) -> Result<&Connection, StoreError> {
         if self.conn.is_none() {
-            self.conn = Some(open::connect(&self.path, self.access)?);
+            let conn = open::connect(&self.path, self.access)?;
+            schema::check_is_a_configuration(&conn, &self.path)?;
+            self.conn = Some(conn);
         }
         self.conn.as_ref().ok_or_else(|| StoreError::Moved { path: self.path.clone() })
     }

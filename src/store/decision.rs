@@ -33,8 +33,10 @@ impl Store {
     ) -> Result<(), StoreError> {
         let path = self.path().to_owned();
         self.begin()?;
+        let inherited = self.inherited_identity();
         let recorded = self.connection().and_then(|conn| {
             conn.execute_batch(schema::OPERATOR)
+                .and_then(|()| read::identify(conn, inherited.as_deref()))
                 .and_then(|()| write(conn))
                 .and_then(|()| read::next_generation(conn))
                 .doing("record", &path)?;

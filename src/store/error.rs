@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use rusqlite::ErrorCode;
 use thiserror::Error;
 
+use super::presence::InPlace;
 use crate::verify::Mismatch;
 
 /// Why the store could not be used.
@@ -40,6 +41,39 @@ pub enum StoreError {
         path: PathBuf,
         /// What is wrong with the place.
         why: &'static str,
+    },
+    /// What lies there is no database of the orchestrator's, and nothing of ours says that it was one.
+    #[error("{path} is {looks_like}, not a configuration database; it is left as it is", path = path.display())]
+    NotADatabase {
+        /// The file.
+        path: PathBuf,
+        /// What it looks like: "YAML", "a folder".
+        looks_like: String,
+    },
+    /// The database is gone, and backups of it exist. Nothing was written.
+    #[error(
+        "StoreMissing: {path} {}, and backups of it exist, the newest is {backup}; nothing is written",
+        in_place.text(), path = path.display()
+    )]
+    Missing {
+        /// The database.
+        path: PathBuf,
+        /// What was found in its place.
+        in_place: InPlace,
+        /// The name of the newest backup.
+        backup: String,
+    },
+    /// Somebody is writing the database's file, as `cp` does.
+    #[error("{path} is being written by another program; it is judged when that is over", path = path.display())]
+    BeingReplaced {
+        /// The database.
+        path: PathBuf,
+    },
+    /// The database is damaged, and another process has it open.
+    #[error("{path} is damaged, and another process has it open: it is not replaced under it", path = path.display())]
+    DamagedInUse {
+        /// The database.
+        path: PathBuf,
     },
     /// Not one token in the store decrypts.
     #[error("none of the {tokens} API keys in the store decrypts with {key}: this is the wrong key")]
@@ -163,6 +197,11 @@ fn code(cause: &rusqlite::Error) -> String {
 }
 
 impl StoreError {
+    /// The error for a database whose path is that of the source.
+    pub fn the_source_itself(path: PathBuf) -> Self {
+        Self::NotADatabase { path, looks_like: "the source itself".to_owned() }
+    }
+
     /// A word from a fixed set: label of metrics, reason of conditions.
     pub fn reason(&self) -> &'static str {
         match self {
@@ -189,6 +228,10 @@ impl StoreError {
                 _ => "file",
             },
             Self::UnsafePlace { .. } => "unsafe_place",
+            Self::NotADatabase { .. } => "not_a_database",
+            Self::Missing { .. } => "missing",
+            Self::BeingReplaced { .. } => "being_replaced",
+            Self::DamagedInUse { .. } => "damaged_in_use",
             Self::WrongKey { .. } => "wrong_key",
             Self::NoKey { .. } => "no_key",
             Self::BadKey { .. } => "bad_key",
@@ -207,7 +250,7 @@ impl StoreError {
 
     /// Whether trying again, with nothing changed by a person, may succeed.
     pub fn is_transient(&self) -> bool {
-        matches!(self.reason(), "locked" | "stale" | "moved" | "disk_full")
+        matches!(self.reason(), "locked" | "stale" | "moved" | "disk_full" | "being_replaced")
     }
 
     /// Whether it is certain that nothing was committed.
@@ -215,9 +258,14 @@ impl StoreError {
         matches!(self.reason(), "locked" | "stale" | "disk_full" | "read_only" | "verification")
     }
 
-    /// Whether SQLite cannot make sense of the file.
+    /// Whether SQLite cannot make sense of a file.
     pub fn is_corruption(&self) -> bool {
         self.reason() == "corrupt"
+    }
+
+    /// Whether SQLite cannot make sense of this very file: a backup that is damaged says nothing of the database.
+    pub fn is_corruption_of(&self, database: &std::path::Path) -> bool {
+        self.is_corruption() && matches!(self, Self::Sqlite { path, .. } if path == database)
     }
 
     /// What the user can do next.
@@ -231,6 +279,16 @@ impl StoreError {
             "read_only" => "make the database and its folder writable for this user",
             "cannot_open" => "check that the folder exists and this user may read and write in it",
             "corrupt" => "`oxide-operator apply` moves it aside and restores the newest good backup",
+            "not_a_database" => {
+                "name the database with --db; what lies there is yours to move away if a database is to take its place"
+            }
+            "missing" => {
+                "bring it back with `oxide-operator backup restore NAME`, or begin a new one with `oxide-operator apply --fresh`"
+            }
+            "being_replaced" => "wait until the copy is done, and try again",
+            "damaged_in_use" => {
+                "stop the orchestrator, then `oxide-operator apply` moves the database aside and restores the newest good backup"
+            }
             "unsafe_place" => "put the database on a local disk and mount its folder, not the file",
             "key_elsewhere" => {
                 "stop the orchestrator, put the key into the key file, rotate, and put the new key where the old one came from"
@@ -273,5 +331,23 @@ impl<T> Doing<T> for rusqlite::Result<T> {
 impl<T> Doing<T> for std::io::Result<T> {
     fn doing(self, doing: &'static str, path: &std::path::Path) -> Result<T, StoreError> {
         self.map_err(|source| StoreError::File { doing, path: path.to_owned(), source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_backup_says_nothing_of_the_database() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (database, backup) = (folder.path().join("config.db"), folder.path().join("backups.db"));
+        std::fs::write(&backup, "no database, and long enough to be looked at").expect("written");
+        let error = rusqlite::Connection::open(&backup)
+            .and_then(|conn| conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())))
+            .doing("check the backup", &backup)
+            .expect_err("damaged");
+        assert!(error.is_corruption() && error.is_corruption_of(&backup));
+        assert!(!error.is_corruption_of(&database));
     }
 }

@@ -32,6 +32,7 @@ mod good_source;
 mod history;
 mod key;
 mod open;
+mod presence;
 mod quarantine;
 mod read;
 mod read_back;
@@ -42,6 +43,7 @@ mod rows;
 mod saved;
 mod schema;
 mod scrub;
+mod suspect;
 mod temporary;
 
 use std::path::{Path, PathBuf};
@@ -52,7 +54,7 @@ use rusqlite::Connection;
 
 pub use crate::model::{KEY_FILE, KEY_VARIABLE};
 pub use apply::Sealed;
-pub use backup::{Backup, Retention, SourceCopy, folder_of, list as backups};
+pub use backup::{Backup, Listed, Retention, SourceCopy, backups_of_name as backups, folder_of};
 pub use backup_record::{BackupRecord, backup_record};
 use connection::{absent, ensure_wal};
 pub use decision::Decided;
@@ -63,12 +65,14 @@ pub use good_source::KeptSource;
 pub use history::Record;
 pub use key::{KeyRing, KeySources, KeyText, generate_key, write_key_file};
 pub use open::Access;
+pub use presence::{InPlace, WhenMissing};
 pub use quarantine::Quarantined;
 pub use revision::{RecordedState, Revision, RevisionId};
 pub use rotate::{Resumed, Rotated};
 use saved::Saved;
 use schema::Present;
 pub use scrub::Scrubbed;
+pub use suspect::Examined;
 
 use crate::model::{StoreFingerprint, StoreSnapshot};
 use crate::plan::Plan;
@@ -86,6 +90,8 @@ const MAX_LOCK_TIMES: usize = 1024;
 /// creates it.
 pub struct Store {
     path: PathBuf,
+    /// Where the key is looked for: beside the path as it is named, as the orchestrator does, not beside what it links to.
+    key_folder: PathBuf,
     access: Access,
     keys: Arc<KeyRing>,
     /// Dropped before `conn`: the last connection to close writes the log back, and this one cannot.
@@ -101,6 +107,10 @@ pub struct Store {
     lock_times: Vec<Duration>,
     /// The last backup that was taken, while the database may still be just that.
     saved: Option<Saved>,
+    /// What to do when the database is gone while backups of it exist.
+    when_missing: WhenMissing,
+    /// Whether the database that is open is known to be the one that was there.
+    present_checked: bool,
 }
 
 /// What a transaction wrote, not yet committed.
@@ -120,11 +130,14 @@ impl Store {
     /// # Errors
     /// A key that is there and is not one, or a place where a database must not be opened.
     pub fn at(path: &Path, access: Access, keys: &KeySources) -> Result<Self, StoreError> {
+        let named = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let path = open::resolved(path);
         open::check_place(&path)?;
-        let keys = Arc::new(KeyRing::find(keys, path.parent().unwrap_or(Path::new(".")))?);
+        let key_folder = files::folder_of(&named).to_owned();
+        let keys = Arc::new(KeyRing::find(keys, &key_folder)?);
         Ok(Self {
             path,
+            key_folder,
             access,
             keys,
             conn: None,
@@ -134,6 +147,8 @@ impl Store {
             locked_at: None,
             lock_times: Vec::new(),
             saved: None,
+            when_missing: WhenMissing::default(),
+            present_checked: false,
         })
     }
 
@@ -171,7 +186,7 @@ impl Store {
 
     /// Looks for the key again, for a key that was mounted or changed since.
     pub fn reload_keys(&mut self, sources: &KeySources) -> Result<(), StoreError> {
-        self.keys = Arc::new(KeyRing::find(sources, self.path.parent().unwrap_or(Path::new(".")))?);
+        self.keys = Arc::new(KeyRing::find(sources, &self.key_folder)?);
         Ok(())
     }
 
@@ -216,6 +231,7 @@ impl Store {
         self.conn = None;
         self.present = None;
         self.saved = None;
+        self.present_checked = false;
     }
 
     /// Encrypts what a plan will write, before any lock is taken.
@@ -226,8 +242,9 @@ impl Store {
     /// Takes the write lock, creating the database where there is none.
     ///
     /// # Errors
-    /// A database that stays locked for 3 s, or that was replaced under us.
+    /// A database that stays locked for 3 s, that was replaced under us, or that is gone while backups of it exist.
     pub fn begin(&mut self) -> Result<(), StoreError> {
+        self.ensure_present()?;
         if !self.is_open() && !self.exists() {
             open::create(&self.path)?;
         }
@@ -296,6 +313,10 @@ impl Store {
             return Err(StoreError::Stale);
         }
         apply::write_schema(conn, &before, plan, seconds).doing("write", &path)?;
+        if !before.has_our_tables() {
+            let inherited = self.inherited_identity();
+            read::identify(self.connection()?, inherited.as_deref()).doing("write", &path)?;
+        }
         let present = self.present()?;
         let Some(conn) = &self.conn else { return Err(StoreError::Moved { path }) };
         apply::write_steps(conn, &present, plan, sealed, seconds).doing("write", &path)?;
@@ -349,12 +370,6 @@ impl Store {
             return Err(StoreError::Moved { path });
         }
         Ok(applied.verified.rows)
-    }
-
-    /// Moves a database that SQLite cannot open aside and restores the newest good backup.
-    pub fn quarantine(&mut self, now: SystemTime) -> Result<Quarantined, StoreError> {
-        self.close();
-        quarantine::quarantine(&self.path, &self.keys, &stamp(now))
     }
 
     /// Writes the log back into the database when it has grown and nobody else does, without waiting for anyone.

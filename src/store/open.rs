@@ -36,6 +36,7 @@ pub enum Access {
 /// Refuses places where two processes could both believe they hold the lock.
 pub(super) fn check_place(path: &Path) -> Result<(), StoreError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    super::suspect::check_kind(path)?;
     let refuse = |why| Err(StoreError::UnsafePlace { path: path.to_owned(), why });
     if let Ok(fs) = rustix::fs::statfs(folder)
         && NETWORK_FILE_SYSTEMS.contains(&u64::try_from(fs.f_type).unwrap_or_default())
@@ -105,7 +106,7 @@ pub(super) fn connect(path: &Path, access: Access) -> Result<Connection, StoreEr
         }
         opened => opened,
     };
-    let conn = opened.doing("open", path)?;
+    let conn = opened.doing("open", path).map_err(|error| super::suspect::explain(path, error))?;
     configure(&conn, access).doing("open", path)?;
     Ok(conn)
 }

@@ -2,6 +2,7 @@
 //! backup put in its place.
 
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rusqlite::backup::{Backup as SqliteBackup, StepResult};
 use rusqlite::{Connection, OpenFlags};
@@ -10,7 +11,8 @@ use super::drill::{self, Verdict};
 use super::error::Doing as _;
 use super::files::{self, Temporary};
 use super::key::KeyRing;
-use super::{StoreError, backup, crash};
+use super::suspect::{self, Examined};
+use super::{Store, StoreError, backup, crash, stamp};
 
 /// What was done about a corrupt database.
 #[derive(Clone, Debug)]
@@ -21,6 +23,29 @@ pub struct Quarantined {
     pub restored: Option<PathBuf>,
 }
 
+impl Store {
+    /// Finds out whether the database is damaged; see [`Examined`].
+    ///
+    /// # Errors
+    /// Why it cannot be judged, or must not be moved aside.
+    pub fn examine(&mut self) -> Result<Examined, StoreError> {
+        self.close();
+        suspect::examine(self.path())
+    }
+
+    /// Moves a damaged database aside and restores the newest good backup.
+    ///
+    /// # Errors
+    /// A file that cannot be moved or copied.
+    pub fn quarantine(&mut self, now: SystemTime) -> Result<Quarantined, StoreError> {
+        self.close();
+        let done = quarantine(self.path(), &self.keys, &stamp(now))?;
+        // Without a good backup the store is built again from the source: that it is gone now is our own doing.
+        self.present_checked = true;
+        Ok(done)
+    }
+}
+
 /// Moves the database, its `-wal` and its `-shm` aside and restores the newest good backup.
 ///
 /// The caller has closed its connections. The files are moved, never opened.
@@ -28,11 +53,11 @@ pub struct Quarantined {
 /// # Guarantees
 /// With a good backup there is a database at every moment, the corrupt one until the restored one takes its place: a
 /// process that is killed in between leaves no gap that the next one would take for a store to be built anew.
-pub(super) fn quarantine(database: &Path, keys: &KeyRing, stamp: &str) -> Result<Quarantined, StoreError> {
+fn quarantine(database: &Path, keys: &KeyRing, stamp: &str) -> Result<Quarantined, StoreError> {
     let folder = database.parent().unwrap_or(Path::new("."));
-    let good = backup::list(database)
+    let good = backup::list(database, None)
         .into_iter()
-        .map(|backup| backup.path)
+        .map(|listed| listed.backup.path)
         .find(|path| drill::check_backup(path, keys).verdict == Verdict::Good);
     let kept_in = folder.join("quarantine").join(stamp);
     let done = replace(database, good.as_deref(), &kept_in);

@@ -17,6 +17,8 @@ use crate::model::{
 const GENERATION: &str = "generation";
 /// The key in `operator_meta` that is there once a pass compared this store with a source.
 pub(super) const MET: &str = "met";
+/// The key in `operator_meta` that tells this database from others. Backups carry it.
+const IDENTITY: &str = "database";
 /// The key in `operator_meta` that holds the carried sections.
 pub(super) const CARRIED: &str = "carried";
 
@@ -250,6 +252,20 @@ pub(super) fn next_generation(conn: &Connection) -> rusqlite::Result<()> {
 /// Returns how often we have recorded anything; 0 before the first pass.
 pub(super) fn generation(conn: &Connection) -> rusqlite::Result<i64> {
     Ok(meta(conn, GENERATION)?.unwrap_or(0))
+}
+
+/// Returns the database's identity; none in one that we have not written to since databases have one.
+pub(super) fn identity(conn: &Connection) -> rusqlite::Result<Option<String>> {
+    meta(conn, IDENTITY)
+}
+
+/// Gives the database an identity, unless it has one: the one it inherits, else a new one.
+pub(super) fn identify(conn: &Connection, inherited: Option<&str>) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO operator_meta (key, value) VALUES (?1, coalesce(?2, lower(hex(randomblob(16))))) ON CONFLICT DO NOTHING",
+    )?
+    .execute((IDENTITY, inherited))
+    .map(|_| ())
 }
 
 fn meta<T: rusqlite::types::FromSql>(conn: &Connection, key: &str) -> rusqlite::Result<Option<T>> {

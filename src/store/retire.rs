@@ -90,6 +90,10 @@ impl Store {
             files::create_folder(folder)?;
         }
         let copy = quarantine::copy_beside(backup, path)?;
+        if self.is_empty_file() {
+            copy.replace(path).doing("put the backup at", path)?;
+            return files::sync_folder(path.parent().unwrap_or(Path::new(".")));
+        }
         // A database that was made meanwhile stays.
         copy.place(path).doing("put the backup at", path)?;
         files::sync_folder(path.parent().unwrap_or(Path::new(".")))
@@ -99,6 +103,6 @@ impl Store {
 /// Returns the newest retired database.
 fn retired(database: &Path) -> Option<PathBuf> {
     let ending = format!("{RETIRED}{SUFFIX}");
-    let backups = backup::list(database).into_iter().map(|backup| backup.path);
+    let backups = backup::list(database, None).into_iter().map(|listed| listed.backup.path);
     backups.into_iter().find(|path| path.to_string_lossy().ends_with(&ending))
 }

@@ -66,8 +66,9 @@ impl Store {
     }
 
     /// Deletes the backups that are no longer kept.
-    pub fn retain_backups(&self, retention: Retention, now: SystemTime) {
-        backup::retain(&self.path, retention, now);
+    pub fn retain_backups(&mut self, retention: Retention, now: SystemTime) {
+        let backups: Vec<Backup> = self.backups().into_iter().map(|listed| listed.backup).collect();
+        backup::retain(&self.path, &backups, retention, now);
     }
 
     /// SQLite's count of commits, those of this connection included.

@@ -4,9 +4,12 @@
 //! and leave what is there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use rusqlite::Connection;
 
+use super::StoreError;
+use super::error::Doing as _;
 use crate::model::{MissingSchema, Section};
 
 /// Creates the orchestrator's schema where it is missing, exactly as the orchestrator does.
@@ -86,6 +89,27 @@ CREATE TABLE IF NOT EXISTS operator_source (
     content TEXT NOT NULL, sealed INTEGER NOT NULL, comments INTEGER NOT NULL, plaintext_secrets INTEGER NOT NULL
 ) STRICT;
 ";
+
+/// Refuses a SQLite database that holds tables, and none of the orchestrator's or ours: it is another program's.
+pub(super) fn check_is_a_configuration(conn: &Connection, path: &Path) -> Result<(), StoreError> {
+    let names: Vec<String> = conn
+        .prepare(
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'",
+        )
+        .and_then(|mut query| query.query_map([], |row| row.get(0))?.collect())
+        .doing("read", path)?;
+    let known = |name: &String| TABLES.contains(&&**name) || name.starts_with("operator_");
+    if names.is_empty() || names.iter().any(known) {
+        return Ok(());
+    }
+    let shown: Vec<String> = names.iter().take(3).map(|name| format!("{name:?}")).collect();
+    let looks_like = format!("a SQLite database of another program, with the tables {}", shown.join(", "));
+    Err(StoreError::NotADatabase { path: path.to_owned(), looks_like })
+}
+
+/// The orchestrator's tables.
+const TABLES: [&str; 5] =
+    ["services", "routing_rules", "execution_settings", "discovered_nodes", "config_history"];
 
 /// The tables and columns that a database has.
 #[derive(Debug, Default)]

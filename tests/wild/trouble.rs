@@ -79,7 +79,7 @@ fn a_corrupt_database_without_a_good_backup_is_built_anew_from_the_source() {
     fs::write(world.path().join("backups/config-20990101T000000000Z.db"), "not a backup")
         .expect("a bad backup");
     let report = world.apply(&Policy::default());
-    assert!(report.quarantined.clone().expect("it says so").contains("built anew"));
+    assert!(report.quarantined.clone().expect("it says so").contains("built again"));
     assert_eq!(report.outcome, Outcome::Applied, "{}", text(&report));
     assert_eq!(kept_garbage(&world), garbage);
     assert_eq!(world.snapshot().live.count(Section::Services), 6);

@@ -49,6 +49,9 @@ Rows of other machines and tables of others stay as they are. A backup under a r
         /// A name as `backup list` shows it, or a path
         #[arg(value_name = "NAME")]
         name: String,
+        /// Restore it although it is a backup of another database
+        #[arg(long)]
+        from_another_database: bool,
         /// How much, and how.
         #[command(flatten)]
         how: RestoreArgs,

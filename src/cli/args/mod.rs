@@ -226,6 +226,7 @@ pub struct PlanArgs {
 
 /// Arguments of `apply`.
 #[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 #[command(before_help = "\
 Examples:
   oxide-operator apply                    write what `plan` shows
@@ -247,6 +248,9 @@ pub struct Apply {
     /// Write what a restore rejected, too
     #[arg(long)]
     pub release_pin: bool,
+    /// Begin a new database where the old one is gone, although backups of it exist
+    #[arg(long)]
+    pub fresh: bool,
     /// The form of the output.
     #[command(flatten)]
     pub format: Format,

@@ -12,7 +12,7 @@ use crate::model::{Configuration, Policy};
 use crate::plan::{Class, findings_text};
 use crate::report::{Outcome, SyncReport};
 use crate::source::SourceError;
-use crate::store::{Access, KeyRing, Store, StoreError, backups, check_backup};
+use crate::store::{Access, KeyRing, Store, StoreError, check_backup};
 use crate::sync::Pass;
 
 /// Runs every check.
@@ -153,7 +153,7 @@ fn lock(context: &Context, database: &Path) -> Check {
 
 /// Whether the newest backup can be restored, and is of the newest state but one.
 fn backup(store: &mut Store) -> Check {
-    let Some(newest) = backups(store.path()).into_iter().next() else {
+    let Some(newest) = store.backups().into_iter().map(|listed| listed.backup).next() else {
         if store.revisions().is_ok_and(|revisions| revisions.len() < 2) {
             return Check::fine("backup", "none yet; one is taken before every write");
         }

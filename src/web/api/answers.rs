@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use crate::actions::{self, Listed};
 use crate::model::{Kind, Object, Section, Value};
-use crate::store::{Store, backups};
+use crate::store::Store;
 use crate::web::tag;
 
 /// One page of a list.
@@ -64,7 +64,7 @@ impl ObjectAnswer {
 }
 
 /// The backups of a database, newest first, without where they lie.
-pub(crate) fn listed_backups(store: &Store) -> Vec<BackupAnswer> {
+pub(crate) fn listed_backups(store: &mut Store) -> Vec<BackupAnswer> {
     let key = store.keys().present_fingerprint();
     let answer = |backup: Listed| BackupAnswer {
         key: backup.record.as_ref().map(|record| actions::which_key(record, key.as_deref())),
@@ -76,7 +76,7 @@ pub(crate) fn listed_backups(store: &Store) -> Vec<BackupAnswer> {
         rules: backup.record.as_ref().map(|record| record.rules),
         why: backup.record.map(|record| record.why),
     };
-    backups(store.path()).into_iter().map(actions::listed).map(answer).collect()
+    store.backups().into_iter().map(actions::listed).map(answer).collect()
 }
 
 /// A backup as it is listed.

@@ -189,8 +189,8 @@ pub(super) async fn check(asked: Asked) -> Result<Response, Problem> {
 }
 
 /// Whether a backup could be restored; none when there is no such backup.
-pub(crate) fn verdict(store: &Store, name: String) -> Option<BackupVerdict> {
-    let backup = actions::backup_called(store.path(), &name)?;
+pub(crate) fn verdict(store: &mut Store, name: String) -> Option<BackupVerdict> {
+    let backup = actions::backup_called(store, &name)?;
     let verdict = check_backup(&backup.path, store.keys()).verdict;
     Some(BackupVerdict { name, verdict })
 }

@@ -211,9 +211,10 @@ impl Desk<'_> {
         match report.outcome {
             Outcome::Stale => Err(Refused::Changed),
             Outcome::Invalid => Err(Refused::Invalid(report.findings)),
-            Outcome::Failed | Outcome::SourceClobbered | Outcome::SourceUnavailable => {
-                Err(Refused::from_failure(report.failure))
-            }
+            Outcome::Failed
+            | Outcome::SourceClobbered
+            | Outcome::SourceUnavailable
+            | Outcome::StoreMissing => Err(Refused::from_failure(report.failure)),
             _ => Ok(Done {
                 plan: report.plan.map(|plan| plan.document()),
                 written: report.written,
@@ -255,7 +256,7 @@ impl Desk<'_> {
             }
             Earlier::Backup(name) => {
                 let missing = || Refused::not_found(format!("there is no backup {name}"));
-                let backup = actions::backup_called(self.store.path(), name).ok_or_else(missing)?;
+                let backup = actions::backup_called(self.store, name).ok_or_else(missing)?;
                 if !check_backup(&backup.path, self.store.keys()).verdict.is_good() {
                     let finding = Finding::error("this backup cannot be restored");
                     return Err(Refused::Invalid(vec![finding.suggest("its check says why")]));

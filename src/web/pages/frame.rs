@@ -173,6 +173,7 @@ pub(super) fn verdict(compared: &Compared) -> Verdict {
         Outcome::Failed => return is(Mood::Bad, "The database cannot be used"),
         Outcome::SourceUnavailable => return is(Mood::Bad, "The source cannot be read"),
         Outcome::SourceClobbered => return is(Mood::Bad, "Another program rewrote the source"),
+        Outcome::StoreMissing => return is(Mood::Bad, "The database is gone, and there are backups of it"),
         Outcome::Invalid => return is(Mood::Bad, "Not valid: nothing is written"),
         _ => {}
     }

@@ -89,6 +89,7 @@ impl From<&Event> for Happened {
                 Outcome::Invalid => "invalid",
                 Outcome::SourceUnavailable => "no source",
                 Outcome::SourceClobbered => "source rewritten",
+                Outcome::StoreMissing => "database missing",
                 Outcome::Stale => "stale",
                 Outcome::Failed => "failed",
             },
