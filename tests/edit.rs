@@ -106,3 +106,63 @@ fn edits_of_two_terminals_and_the_orchestrator_at_once_are_all_there_afterwards(
     }
     assert!((0..200).all(|number| there(&format!("z{number}"))));
 }
+
+#[test]
+fn an_empty_variable_is_an_unset_one_whichever_it_is() {
+    let place = Place::new(SAMPLE);
+    let expected = place.run(&["plan"]);
+    let mut command = place.command(&["plan"]);
+    for name in [
+        "CONFIG",
+        "SOURCE",
+        "SOURCE_ENV",
+        "DB",
+        "KEY_FILE",
+        "OLD_KEY_FILE",
+        "RELOAD_URL",
+        "RELOAD_TOKEN_FILE",
+        "RELOAD_PID_FILE",
+        "RELOAD_SIGNAL",
+        "ON_DRIFT",
+        "ON_CONFLICT",
+        "PRUNE",
+        "OVERRIDES",
+        "IGNORE",
+        "GRACE",
+    ] {
+        command.env(format!("OXIDE_OPERATOR_{name}"), "");
+    }
+    let said = said(&mut command);
+    assert_eq!((said.code(), &said.stdout), (expected.code(), &expected.stdout), "{said:#?}");
+}
+
+#[test]
+fn a_tilde_is_the_home_folder_wherever_a_path_is_named() {
+    let place = Place::new(SAMPLE);
+    let file = place.root().join("settings.yaml");
+    fs::write(&file, "db: ~/from-file.db\nkeyFile: ~/file.key\n").expect("written");
+    place.expect(0, &["migrate", "--no-backup", "--config", "~/settings.yaml"]);
+    place.expect(0, &["migrate", "--no-backup", "--db=~/flag.db", "--source=file:~/config/default.yaml"]);
+    let mut command = place.command(&["migrate", "--no-backup", "--yaml=~/config/default.yaml"]);
+    command.env("OXIDE_OPERATOR_DB", "~/variable.db").env("OXIDE_OPERATOR_KEY_FILE", "~/variable.key");
+    assert_eq!(said(&mut command).code(), Some(0));
+    for made in ["from-file.db", "file.key", "flag.db", "variable.db", "variable.key"] {
+        assert!(place.root().join(made).exists(), "{made}");
+    }
+    assert!(!place.root().join("~").exists());
+}
+
+#[test]
+fn a_linked_database_has_its_key_beside_the_link_as_for_the_orchestrator() {
+    let place = Place::new(SAMPLE);
+    let volume = place.root().join("volume");
+    fs::create_dir_all(&volume).expect("made");
+    fs::create_dir_all(place.oxide()).expect("made");
+    rusqlite::Connection::open(volume.join("config.db"))
+        .and_then(|conn| conn.query_row("PRAGMA journal_mode=WAL", [], |_| Ok(())))
+        .expect("made");
+    std::os::unix::fs::symlink(volume.join("config.db"), place.db()).expect("linked");
+    place.expect(0, &["migrate", "--no-backup"]);
+    assert!(place.key_file().exists() && !volume.join("encryption.key").exists());
+    place.expect(0, &["key", "check"]);
+}

@@ -14,7 +14,7 @@ use crate::model::{Policy, PolicyLayers, SourceSnapshot};
 use crate::plan::Circumstances;
 use crate::report::{Outcome, SyncReport};
 use crate::settings;
-use crate::source::{self, Declared, Secrets, SourceError, SourceSpec};
+use crate::source::{self, Declared, Secrets, SourceError, SourceSpec, at_home};
 use crate::store::{Access, KEY_VARIABLE, KeySources, Store, StoreError, WhenMissing};
 use crate::sync::{Input, Pass, Passed, sync_once};
 
@@ -36,7 +36,7 @@ pub(super) struct Context {
 impl Context {
     pub(super) fn new(common: &Common, file: OperatorFile) -> Result<Self> {
         let db = match common.db.as_ref().or(file.db.as_ref()) {
-            Some(db) => db.clone(),
+            Some(db) => at_home(db),
             None => default_store()?,
         };
         let source = match (&common.source, &file.source) {
@@ -53,8 +53,8 @@ impl Context {
         let retired = if common.old_key_file.is_empty() { &file.old_key_files } else { &common.old_key_file };
         let keys = KeySources {
             environment,
-            file: common.key_file.clone().or_else(|| file.key_file.clone()),
-            retired: retired.clone(),
+            file: common.key_file.as_ref().or(file.key_file.as_ref()).map(|path| at_home(path)),
+            retired: retired.iter().map(|path| at_home(path)).collect(),
         };
         Ok(Self {
             source,
@@ -221,16 +221,16 @@ pub(super) fn ensure_not_failed(report: &SyncReport) -> Result<()> {
 const TOKEN_VARIABLE: &str = "OXIDE_OPERATOR_RELOAD_TOKEN";
 
 fn consumer(common: &Common, file: &OperatorFile) -> Result<Option<Consumer>> {
-    let pid_file = common.reload_pid_file.as_ref().or(file.reload.pid_file.as_ref());
+    let pid_file =
+        common.reload_pid_file.as_ref().or(file.reload.pid_file.as_ref()).map(|path| at_home(path));
     let Some(url) = common.reload_url.as_ref().or(file.reload.url.as_ref()) else {
         let signal = common.reload_signal.as_ref().or(file.reload.signal.as_ref());
-        let signalled =
-            |file: &PathBuf| Consumer::signalled(file.clone(), signal.map_or("HUP", String::as_str));
+        let signalled = |file: PathBuf| Consumer::signalled(file, signal.map_or("HUP", String::as_str));
         return pid_file.map(signalled).transpose().map_err(|why| anyhow::anyhow!("--reload-signal: {why}"));
     };
     let text = std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty()).map(Zeroizing::new);
     let token = match (common.reload_token_file.as_ref().or(file.reload.token_file.as_ref()), text) {
-        (Some(file), _) => Some(TokenSource::File(file.clone())),
+        (Some(file), _) => Some(TokenSource::File(at_home(file))),
         (None, text) => text.map(TokenSource::Text),
     };
     Consumer::new(url, token).map(Some).map_err(|why| anyhow::anyhow!("--reload-url {why}"))

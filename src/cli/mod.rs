@@ -81,7 +81,10 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         | Command::Man(_)
         | Command::Schema(_)
         | Command::Openapi => Ok(OperatorFile::default()),
-        _ => OperatorFile::find(cli.common.config.as_deref(), context::usual_settings().as_deref())?,
+        _ => OperatorFile::find(
+            cli.common.config.as_deref().map(crate::source::at_home).as_deref(),
+            context::usual_settings().as_deref(),
+        )?,
     };
     let file = match file {
         Ok(file) => file,
@@ -95,7 +98,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Run(args) => run::run(context, args, cli.common.verbose, cli.common.color),
         Command::Migrate(args) => {
             if let Some(yaml) = &args.yaml {
-                context.source = crate::source::SourceSpec::File(yaml.clone());
+                context.source = crate::source::SourceSpec::File(crate::source::at_home(yaml));
             }
             migrate::run(&context, args)
         }

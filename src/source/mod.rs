@@ -99,7 +99,7 @@ impl FromStr for SourceSpec {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let path_of = |rest: &str| match rest {
             "" => Err(format!("`{text}` names no path")),
-            path => Ok(PathBuf::from(path)),
+            path => Ok(at_home(Path::new(path))),
         };
         match text.split_once(':') {
             Some(("file", path)) => path_of(path).map(Self::File),
@@ -108,6 +108,17 @@ impl FromStr for SourceSpec {
             Some(("oxideconfig", name)) => ObjectSpec::oxide_config(name).map(Self::Object),
             _ => path_of(text).map(|path| if path.is_dir() { Self::Folder(path) } else { Self::File(path) }),
         }
+    }
+}
+
+/// Returns a path with `~` in front of it resolved, as a shell does where it sees one: not in variables, not in files, and
+/// not behind an equals sign.
+pub fn at_home(path: &Path) -> PathBuf {
+    let home = std::env::var_os("HOME").filter(|home| !home.is_empty());
+    match (path.strip_prefix("~"), home) {
+        (Ok(rest), Some(home)) if rest.as_os_str().is_empty() => PathBuf::from(home),
+        (Ok(rest), Some(home)) => Path::new(&home).join(rest),
+        _ => path.to_owned(),
     }
 }
 

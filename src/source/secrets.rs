@@ -58,7 +58,9 @@ impl ResolveSecrets for Secrets {
                     Err(format!("environment variable {name} is not UTF-8"))
                 }
             },
-            (SecretReference::File(file), Reach::Machine(folder)) => read_file(&folder.join(file)),
+            (SecretReference::File(file), Reach::Machine(folder)) => {
+                read_file(&folder.join(super::at_home(Path::new(file))))
+            }
             (SecretReference::File(_), Reach::Cluster(..)) => {
                 Err("a source in Kubernetes may not name files of the agent; use secretKeyRef".to_owned())
             }

@@ -26,7 +26,17 @@ pub use run::{Listen, LogFormat, Run};
 
 /// Returns the command line, with the examples of each command above its options.
 pub fn command() -> clap::Command {
-    examples_first(Cli::command())
+    without_empty_variables(examples_first(Cli::command()))
+}
+
+/// An empty variable is an unset one: Compose and CI set what nobody gave a value to so.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|arg| {
+        let empty =
+            arg.get_env().is_some_and(|name| std::env::var_os(name).is_some_and(|text| text.is_empty()));
+        if empty { arg.env(clap::builder::Resettable::Reset) } else { arg }
+    });
+    command.mut_subcommands(without_empty_variables)
 }
 
 fn examples_first(command: clap::Command) -> clap::Command {
