@@ -80,6 +80,13 @@ pub const TELL_AGAIN_LIMIT: Duration = Duration::from_mins(1);
 /// After how long `run` backs up what no backup has, in seconds.
 pub const BACKUP_EVERY_SECONDS: f64 = 86_400.0;
 
+/// So many edits of another program get an entry each in the history at once, and then one in every interval: what is
+/// edited meanwhile is one entry.
+pub const EDIT_ENTRIES_AT_ONCE: u32 = 5;
+
+/// That interval.
+pub const EDIT_ENTRIES_EVERY: Duration = Duration::from_secs(1);
+
 /// From which size on the write-ahead log is written back by us, when nobody else does it.
 pub const CHECKPOINT_WAL_BYTES: u64 = 4 << 20;
 

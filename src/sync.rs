@@ -240,7 +240,7 @@ fn attempt_pass(
         now,
     };
     let (written, rows) = write::write(store, &order)?; // sealed, backed up, written, verified, committed
-    passed.report.fingerprint = rows;
+    passed.report.fingerprint = Some(rows);
     passed.report.applied(written);
     Ok(())
 }

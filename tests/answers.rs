@@ -94,7 +94,8 @@ fn a_fight_ends_held_and_everything_else_stays_in_sync() {
         assert!(Instant::now() < deadline, "the other field was never reverted");
     }
     let said = command(&agent, &["history"]);
-    assert!(said.lines().count() < 12, "reverted too often:\n{said}");
+    let reverts = said.lines().filter(|line| line.contains("reconcile")).count();
+    assert!(reverts < 12, "reverted too often:\n{said}");
     over.store(true, Ordering::Relaxed);
     adversary.join().expect("no panic");
 }
@@ -141,4 +142,71 @@ fn what_a_restore_rejected_stays_out_until_the_source_changes() {
     agent.wait_for_outcome("applied");
     assert_eq!(agent.workers(), 7);
     assert_eq!(agent.metric("oxide_operator_pinned"), 0);
+}
+
+/// Waits until what another program edited is in the history; returns the number of its entry.
+fn recorded(agent: &mut Agent) -> String {
+    let line = agent.wait_for("an entry", |line| line["message"] == "recorded what another program edited");
+    line["revision"].to_string()
+}
+
+#[test]
+fn an_edit_that_the_next_one_overwrites_is_still_there_to_show_and_to_restore() {
+    let mut agent = start(&[]);
+    let others = agent.orchestrator();
+    let edit = |workers: i64| {
+        let sql = "UPDATE execution_settings SET max_parallel_workers = ?1, updated_at = unixepoch('subsec')";
+        others.execute(sql, [workers]).expect("the orchestrator may write");
+    };
+    edit(8);
+    let first = recorded(&mut agent);
+    edit(9);
+    let second = recorded(&mut agent);
+    // A heartbeat is no edit, nor is one that changes nothing.
+    let node =
+        "INSERT INTO discovered_nodes (node_id, hostname, ip_address, port, services, first_seen, last_seen)
+                VALUES ('n', 'h', '10.0.0.1', 1, '{}', 1, 1);
+                UPDATE execution_settings SET updated_at = unixepoch('subsec')";
+    others.execute_batch(node).expect("the orchestrator may write");
+    let said = command(&agent, &["explain", "execution.max_parallel_workers"]);
+    assert!(said.contains(&format!("(process {}), revision {second}", std::process::id())), "{said}");
+    let said = command(&agent, &["show", &first]);
+    assert!(said.contains("~ execution.max_parallel_workers  4 -> 8"), "{said}");
+    assert!(said.contains(&format!("(process {})", std::process::id())), "{said}");
+    let said = command(&agent, &["diff", &first, &second]);
+    assert!(said.contains("8 -> 9"), "{said}");
+    let said = command(&agent, &["restore", &first]);
+    assert_eq!(agent.workers(), 8, "{said}");
+    let entries = command(&agent, &["history"]);
+    let edits = entries.lines().filter(|line| line.contains("edited in the database")).count();
+    assert_eq!(edits, 2, "neither the heartbeat nor our own write is an edit:\n{entries}");
+}
+
+#[test]
+fn an_edit_of_a_time_without_an_agent_is_recorded_when_one_starts_and_before_a_command_writes() {
+    let mut agent = start(&[]);
+    agent.signal("TERM");
+    agent.child.wait().expect("ended");
+    set(&agent, "UPDATE services SET enabled = 0 WHERE id = 'lmstudio'");
+    let said = command(&agent, &["set", "services.lmstudio.enabled", "true"]);
+    let shown = command(&agent, &["show", "2"]);
+    assert!(shown.contains("services.lmstudio.enabled  true -> false"), "{said}{shown}");
+    assert!(shown.contains("another program") && shown.contains("edited in the database"), "{shown}");
+    assert!(command(&agent, &["show", "3"]).contains("services.lmstudio.enabled  false -> true"));
+    set(&agent, "DELETE FROM routing_rules WHERE task_type = 'debugging'");
+    let mut agent =
+        Agent::start(std::mem::replace(&mut agent.folder, folder_with_yaml()), "file:default.yaml", &[]);
+    assert_eq!(recorded(&mut agent), "4");
+    assert!(command(&agent, &["show", "4"]).contains("- routing_rules.debugging"));
+}
+
+#[test]
+fn an_edit_that_is_reverted_at_once_has_an_entry_before_the_revert() {
+    let mut agent = start(&["--on-drift", "revert", "--grace", "0"]);
+    set(&agent, "UPDATE execution_settings SET max_parallel_workers = 9");
+    agent.wait_for_outcome("applied");
+    assert_eq!(agent.workers(), 4);
+    assert!(command(&agent, &["show", "2"]).contains("~ execution.max_parallel_workers  4 -> 9"));
+    let said = command(&agent, &["show", "3"]);
+    assert!(said.contains("~ execution.max_parallel_workers  9 -> 4") && said.contains("agent@"), "{said}");
 }

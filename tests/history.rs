@@ -102,9 +102,14 @@ fn check(events: &[Event]) -> Result<(), TestCaseError> {
     // What each revision left behind, read by another program when it was made.
     let mut recorded = BTreeMap::from([(1, values(&place))]);
     for event in events {
+        let before = values(&place);
         happen(event, &place, &mut store);
-        let newest = newest(&mut store);
-        recorded.entry(newest).or_insert_with(|| values(&place));
+        // What another program wrote before is recorded with the next write of ours, as an entry of its own.
+        for revision in store.revisions().expect("a history") {
+            let RevisionId::Ours(number) = revision.revision else { continue };
+            let left = if revision.edit.is_some() { before.clone() } else { values(&place) };
+            recorded.entry(number).or_insert(left);
+        }
     }
     let listed = store.revisions().expect("a history");
     prop_assert_eq!(listed.len(), recorded.len());

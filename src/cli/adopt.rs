@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::args::{Adopt, OutputFormat, Take};
-use super::context::{Context, actor, ensure_not_failed};
+use super::context::{Context, ensure_not_failed};
 use super::plan::print_text;
 use super::{Exit, output};
 use crate::model::{OnConflict, Policy};
@@ -53,7 +53,7 @@ pub(super) fn run(context: &Context, args: &Adopt) -> Result<Exit> {
 
 fn apply(context: &Context, policy: &Policy) -> Result<Exit> {
     let mut store = context.store(Access::Write)?;
-    let actor = actor();
+    let actor = context.actor();
     let report = context.pass(&mut store, &Pass::apply(policy, &actor, "adopt"))?.report;
     print_text(&report);
     super::apply::print_written(&report);

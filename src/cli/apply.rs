@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 
 use super::args::{Apply, OutputFormat};
-use super::context::{Context, actor, ensure_not_failed, refused};
+use super::context::{Context, ensure_not_failed, refused};
 use super::plan::{SavedPlan, print_text, print_value};
 use super::{Exit, output};
 use crate::report::{Outcome, SyncReport, Written};
@@ -25,7 +25,7 @@ pub(super) fn run(context: &mut Context, args: &Apply) -> Result<Exit> {
     }
     let mode = if args.dry_run { Mode::Plan } else { Mode::Apply };
     let mut store = context.store(if args.dry_run { Access::Read } else { Access::Write })?;
-    let actor = actor();
+    let actor = context.actor();
     let Apply { while_paused, release_pin, .. } = *args;
     let pass =
         Pass { mode, expected, while_paused, release_pin, ..Pass::apply(&policy, &actor, &args.reason) };

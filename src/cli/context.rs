@@ -30,6 +30,8 @@ pub(super) struct Context {
     pub(super) source_env: Vec<String>,
     /// What to do when the database is gone while backups of it exist.
     pub(super) when_missing: Cell<WhenMissing>,
+    /// Who is recorded as the author of a change, where somebody said so.
+    named_actor: Option<String>,
     declared: OnceCell<Declared>,
 }
 
@@ -64,8 +66,19 @@ impl Context {
             file,
             source_env: common.source_env.clone(),
             when_missing: Cell::default(),
+            named_actor: common.actor.clone().filter(|name| !name.is_empty()),
             declared: OnceCell::new(),
         })
+    }
+
+    /// Who is recorded as the author of a change that a command makes.
+    pub(super) fn actor(&self) -> String {
+        super::actor::person(self.named_actor.as_deref())
+    }
+
+    /// Who is recorded as the author of what `run` does by itself.
+    pub(super) fn agent(&self) -> String {
+        super::actor::agent(self.named_actor.as_deref())
     }
 
     /// The answers to differences: flags and environment first, then `operator.yaml`, then the defaults.
@@ -189,15 +202,6 @@ impl std::fmt::Display for Hint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
     }
-}
-
-/// Who is recorded in the history: the user's name, or the program's.
-pub(super) fn actor() -> String {
-    ["USER", "LOGNAME"]
-        .iter()
-        .find_map(|name| std::env::var(name).ok())
-        .filter(|name| !name.is_empty())
-        .unwrap_or_else(|| "oxide-operator".into())
 }
 
 /// Says why a guard refused the pass, if one did.

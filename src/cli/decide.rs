@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::args::{Accept, OutputFormat, Pause, Resume};
-use super::context::{Context, actor, with_hint};
+use super::context::{Context, with_hint};
 use super::{Exit, output};
 use crate::actions::{self, DecisionDocument, acceptances};
 use crate::model::{Decision, DecisionKind, PathPattern};
@@ -23,8 +23,10 @@ pub(super) fn accept(context: &Context, args: &Accept) -> Result<Exit> {
     let policy = context.policy(None)?;
     let plan = plan::plan(&desired, &live, &policy, &super::context::circumstances());
     let kinds = acceptances(&plan, &args.paths, &desired, &live);
-    let decisions: Vec<Decision> =
-        kinds.into_iter().map(|(kind, scope)| decided(kind, Some(scope), &args.reason, until)).collect();
+    let decisions: Vec<Decision> = kinds
+        .into_iter()
+        .map(|(kind, scope)| decided(context, kind, Some(scope), &args.reason, until))
+        .collect();
     if decisions.is_empty() {
         show(&[], args.format.output, |_| String::new());
         output::note("Nothing differs there: nothing was accepted.");
@@ -39,7 +41,7 @@ pub(super) fn accept(context: &Context, args: &Accept) -> Result<Exit> {
 
 pub(super) fn pause(context: &Context, args: &Pause) -> Result<Exit> {
     let until = args.until.as_deref().map(until).transpose()?;
-    let decision = decided(DecisionKind::Pause, args.scope.clone(), &args.reason, until);
+    let decision = decided(context, DecisionKind::Pause, args.scope.clone(), &args.reason, until);
     let mut store = context.existing_store(Access::Write)?;
     store.decide(&Decided { decide: vec![decision.clone()], forget: Vec::new() })?;
     show(&[decision], args.format.output, |it| {
@@ -64,8 +66,14 @@ pub(super) fn resume(context: &Context, args: &Resume) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-fn decided(kind: DecisionKind, scope: Option<PathPattern>, reason: &str, until: Option<f64>) -> Decision {
-    actions::decided(kind, scope, (&actor(), reason), now(), until)
+fn decided(
+    context: &Context,
+    kind: DecisionKind,
+    scope: Option<PathPattern>,
+    reason: &str,
+    until: Option<f64>,
+) -> Decision {
+    actions::decided(kind, scope, (&context.actor(), reason), now(), until)
 }
 
 /// Seconds since the epoch.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json};
 use zeroize::Zeroizing;
 
 use super::args::{Add, EditArgs, OutputFormat, Remove, Set};
-use super::context::{Context, actor};
+use super::context::Context;
 use super::{Exit, output};
 use crate::actions::{EditDocument, create, find, named_by_rules, not_there};
 use crate::desired::partial_object;
@@ -135,7 +135,7 @@ pub(super) fn run_deciding(
     choose: impl FnMut(&StoreSnapshot, &Store) -> Result<Vec<Step>, Refusal>,
 ) -> Result<Exit> {
     let mut store = context.existing_store(if args.dry_run { Access::Read } else { Access::Write })?;
-    let actor = actor();
+    let actor = context.actor();
     let how = Edit {
         mode: if args.dry_run { Mode::Plan } else { Mode::Apply },
         actor: &actor,

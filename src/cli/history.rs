@@ -82,7 +82,11 @@ pub(super) fn show(context: &Context, args: &Show) -> Result<Exit> {
 
 fn header(revision: &Revision) -> String {
     let digest = revision.source_digest.get(..12).map(|digest| format!(" ({digest})")).unwrap_or_default();
-    let backup = revision.backup.as_deref().unwrap_or("none: the database was empty");
+    let none = match &revision.edit {
+        Some(_) => "none: another program made this edit",
+        None => "none: the database was empty",
+    };
+    let backup = revision.backup.as_deref().unwrap_or(none);
     format!(
         "Revision {}\n  When    {}\n  Who     {}\n  Why     {}\n  From    {}{digest}\n  Backup  {backup}\n",
         revision.revision,

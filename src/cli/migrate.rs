@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 
 use super::args::{Migrate, OutputFormat};
-use super::context::{Context, actor, ensure_not_failed, with_hint};
+use super::context::{Context, ensure_not_failed, with_hint};
 use super::{Exit, export, output, plan, verify};
 use crate::guide::{MigrationOptions, MigrationResult, migrate};
 use crate::model::{Policy, Section};
@@ -66,7 +66,7 @@ fn migrate_now(context: &Context, args: &Migrate, policy: &Policy) -> Result<Exi
         keys: &context.keys,
         policy,
         backup: !args.no_backup && matches!(context.source, SourceSpec::File(_)),
-        actor: &actor(),
+        actor: &context.actor(),
     };
     let spinner = output::spinner("migrating");
     let migrated = migrate(&source, &options).context("Migration failed");

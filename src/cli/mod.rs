@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "the command line touches the world")]
 
+mod actor;
 mod adopt;
 mod apply;
 pub mod args;

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::args::{OutputFormat, Promote};
-use super::context::{Context, actor, error_with_help, with_hint};
+use super::context::{Context, error_with_help, with_hint};
 use super::{Exit, output};
 use crate::actions::{self, PromoteDocument, diff};
 use crate::model::{Finding, Selection, SourceSnapshot};
@@ -33,7 +33,12 @@ pub(super) fn run(context: &Context, args: &Promote) -> Result<Exit> {
             write(context, &promotion.documents)?;
         }
         if let Some(repository) = &repository {
-            commit = Some(committed(repository, &promotion, args, elsewhere)?);
+            commit = Some(committed(
+                repository,
+                &promotion,
+                &message(&promotion, args, &context.actor()),
+                elsewhere,
+            )?);
         }
         if !elsewhere {
             agree(context, &mut store, &source, &promotion.documents);
@@ -74,7 +79,7 @@ pub(super) fn write(context: &Context, documents: &[Rewritten]) -> Result<()> {
 fn committed(
     repository: &Repository,
     promotion: &Promotion,
-    args: &Promote,
+    message: &str,
     elsewhere: bool,
 ) -> Result<String> {
     let files: Vec<(&Path, &[u8])> = promotion
@@ -82,7 +87,7 @@ fn committed(
         .iter()
         .map(|document| (Path::new(&document.name), document.after.as_slice()))
         .collect();
-    let made = repository.commit(&files, &message(promotion, args));
+    let made = repository.commit(&files, message);
     if !elsewhere {
         let names: Vec<&Path> = files.iter().map(|(name, _)| *name).collect();
         if made.is_ok() {
@@ -97,14 +102,14 @@ fn committed(
 }
 
 /// Who, what and why.
-fn message(promotion: &Promotion, args: &Promote) -> String {
+fn message(promotion: &Promotion, args: &Promote, actor: &str) -> String {
     let title = match promotion.promoted.as_slice() {
         [one] => format!("Promote {one} from the database"),
         all => format!("Promote {} from the database", output::counted(all.len(), "value")),
     };
     let paths: String = promotion.promoted.iter().map(|path| format!("{path}\n")).collect();
     let why = args.reason.as_deref().unwrap_or("the edit in the database is right");
-    format!("{title}\n\n{paths}\nBy {}: {why}\n", actor())
+    format!("{title}\n\n{paths}\nBy {actor}: {why}\n")
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
@@ -122,7 +127,7 @@ fn agree(context: &Context, store: &mut Store, source: &SourceSnapshot, written:
     for document in written {
         source.documents[document.document].bytes.clone_from(&document.after);
     }
-    let actor = actor();
+    let actor = context.actor();
     let pass = Pass { mode: Mode::Agree, ..Pass::apply(&policy, &actor, "promote") };
     let _ = context.pass_over(&source, store, &pass);
 }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::args::{Restore, RestoreArgs};
-use super::context::{Context, actor, error_with_help};
+use super::context::{Context, error_with_help};
 use super::{Exit, edit};
 use crate::actions;
 use crate::model::{Configuration, Decision, SourceDigest};
@@ -28,7 +28,9 @@ pub(super) fn to_state(
     };
     let reason = how.edit.reason.as_deref().unwrap_or(&what);
     let pin: Vec<Decision> = rejected(context)
-        .map(|digest| actions::pin(digest, how.only.as_ref(), (&actor(), reason), super::decide::now()))
+        .map(|digest| {
+            actions::pin(digest, how.only.as_ref(), (&context.actor(), reason), super::decide::now())
+        })
         .into_iter()
         .collect();
     edit::run_deciding(context, &how.edit, &what, &pin, |live, _| {

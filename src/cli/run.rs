@@ -4,9 +4,9 @@ use std::io::IsTerminal as _;
 
 use anyhow::Result;
 
+use super::Exit;
 use super::args::{ColourChoice, Listen, LogFormat, Run};
 use super::context::Context;
-use super::{Exit, context};
 use crate::run::{RunOptions, run as run_agent};
 use crate::telemetry::{LogForm, start_log};
 
@@ -34,6 +34,7 @@ pub(super) fn run(context: Context, args: &Run, verbosity: u8, colour: ColourCho
     };
     let named = &args.allow_host;
     let allow_hosts = if named.is_empty() { context.file.allow_hosts.clone() } else { named.clone() };
+    let actor = context.agent();
     run_agent(RunOptions {
         listen,
         allow_hosts,
@@ -45,7 +46,7 @@ pub(super) fn run(context: Context, args: &Run, verbosity: u8, colour: ColourCho
         policy,
         consumer: context.consumer,
         listen_health,
-        actor: context::actor(),
+        actor,
         token_review: args.token_review,
         source_env: context.source_env,
         store_name: args.store_name.clone(),

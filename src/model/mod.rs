@@ -3,6 +3,7 @@
 //! Everything here is plain data. Nothing in this module reads a file, a clock, the environment or a
 //! random source, and nothing in it can print a secret.
 
+mod actor;
 mod configuration;
 mod decision;
 mod field;
@@ -15,6 +16,7 @@ mod secret;
 mod snapshot;
 mod value;
 
+pub use actor::{agent_name, is_agent, person_name};
 pub use configuration::{Configuration, Object, Objects};
 pub use decision::{Decision, DecisionKind, mark};
 pub use field::{FieldDefault, FieldId, FieldSpec, Kind, Section};

@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Instant, SystemTime};
 
 use super::consumer::{self, Held};
+use super::edits::Entries;
 use super::schedule::{Due, Schedule};
 use super::source::Source;
 use super::watch::{Hint, Watcher};
@@ -51,6 +52,8 @@ pub(super) struct Agent {
     pub(super) revision: Option<i64>,
     /// What the rows were when they were last compared.
     pub(super) compared: Option<StoreFingerprint>,
+    /// Which edits of other programs the history has.
+    pub(super) entries: Entries,
     data_version: Option<i64>,
     /// Whether the last pass failed because somebody else held the database.
     locked_out: bool,
@@ -108,6 +111,7 @@ impl Agent {
             said_blocked: Vec::new(),
             revision: None,
             compared: None,
+            entries: Entries::new(Instant::now()),
             data_version: None,
             locked_out: false,
             last_summary: String::new(),
@@ -208,8 +212,11 @@ impl Agent {
             Some(Ok(version)) => {
                 self.data_version = Some(version);
                 // Somebody else could commit: the lock that kept us out is gone.
-                self.locked_out
-                    || self.store.fingerprint().ok().is_none_or(|rows| Some(rows) != self.compared)
+                let other = self.store.fingerprint().ok().is_none_or(|rows| Some(rows) != self.compared);
+                if other {
+                    self.store.look_who_has_it_open();
+                }
+                self.locked_out || other
             }
             Some(Err(_)) | None => true,
         }
@@ -231,6 +238,7 @@ impl Agent {
         }
         self.locked_out = report.failure.as_ref().is_some_and(|failure| failure.reason == "locked");
         self.compared = report.fingerprint;
+        self.record_edits();
         for held in self.store.take_lock_times() {
             self.metrics.lock_held(held);
         }

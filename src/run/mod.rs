@@ -17,6 +17,7 @@ mod agent;
 mod answer;
 mod backup;
 mod consumer;
+mod edits;
 mod health;
 mod mounts;
 mod orders;

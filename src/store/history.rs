@@ -99,7 +99,7 @@ impl<'c> SnapshotWriter<'c> {
     }
 
     /// Returns the text for `config_history`.
-    fn finish(mut self) -> rusqlite::Result<String> {
+    pub(super) fn finish(mut self) -> rusqlite::Result<String> {
         self.close_part()?;
         if self.sections.iter().all(|(_, parts)| matches!(parts, Parts::Whole(_))) {
             return Ok(self.whole());
@@ -185,23 +185,58 @@ fn is_json(raw: &[u8]) -> bool {
     raw == b"[]" || serde_json::from_slice::<serde::de::IgnoredAny>(raw).is_ok()
 }
 
+/// What an entry of the history says; the texts are as the database keeps them.
+#[derive(Default)]
+pub(super) struct Entry {
+    pub(super) snapshot: String,
+    /// In seconds since the epoch.
+    pub(super) recorded_at: f64,
+    pub(super) actor: String,
+    pub(super) reason: String,
+    pub(super) source: String,
+    pub(super) source_digest: String,
+    pub(super) backup: Option<String>,
+    /// The carried sections, as JSON.
+    pub(super) carried: String,
+    pub(super) summary: String,
+    /// The [`journal`] of what was done.
+    pub(super) changes: String,
+}
+
 /// Writes a revision; returns its number.
 pub(super) fn write(
     conn: &Connection,
     snapshot: SnapshotWriter<'_>,
     plan: &Plan,
     record: &Record,
-    backup: Option<&str>,
+    backup: Option<String>,
     now: f64,
 ) -> rusqlite::Result<i64> {
-    let text = snapshot.finish()?;
-    let description = format!("oxide-operator: {}", record.reason);
+    let entry = Entry {
+        snapshot: snapshot.finish()?,
+        recorded_at: now,
+        actor: record.actor.clone(),
+        reason: record.reason.clone(),
+        source: record.source.clone(),
+        source_digest: record.source_digest.0.clone(),
+        backup,
+        carried: serde_json::to_string(&record.carried).unwrap_or_default(),
+        summary: plan.summary(),
+        changes: journal(plan),
+    };
+    let revision = insert(conn, &entry)?;
+    forget_old(conn, revision, now)?;
+    Ok(revision)
+}
+
+/// Writes an entry; returns its number.
+pub(super) fn insert(conn: &Connection, entry: &Entry) -> rusqlite::Result<i64> {
+    let description = format!("oxide-operator: {}", entry.reason);
     conn.prepare_cached(
         "INSERT INTO config_history (config_snapshot, change_description, created_at) VALUES (?1, ?2, ?3)",
     )?
-    .execute(params![text, description, now])?;
+    .execute(params![entry.snapshot, description, entry.recorded_at])?;
     let history_id = conn.last_insert_rowid();
-    let carried = serde_json::to_string(&record.carried).unwrap_or_default();
     conn.prepare_cached(
         "INSERT INTO operator_revision
          (history_id, recorded_at, actor, reason, source, source_digest, backup, carried, summary, changes)
@@ -209,23 +244,21 @@ pub(super) fn write(
     )?
     .execute(params![
         history_id,
-        now,
-        record.actor,
-        record.reason,
-        record.source,
-        record.source_digest.0,
-        backup,
-        carried,
-        plan.summary(),
-        journal(plan),
+        entry.recorded_at,
+        entry.actor,
+        entry.reason,
+        entry.source,
+        entry.source_digest,
+        entry.backup,
+        entry.carried,
+        entry.summary,
+        entry.changes,
     ])?;
-    let revision = conn.last_insert_rowid();
-    forget_old(conn, revision, now - KEPT_FOR_SECONDS)?;
-    Ok(revision)
+    Ok(conn.last_insert_rowid())
 }
 
 /// What was done, masked: created and deleted objects by path, changed fields with old and new.
-fn journal(plan: &Plan) -> String {
+pub(super) fn journal(plan: &Plan) -> String {
     let paths = |wanted: &str| -> Vec<String> {
         let steps = plan.steps.iter().filter(|step| step.op() == wanted);
         steps
@@ -255,8 +288,8 @@ fn journal(plan: &Plan) -> String {
 
 /// Drops revisions beyond the limits, their rows in `config_history`, and parts that nothing lists any more.
 /// Rows that the orchestrator wrote are never touched.
-fn forget_old(conn: &Connection, newest: i64, oldest_time: f64) -> rusqlite::Result<()> {
-    let oldest_kept = newest - KEPT_REVISIONS;
+pub(super) fn forget_old(conn: &Connection, newest: i64, now: f64) -> rusqlite::Result<()> {
+    let (oldest_kept, oldest_time) = (newest - KEPT_REVISIONS, now - KEPT_FOR_SECONDS);
     let forgotten = conn
         .prepare_cached(
             "DELETE FROM config_history WHERE id IN (SELECT history_id FROM operator_revision

@@ -8,6 +8,7 @@
 //! | `read` | everything of one moment, and its fingerprint |
 //! | `apply`, `read_back` | a plan into rows, and the rows compared with the plan |
 //! | `history`, `revision` | revisions written, and read back |
+//! | `edits`, `programs` | edits of other programs as entries of the history, and who may have made them |
 //! | `backup`, `backup_record`, `drill` | copies, what they say of themselves, and whether they could be restored |
 //! | `saved` | which copy holds just what the database does |
 //! | `quarantine` | what to do when the original is broken |
@@ -26,6 +27,7 @@ mod connection;
 pub mod crash;
 mod decision;
 mod drill;
+mod edits;
 mod error;
 pub(crate) mod files;
 mod good_source;
@@ -33,6 +35,7 @@ mod history;
 mod key;
 mod open;
 mod presence;
+mod programs;
 mod quarantine;
 mod read;
 mod read_back;
@@ -59,6 +62,7 @@ pub use backup_record::{BackupRecord, backup_record};
 use connection::{absent, ensure_wal};
 pub use decision::Decided;
 pub use drill::{BackupCheck, Verdict, check_backup, read_backup};
+pub use edits::SeenEdit;
 use error::Doing as _;
 pub use error::StoreError;
 pub use good_source::KeptSource;
@@ -66,6 +70,7 @@ pub use history::Record;
 pub use key::{KeyRing, KeySources, KeyText, generate_key, write_key_file};
 pub use open::Access;
 pub use presence::{InPlace, WhenMissing};
+pub use programs::Program;
 pub use quarantine::Quarantined;
 pub use revision::{RecordedState, Revision, RevisionId};
 pub use rotate::{Resumed, Rotated};
@@ -77,9 +82,6 @@ pub use suspect::Examined;
 use crate::model::{StoreFingerprint, StoreSnapshot};
 use crate::plan::Plan;
 use crate::verify::Verified;
-
-/// Up to so many steps a pass also says what the rows are afterwards.
-const FEW_STEPS: usize = 1_000;
 
 /// How many lock times are kept for whoever takes them: a library user may never.
 const MAX_LOCK_TIMES: usize = 1024;
@@ -111,6 +113,8 @@ pub struct Store {
     when_missing: WhenMissing,
     /// Whether the database that is open is known to be the one that was there.
     present_checked: bool,
+    /// Who had the database open when an edit was seen that has no entry yet.
+    programs: Vec<Program>,
 }
 
 /// What a transaction wrote, not yet committed.
@@ -118,8 +122,8 @@ pub struct Store {
 pub struct Applied {
     /// The revision's number; none when only bookkeeping was written.
     pub revision: Option<i64>,
-    /// What the rows are now, when the plan's steps are few; a watcher compares later reads with it.
-    pub rows: Option<StoreFingerprint>,
+    /// What the rows are now; a watcher compares later reads with it.
+    pub rows: StoreFingerprint,
     /// Proof that the rows are as promised.
     verified: Verified,
 }
@@ -149,6 +153,7 @@ impl Store {
             saved: None,
             when_missing: WhenMissing::default(),
             present_checked: false,
+            programs: Vec::new(),
         })
     }
 
@@ -312,6 +317,10 @@ impl Store {
         if !planned_on_nothing && rows != plan.store {
             return Err(StoreError::Stale);
         }
+        if !edits::is_recorded(conn, &before, rows).doing("read", &path)? {
+            self.record_edit(None, now)?;
+        }
+        let conn = self.connection()?;
         apply::write_schema(conn, &before, plan, seconds).doing("write", &path)?;
         if !before.has_our_tables() {
             let inherited = self.inherited_identity();
@@ -328,19 +337,18 @@ impl Store {
             let verified =
                 crate::verify::Checker::default().finish(plan).map_err(StoreError::Verification)?;
             let rows = read::fingerprint(conn, &present).doing("read back", &path)?;
-            return Ok(Applied { revision: None, rows: Some(rows), verified });
+            edits::remember(conn, rows).doing("record", &path)?;
+            return Ok(Applied { revision: None, rows, verified });
         }
-        let (checker, snapshot) =
+        let (checker, read_back::Scanned { snapshot, rows }) =
             read_back::read_back(conn, &present, plan, &self.keys).doing("read back", &path)?;
         let verified = checker.finish(plan).map_err(StoreError::Verification)?;
         crash::point("verified");
         let backup = backup.map(|backup| backup.path.display().to_string());
-        let revision = history::write(conn, snapshot, plan, record, backup.as_deref(), seconds)
-            .doing("record", &path)?;
+        let revision =
+            history::write(conn, snapshot, plan, record, backup, seconds).doing("record", &path)?;
+        edits::remember(conn, rows).doing("record", &path)?;
         crash::point("history_written");
-        // Worth a scan only where somebody goes on watching; many steps mean a migration.
-        let few = plan.steps.len() <= FEW_STEPS;
-        let rows = few.then(|| read::fingerprint(conn, &present)).transpose().doing("read back", &path)?;
         Ok(Applied { revision: Some(revision), rows, verified })
     }
 

@@ -150,7 +150,7 @@ fn configure(conn: &Connection, access: Access) -> rusqlite::Result<()> {
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "the signature is SQLite's")]
-fn wait_a_little(asked: i32) -> bool {
+pub(super) fn wait_a_little(asked: i32) -> bool {
     if asked >= BUSY_STEPS {
         return false;
     }

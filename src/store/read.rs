@@ -144,6 +144,15 @@ pub(super) fn fingerprint(conn: &Connection, present: &Present) -> rusqlite::Res
             hash_row(row, layout.fields.len(), &mut buffer, &mut hasher)?;
         }
     }
+    finished(conn, present, hasher)
+}
+
+/// The fingerprint, once every row was hashed.
+pub(super) fn finished(
+    conn: &Connection,
+    present: &Present,
+    mut hasher: Xxh3,
+) -> rusqlite::Result<StoreFingerprint> {
     if present.has_table("operator_base") {
         hasher.update(&generation(conn)?.to_le_bytes());
     }
@@ -187,7 +196,12 @@ fn read_section(
 
 /// Hashes the row as it lies: values with their types, nothing decoded. Rows of other machines count only by
 /// their id.
-fn hash_row(row: &Row<'_>, fields: usize, buffer: &mut Vec<u8>, hasher: &mut Xxh3) -> rusqlite::Result<()> {
+pub(super) fn hash_row(
+    row: &Row<'_>,
+    fields: usize,
+    buffer: &mut Vec<u8>,
+    hasher: &mut Xxh3,
+) -> rusqlite::Result<()> {
     buffer.clear();
     let columns = if Layout::is_local(row)? { Layout::FIRST + fields } else { 1 };
     buffer.push(u8::try_from(columns).unwrap_or(u8::MAX));
@@ -268,7 +282,7 @@ pub(super) fn identify(conn: &Connection, inherited: Option<&str>) -> rusqlite::
     .map(|_| ())
 }
 
-fn meta<T: rusqlite::types::FromSql>(conn: &Connection, key: &str) -> rusqlite::Result<Option<T>> {
+pub(super) fn meta<T: rusqlite::types::FromSql>(conn: &Connection, key: &str) -> rusqlite::Result<Option<T>> {
     let mut query = conn.prepare_cached("SELECT value FROM operator_meta WHERE key = ?1")?;
     query.query_row([key], |row| row.get(0)).optional()
 }

@@ -9,13 +9,14 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
+use xxhash_rust::xxh3::Xxh3;
 
 use super::history::SnapshotWriter;
 use super::key::KeyRing;
-use super::read::Layout;
+use super::read::{self, Layout};
 use super::rows::{TokenTally, decode};
 use super::schema::Present;
-use crate::model::{FieldId, Object, Section};
+use crate::model::{FieldId, Object, Section, StoreFingerprint};
 use crate::plan::{Plan, Step};
 use crate::verify::Checker;
 
@@ -32,11 +33,11 @@ pub(super) fn read_back<'c>(
     present: &Present,
     plan: &Plan,
     keys: &KeyRing,
-) -> rusqlite::Result<(Checker, SnapshotWriter<'c>)> {
+) -> rusqlite::Result<(Checker, Scanned<'c>)> {
     if plan.steps.len() < PARALLEL_FROM {
         let mut checker = Checker::default();
-        let snapshot = scan(conn, present, plan, |batch| compare(&batch, keys, &mut checker))?;
-        return Ok((checker, snapshot));
+        let scanned = scan(conn, present, plan, |batch| compare(&batch, keys, &mut checker))?;
+        return Ok((checker, scanned));
     }
     std::thread::scope(|scope| {
         let (sender, receiver): (SyncSender<Batch<'_>>, Receiver<Batch<'_>>) = sync_channel(BATCHES);
@@ -48,8 +49,8 @@ pub(super) fn read_back<'c>(
             checker
         });
         // A batch that cannot be sent stays unchecked, and the checker then never gives its proof.
-        let snapshot = scan(conn, present, plan, move |batch| drop(sender.send(batch)));
-        Ok((checking.join().unwrap_or_default(), snapshot?))
+        let scanned = scan(conn, present, plan, move |batch| drop(sender.send(batch)));
+        Ok((checking.join().unwrap_or_default(), scanned?))
     })
 }
 
@@ -110,14 +111,27 @@ impl<'p> Batch<'p> {
     }
 }
 
+/// What the rows are, for the history and for whoever compares later reads with it.
+pub(super) struct Scanned<'c> {
+    pub(super) snapshot: SnapshotWriter<'c>,
+    /// What [`read::fingerprint`] would say.
+    pub(super) rows: StoreFingerprint,
+}
+
+/// Gathers the state as it is, with no plan.
+pub(super) fn state<'c>(conn: &'c Connection, present: &Present) -> rusqlite::Result<Scanned<'c>> {
+    scan(conn, present, &Plan::default(), |_| ())
+}
+
 /// Scans every managed row once; hands over those that the plan touched.
 fn scan<'c, 'p>(
     conn: &'c Connection,
     present: &Present,
     plan: &'p Plan,
     mut hand_over: impl FnMut(Batch<'p>),
-) -> rusqlite::Result<SnapshotWriter<'c>> {
+) -> rusqlite::Result<Scanned<'c>> {
     let mut snapshot = SnapshotWriter::new(conn);
+    let (mut hasher, mut buffer) = (Xxh3::new(), Vec::with_capacity(1024));
     for section in Section::ALL {
         let mut steps: HashMap<&str, &Step> = HashMap::new();
         steps.extend(
@@ -129,6 +143,7 @@ fn scan<'c, 'p>(
             let mut rows = query.query([])?;
             let mut batch = Batch::new(section, &layout.fields, true);
             while let Some(row) = rows.next()? {
+                read::hash_row(row, layout.fields.len(), &mut buffer, &mut hasher)?;
                 if !Layout::is_local(row)? {
                     continue;
                 }
@@ -147,7 +162,8 @@ fn scan<'c, 'p>(
         gone.steps = steps.into_values().collect();
         hand_over(gone);
     }
-    Ok(snapshot)
+    let rows = read::finished(conn, present, hasher)?;
+    Ok(Scanned { snapshot, rows })
 }
 
 fn compare(batch: &Batch<'_>, keys: &KeyRing, checker: &mut Checker) {

@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value as Json};
 
+use super::edits::SeenEdit;
 use super::key::KeyRing;
 use super::rows::{TokenTally, decode};
 use super::schema::Present;
@@ -82,6 +83,8 @@ pub struct Revision {
     pub backup: Option<String>,
     /// What was done, masked: paths created and deleted, fields changed with old and new.
     pub changes: Json,
+    /// What is known of the edit, when it is one that another program made in the database; null for a write of ours.
+    pub edit: Option<SeenEdit>,
 }
 
 /// What a revision recorded.
@@ -154,6 +157,12 @@ impl Store {
 const COLUMNS: &str =
     "r.id, r.recorded_at, r.actor, r.reason, r.source, r.source_digest, r.backup, r.changes";
 
+/// The columns of a revision, with what is known of the edit that it is.
+fn columns(present: &Present) -> String {
+    let programs = "(SELECT e.programs FROM operator_edit e WHERE e.revision = r.id)";
+    format!("{COLUMNS}, {}", if present.has_table("operator_edit") { programs } else { "NULL" })
+}
+
 /// Returns the number of the newest revision of ours.
 pub(super) fn newest(conn: &Connection, present: &Present) -> rusqlite::Result<Option<i64>> {
     if !present.has_table("operator_revision") {
@@ -166,7 +175,7 @@ fn list(conn: &Connection, present: &Present) -> rusqlite::Result<Vec<Revision>>
     let mut revisions: Vec<Revision> = Vec::new();
     let with_ours = present.has_table("operator_revision");
     if with_ours {
-        let sql = format!("SELECT {COLUMNS} FROM operator_revision r");
+        let sql = format!("SELECT {} FROM operator_revision r", columns(present));
         let mut query = conn.prepare(&sql)?;
         revisions = query.query_map([], revision)?.collect::<rusqlite::Result<_>>()?;
     }
@@ -183,6 +192,7 @@ fn list(conn: &Connection, present: &Present) -> rusqlite::Result<Vec<Revision>>
             source_digest: String::new(),
             backup: None,
             changes: Json::Null,
+            edit: None,
         })
     })?;
     for other in others {
@@ -210,6 +220,9 @@ fn newest_first(mut revisions: Vec<Revision>) -> Vec<Revision> {
 
 fn revision(row: &Row<'_>) -> rusqlite::Result<Revision> {
     let changes: String = row.get(7)?;
+    let programs: Option<String> = row.get(8)?;
+    let edit =
+        programs.map(|programs| SeenEdit { programs: serde_json::from_str(&programs).unwrap_or_default() });
     Ok(Revision {
         revision: RevisionId::Ours(row.get(0)?),
         recorded_at: row.get(1)?,
@@ -219,6 +232,7 @@ fn revision(row: &Row<'_>) -> rusqlite::Result<Revision> {
         source_digest: row.get(5)?,
         backup: row.get(6)?,
         changes: serde_json::from_str(&changes).unwrap_or_default(),
+        edit,
     })
 }
 
@@ -232,53 +246,80 @@ fn state(
         return Ok(None);
     }
     let sql = format!(
-        "SELECT {COLUMNS}, r.carried, h.config_snapshot
-         FROM operator_revision r JOIN config_history h ON h.id = r.history_id WHERE r.id = ?1"
+        "SELECT {}, r.carried, h.config_snapshot
+         FROM operator_revision r JOIN config_history h ON h.id = r.history_id WHERE r.id = ?1",
+        columns(present)
     );
     let found = conn.query_row(&sql, [number], |row| {
-        Ok((revision(row)?, row.get::<_, String>(8)?, row.get::<_, String>(9)?))
+        Ok((revision(row)?, row.get::<_, String>(9)?, row.get::<_, String>(10)?))
     });
     let Some((revision, carried, snapshot)) = found.optional()? else { return Ok(None) };
     let snapshot: Json = serde_json::from_str(&snapshot).unwrap_or_default();
     let mut configuration = Configuration::default();
     let mut tally = TokenTally::default();
     for section in Section::ALL {
-        let Some(entries) = entries(conn, &snapshot, section)? else { continue };
-        let objects: Objects = match section {
-            Section::Execution if entries.is_empty() => Objects::new(),
-            Section::Execution => Objects::from_iter([(
-                Configuration::EXECUTION_ID.into(),
-                Arc::new(object(section, &entries, keys, &mut tally)),
-            )]),
-            _ => entries
-                .iter()
-                .filter_map(|(id, entry)| {
-                    Some((
-                        id.as_str().into(),
-                        Arc::new(object(section, entry.as_object()?, keys, &mut tally)),
-                    ))
-                })
-                .collect(),
-        };
-        *configuration.section_mut(section) = Some(objects);
+        let Some(entries) = entries(conn, &snapshot, section, &[])? else { continue };
+        *configuration.section_mut(section) = Some(objects(section, &entries, keys, &mut tally));
     }
     let carried = serde_json::from_str(&carried).unwrap_or_default();
     Ok(Some(RecordedState { revision, configuration, carried }))
 }
 
-/// The objects of a section, whole in the snapshot or gathered from its parts. See `history`.
+/// Returns the objects that two snapshots do not have in common, as far as both have their sections. A part that both
+/// list is not even read.
+pub(super) fn differing(
+    conn: &Connection,
+    keys: &KeyRing,
+    old: &str,
+    new: &str,
+) -> rusqlite::Result<(Configuration, Configuration)> {
+    let [old, new] = [old, new].map(|text| serde_json::from_str::<Json>(text).unwrap_or_default());
+    let (mut one, mut two) = (Configuration::default(), Configuration::default());
+    let mut tally = TokenTally::default();
+    for section in Section::ALL {
+        let listed = parts(&new, section).unwrap_or_default();
+        let common: Vec<&str> =
+            parts(&old, section).unwrap_or_default().into_iter().filter(|it| listed.contains(it)).collect();
+        let before = entries(conn, &old, section, &common)?;
+        let Some((mut before, mut after)) = before.zip(entries(conn, &new, section, &common)?) else {
+            continue;
+        };
+        if section != Section::Execution {
+            before.retain(|id, entry| {
+                let same = after.get(id) == Some(&*entry);
+                if same {
+                    after.remove(id);
+                }
+                !same
+            });
+        }
+        *one.section_mut(section) = Some(objects(section, &before, keys, &mut tally));
+        *two.section_mut(section) = Some(objects(section, &after, keys, &mut tally));
+    }
+    Ok((one, two))
+}
+
+/// The digests of a section's parts, when the snapshot is cut into parts.
+fn parts(snapshot: &Json, section: Section) -> Option<Vec<&str>> {
+    let listed = snapshot.get("operator_snapshot_parts")?.get(section.name())?.as_array()?;
+    Some(listed.iter().filter_map(Json::as_str).collect())
+}
+
+/// The objects of a section, whole in the snapshot or gathered from its parts, but for those that are `skipped`. See
+/// `history`.
 fn entries(
     conn: &Connection,
     snapshot: &Json,
     section: Section,
+    skipped: &[&str],
 ) -> rusqlite::Result<Option<Map<String, Json>>> {
-    let Some(listed) = snapshot.get("operator_snapshot_parts") else {
+    if snapshot.get("operator_snapshot_parts").is_none() {
         return Ok(snapshot.get(section.name()).and_then(Json::as_object).cloned());
-    };
-    let Some(digests) = listed.get(section.name()).and_then(Json::as_array) else { return Ok(None) };
+    }
+    let Some(digests) = parts(snapshot, section) else { return Ok(None) };
     let mut gathered = Map::new();
     let mut query = conn.prepare_cached("SELECT objects FROM operator_snapshot_part WHERE digest = ?1")?;
-    for digest in digests.iter().filter_map(Json::as_str) {
+    for digest in digests.iter().filter(|digest| !skipped.contains(digest)) {
         let part: String = query.query_row([digest], |row| row.get(0))?;
         // The part of execution is its object; those of other sections are `"id":{…},…`.
         let text = if section == Section::Execution { part } else { format!("{{{part}}}") };
@@ -287,6 +328,22 @@ fn entries(
         }
     }
     Ok(Some(gathered))
+}
+
+fn objects(section: Section, entries: &Map<String, Json>, keys: &KeyRing, tally: &mut TokenTally) -> Objects {
+    match section {
+        Section::Execution if entries.is_empty() => Objects::new(),
+        Section::Execution => Objects::from_iter([(
+            Configuration::EXECUTION_ID.into(),
+            Arc::new(object(section, entries, keys, tally)),
+        )]),
+        _ => entries
+            .iter()
+            .filter_map(|(id, entry)| {
+                Some((id.as_str().into(), Arc::new(object(section, entry.as_object()?, keys, tally))))
+            })
+            .collect(),
+    }
 }
 
 /// Reads an object as a row with these columns reads; what is not there was NULL.
@@ -353,6 +410,7 @@ mod tests {
             source_digest: String::new(),
             backup: None,
             changes: Json::Null,
+            edit: None,
         };
         let (ours, theirs) = (RevisionId::Ours, RevisionId::Orchestrator);
         let entries =

@@ -77,6 +77,9 @@ CREATE TABLE IF NOT EXISTS operator_revision (
     actor TEXT NOT NULL, reason TEXT NOT NULL, source TEXT NOT NULL, source_digest TEXT NOT NULL,
     backup TEXT, carried TEXT NOT NULL, summary TEXT NOT NULL, changes TEXT NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS operator_edit (
+    revision INTEGER PRIMARY KEY, programs TEXT NOT NULL
+) STRICT;
 CREATE TABLE IF NOT EXISTS operator_snapshot_part (
     digest TEXT PRIMARY KEY, objects TEXT NOT NULL
 ) STRICT;
@@ -137,7 +140,7 @@ impl Present {
 
     /// Whether every table of ours is there.
     pub(super) fn has_our_tables(&self) -> bool {
-        ["base", "decision", "meta", "revision", "snapshot_part", "source"]
+        ["base", "decision", "edit", "meta", "revision", "snapshot_part", "source"]
             .into_iter()
             .all(|table| self.has_table(&format!("operator_{table}")))
     }

@@ -19,15 +19,12 @@ pub(super) struct Order<'a> {
     pub(super) now: SystemTime,
 }
 
-/// Writes a plan; returns what was written, and what the rows are now when the steps are few.
+/// Writes a plan; returns what was written, and what the rows are now.
 ///
 /// # Guarantees
 /// No write without a checked backup, unless the store holds nothing. On any error the caller rolls back, and the
 /// store is as it was.
-pub(super) fn write(
-    store: &mut Store,
-    order: &Order<'_>,
-) -> Result<(Written, Option<StoreFingerprint>), StoreError> {
+pub(super) fn write(store: &mut Store, order: &Order<'_>) -> Result<(Written, StoreFingerprint), StoreError> {
     let Order { plan, record, source, retention, locked, now } = *order;
     let sealed = store.seal(plan)?;
     let changes = plan.changes_store();

@@ -78,12 +78,30 @@ pub struct Common {
         help_heading = "Where"
     )]
     pub reload_signal: Option<String>,
+    /// Who is recorded as the author of a change [default: the user; for `run`, `agent@HOST`]
+    #[arg(
+        long,
+        global = true,
+        env = "OXIDE_OPERATOR_ACTOR",
+        value_name = "NAME",
+        value_parser = actor,
+        help_heading = "Where"
+    )]
+    pub actor: Option<String>,
     /// When to use colour
     #[arg(long, global = true, value_enum, default_value_t = ColourChoice::Auto, value_name = "WHEN")]
     pub color: ColourChoice,
     /// Say more on stderr; twice for everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
+}
+
+/// A person's name.
+fn actor(text: &str) -> Result<String, String> {
+    match crate::model::is_agent(text.trim()) {
+        true => Err("names that begin with `agent@` are those of agents".into()),
+        false => Ok(crate::model::person_name(text)),
+    }
 }
 
 /// When output carries colour.

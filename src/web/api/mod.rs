@@ -152,7 +152,14 @@ const MAX_REASON: usize = 300;
 fn ask(asked: &Asked, query: &Query<'_>, what: What, expected: Expected) -> Result<Ask, Problem> {
     let reason = query.text("reason").map(reason).transpose()?;
     let mode = if query.flag("dryRun")? { Mode::Plan } else { Mode::Apply };
-    Ok(Ask { what, expected, mode, actor: asked.caller.name.clone(), reason, origin: "API" })
+    Ok(Ask {
+        what,
+        expected,
+        mode,
+        actor: crate::model::person_name(&asked.caller.name),
+        reason,
+        origin: "API",
+    })
 }
 
 fn reason(text: &str) -> Result<String, Problem> {

@@ -72,7 +72,7 @@ impl From<&Revision> for Entry {
                 .backup
                 .as_deref()
                 .and_then(|path| path.rsplit('/').next())
-                .unwrap_or("none")
+                .unwrap_or(if it.edit.is_some() { "none: another program made this edit" } else { "none" })
                 .to_owned(),
             paths: shown.chain(more).collect(),
         }

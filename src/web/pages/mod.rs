@@ -156,7 +156,7 @@ fn done(to: &str, said: &str) -> Response {
 /// What a page asks of the owner.
 fn ask(asked: &Asked, what: What, mode: Mode, expected: Expected, reason: Option<&str>) -> Ask {
     let name = &asked.caller.name;
-    let actor = if name.is_empty() { "web page".to_owned() } else { name.clone() };
+    let actor = if name.is_empty() { "web page".to_owned() } else { crate::model::person_name(name) };
     let reason = reason.map(|text| text.chars().filter(|c| !c.is_control()).take(300).collect());
     Ask { what, expected, mode, actor, reason, origin: "web page" }
 }
