@@ -27,8 +27,8 @@ fn who(
     let by_root: &[&str] = if uid == 0 { &["SUDO_USER", "DOAS_USER"] } else { &[] };
     let said = named.map(str::to_owned).into_iter();
     let known = by_root.iter().chain(&["USER", "LOGNAME"]).filter_map(|name| variable(name));
-    let mut names = said.chain(known).map(|name| person_name(&name)).filter(|name| !name.is_empty());
-    names.next().or_else(|| account(uid, &accounts())).unwrap_or_else(|| format!("uid {uid}"))
+    let mut found = said.chain(known).map(|name| person_name(&name)).filter(|name| !name.is_empty());
+    found.next().or_else(|| account(uid, &accounts())).unwrap_or_else(|| format!("uid {uid}"))
 }
 
 /// Lines read `name:password:uid:gid:…`. Source: `passwd(5)`.

@@ -134,29 +134,36 @@ fn record(
         return Ok(None);
     }
     let Scanned { snapshot, rows } = read_back::state(conn, present)?;
-    let mut entry = Entry { snapshot: snapshot.finish()?, recorded_at: now, ..Entry::default() };
+    let entry = |reason: &str, actor: String| Entry {
+        recorded_at: now,
+        actor,
+        reason: reason.to_owned(),
+        source: "database".to_owned(),
+        ..Entry::default()
+    };
+    let snapshot = snapshot.finish()?;
     let Some(before) = before else {
-        first.unwrap_or_default().clone_into(&mut entry.actor);
-        entry.reason = "the database as it was first seen".to_owned();
-        entry.source = "database".to_owned();
-        let number = history::insert(conn, &entry)?;
+        let first = entry("the database as it was first seen", first.unwrap_or_default().to_owned());
+        let changes = history::journal(&Plan::default());
+        let number = history::insert(conn, &Entry { snapshot, changes, ..first })?;
         remember(conn, rows)?;
         return Ok(Some(number));
     };
-    let (old, new) = revision::differing(conn, keys, &before.snapshot, &entry.snapshot)?;
+    let (old, new) = revision::differing(conn, keys, &before.snapshot, &snapshot)?;
     let steps = edited(towards(&new, &old, None));
     if steps.is_empty() {
         return Ok(None);
     }
     let edit = SeenEdit { programs: programs() };
     let plan = Plan { steps, ..Plan::default() };
-    entry.recorded_at = written_at(conn, &plan.steps, before.recorded_at, now)?;
-    entry.actor = edit.author();
-    entry.reason = "edited in the database".to_owned();
-    entry.source = "database".to_owned();
-    entry.carried = before.carried;
-    entry.summary = plan.summary();
-    entry.changes = history::journal(&plan);
+    let entry = Entry {
+        snapshot,
+        recorded_at: written_at(conn, &plan.steps, before.recorded_at, now)?,
+        carried: before.carried,
+        summary: plan.summary(),
+        changes: history::journal(&plan),
+        ..entry("edited in the database", edit.author())
+    };
     if !present.has_table("operator_edit") {
         conn.execute_batch(schema::OPERATOR)?;
     }

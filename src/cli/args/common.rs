@@ -98,10 +98,10 @@ pub struct Common {
 
 /// A person's name.
 fn actor(text: &str) -> Result<String, String> {
-    match crate::model::is_agent(text.trim()) {
-        true => Err("names that begin with `agent@` are those of agents".into()),
-        false => Ok(crate::model::person_name(text)),
+    if crate::model::is_agent(text.trim()) {
+        return Err("names that begin with `agent@` are those of agents".into());
     }
+    Ok(crate::model::person_name(text))
 }
 
 /// When output carries colour.
