@@ -160,7 +160,7 @@ fn record(
         snapshot,
         recorded_at: written_at(conn, &plan.steps, before.recorded_at, now)?,
         carried: before.carried,
-        summary: plan.summary(),
+        summary: "edited in the database".to_owned(),
         changes: history::journal(&plan),
         ..entry("edited in the database", edit.author())
     };
