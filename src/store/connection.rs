@@ -53,6 +53,14 @@ impl Store {
         }
     }
 
+    /// Writes the log back into the database when it has grown and nobody else does, without waiting for anyone.
+    pub fn checkpoint_when_large(&mut self, max_wal_bytes: u64) {
+        let large = open::wal_bytes(&self.path) > max_wal_bytes;
+        if let (true, Some(conn)) = (large, &self.conn) {
+            let _ = conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        }
+    }
+
     pub(super) fn in_read_transaction<T>(
         &mut self,
         read: impl Fn(&Connection, &Present, &KeyRing) -> rusqlite::Result<T>,

@@ -115,6 +115,13 @@ impl Store {
         if !present.has_table("operator_revision") || !present.has_table("config_history") {
             return Ok(None);
         }
+        if !present.has_our_tables() {
+            let inherited = self.inherited_identity();
+            let conn = self.connection()?;
+            conn.execute_batch(schema::OPERATOR)
+                .and_then(|()| read::identify(conn, inherited.as_deref()))
+                .doing("record", &path)?;
+        }
         let programs = std::mem::take(&mut self.programs);
         let look = || if programs.is_empty() { programs::with_open(&path) } else { programs };
         record(self.connection()?, &present, &keys, first, look, seconds(now)).doing("record", &path)
@@ -164,9 +171,6 @@ fn record(
         changes: history::journal(&plan),
         ..entry("edited in the database", edit.author())
     };
-    if !present.has_table("operator_edit") {
-        conn.execute_batch(schema::OPERATOR)?;
-    }
     let number = history::insert(conn, &entry)?;
     let programs = serde_json::to_string(&edit.programs).unwrap_or_default();
     conn.execute(

@@ -379,14 +379,6 @@ impl Store {
         }
         Ok(applied.verified.rows)
     }
-
-    /// Writes the log back into the database when it has grown and nobody else does, without waiting for anyone.
-    pub fn checkpoint_when_large(&mut self, max_wal_bytes: u64) {
-        let large = open::wal_bytes(&self.path) > max_wal_bytes;
-        if let (true, Some(conn)) = (large, &self.conn) {
-            let _ = conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-        }
-    }
 }
 
 /// Seconds since the epoch, as the orchestrator writes times.
