@@ -189,6 +189,22 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        /// Read by the rules of the orchestrator's reader; as a value, a key and an item.
+        #[test]
+        fn any_text_reads_back_as_it_was(text in "\\PC{0,6}|[\u{0}-\u{ff}]{0,4}|[\u{2020}-\u{2030}\u{fff0}-\u{ffff}\u{d7ff}\u{feff}]{0,3}|[a-c?:,#&*!|>'\"%@`{}\\[\\] \n\t.~=<0-9-]{0,5}") {
+            let written = scalar(&text);
+            let yaml = format!("v: {written}\n{written}: k\nl:\n- {written}\n");
+            let read = crate::desired::value_of(&yaml).unwrap_or_else(|why| panic!("{yaml:?}: {why}"));
+            let expected = serde_json::Value::from(text.as_str());
+            proptest::prop_assert_eq!(&read["l"][0], &expected);
+            if text != "v" && text != "l" {
+                proptest::prop_assert_eq!(&read["v"], &expected);
+                proptest::prop_assert_eq!(&read[text.as_str()], &serde_json::Value::from("k"));
+            }
+        }
+    }
+
     #[test]
     fn ordinary_words_stay_plain() {
         for text in
