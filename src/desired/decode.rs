@@ -316,6 +316,11 @@ impl Decoder<'_> {
             _ => None,
         };
         let mut missing = |name: &str, why: &str| {
+            let is_set = section.field(name).is_some_and(|field| object.get(field).is_some());
+            if mentioned(name) && !is_set {
+                // What stands there was refused, which is said.
+                return;
+            }
             self.findings.push(Spanned {
                 finding: Finding::error(format!("{why} `{name}`"))
                     .at_path(&path)

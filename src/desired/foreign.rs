@@ -48,6 +48,9 @@ fn sealed(text: &str, document: &Document) -> Option<Finding> {
 
 /// An object of Kubernetes.
 fn manifest(document: &Document) -> Option<Finding> {
+    if document.declares_a_section() {
+        return None;
+    }
     let kind = other(document, "kind")?.as_str()?;
     let version = other(document, "apiVersion")?.as_str()?;
     let metadata =

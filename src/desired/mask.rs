@@ -7,22 +7,14 @@ use std::ops::Range;
 
 use crate::model::Section;
 
-/// Words that, in an unknown key's name, make its value a secret in what we print.
-const SECRET_WORDS: [&str; 13] = [
-    "key",
-    "apikey",
-    "token",
-    "secret",
-    "secrets",
-    "password",
-    "passwd",
-    "pwd",
-    "passphrase",
-    "credential",
-    "credentials",
-    "auth",
-    "bearer",
-];
+/// What a word in an unknown key's name holds when its value is a secret.
+const SECRET_WORDS: [&str; 6] = ["token", "secret", "password", "passwd", "passphrase", "credential"];
+
+/// What a word in an unknown key's name is when its value is a secret.
+const WHOLE_SECRET_WORDS: [&str; 4] = ["auth", "bearer", "pass", "pwd"];
+
+/// Words that end like `key` and are none.
+const NO_KEYS: [&str; 8] = ["monkey", "donkey", "turkey", "hockey", "jockey", "whiskey", "mickey", "lackey"];
 
 /// What well-known secrets begin with.
 const SECRET_BEGINNINGS: [&str; 14] = [
@@ -245,8 +237,14 @@ fn names_a_secret(name: &str) -> bool {
         words.extend(begins_word.then_some(' ').into_iter().chain([char]));
     }
     let words = words.to_lowercase();
-    let mut words = words.split(|char: char| !char.is_alphanumeric());
-    words.any(|word| SECRET_WORDS.contains(&word) || word.ends_with("apikey")) || is_close_to_api_key(name)
+    let is_secret = |word: &str| {
+        let one = word.strip_suffix('s').unwrap_or(word);
+        (one.ends_with("key") && !NO_KEYS.contains(&one))
+            || WHOLE_SECRET_WORDS.contains(&word)
+            // A number of tokens is none of them.
+            || (SECRET_WORDS.iter().any(|secret| word.contains(secret)) && !word.ends_with("tokens"))
+    };
+    words.split(|char: char| !char.is_alphanumeric()).any(is_secret) || is_close_to_api_key(name)
 }
 
 fn is_close_to_api_key(name: &str) -> bool {
@@ -346,6 +344,10 @@ mod tests {
             "services:\n  my-key:\n    password: canary",
             "{\"services\":{\"a\":{\"api_key\":\"canary\"}}}",
             "a: {api_key: [canary]}",
+            "    openaikey: canary",
+            "    access_keys: [canary]",
+            "    clientsecret: canary",
+            "    authToken: canary",
             "    api_key: &k canary",
             "    apiKeyFrom: canary",
             "    apiKeyFrom: 'canary'",
@@ -370,6 +372,8 @@ mod tests {
     fn what_is_no_secret_is_shown() {
         for text in [
             "    max_context_tokens: 128000",
+            "    max_tokens: 128000",
+            "    monkeys: 3",
             "services:\n  monkey:\n    type: http",
             "services:\n  my-key:\n    type: http",
             "services:\n  my-key:",

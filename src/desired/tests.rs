@@ -404,6 +404,13 @@ fn a_file_of_another_tool_is_called_what_it_is() {
 }
 
 #[test]
+fn a_field_whose_value_is_refused_is_not_called_missing_as_well() {
+    let found = refused("services:\n  a: {type: cli, executable: 2024-01-01}\n");
+    assert_eq!(found.matches("error:").count(), 1, "{found}");
+    assert!(refused("services:\n  a: {type: cli, executable: null}\n").contains("needs an `executable`"));
+}
+
+#[test]
 fn json_is_edited_as_json_whatever_yaml_makes_of_it() {
     for (json, expected) in [
         ("{\n\t\"executable\": \"a\\tb\"\n}", "a\tb"),
