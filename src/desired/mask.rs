@@ -48,7 +48,7 @@ pub(super) fn masked(text: &str, line: Range<usize>) -> String {
     let shown = &text[line.clone()];
     let parents = parents(text, line.start, shown);
     let names_places = parents.iter().any(|parent| REFERENCES.contains(&parent.name));
-    if continues_a_secret(&parents, shown) {
+    if continues_a_secret(&parents, shown) || is_left_open(&text[..line.start], shown) {
         return dots(shown);
     }
     let mut masked = String::with_capacity(shown.len());
@@ -144,6 +144,8 @@ struct Parent<'t> {
     value: &'t str,
     /// Whether it is an object itself: a service may be called anything.
     is_object: bool,
+    /// Whether it stands further left than what it holds; else only an open value can reach beyond its line.
+    is_outside: bool,
 }
 
 impl Parent<'_> {
@@ -163,12 +165,16 @@ fn parents<'t>(text: &'t str, line_start: usize, line: &str) -> Vec<Parent<'t>> 
         }
         let key = above.trim_start().trim_start_matches("- ");
         let (name, value) = key.split_once(':').unwrap_or((key, ""));
-        let parent =
-            Parent { name: name.trim_matches(['"', '\'', ' ', '?']), value: value.trim(), is_object: false };
+        let parent = Parent {
+            name: name.trim_matches(['"', '\'', ' ', '?']),
+            value: value.trim(),
+            is_object: false,
+            is_outside: indent(above) < limit,
+        };
         if parent.holds_objects()
             && let Some(inner) = parents.last_mut()
         {
-            inner.is_object = inner.value.is_empty() && !is_close_to_api_key(inner.name);
+            inner.is_object = opens_a_mapping(inner.value) && !is_close_to_api_key(inner.name);
         }
         parents.push(parent);
         limit = indent(above);
@@ -186,10 +192,49 @@ fn continues_a_secret(parents: &[Parent<'_>], line: &str) -> bool {
     }
     let mut holders = parents.iter().take_while(|parent| !REFERENCES.contains(&parent.name));
     holders.any(|parent| {
-        let opens = parent.value.is_empty() || parent.value.starts_with(['|', '>', '"', '\'', '&', '!', '#']);
+        let opens = parent.is_outside
+            || parent.value.is_empty()
+            || parent.value.starts_with(['|', '>', '"', '\'', '&', '!', '#']);
         // The fields of an object are keys themselves, whatever it is called.
         let is_field = parent.is_object && line.contains(':');
         names_a_secret(parent.name) && opens && !is_field
+    })
+}
+
+/// Whether a secret begins on a line above and has not ended, however far left the next line begins: nothing stands
+/// behind its key yet, or its quote is open.
+fn is_left_open(above: &str, shown: &str) -> bool {
+    // A line further right belongs to its parents; one with a key of its own is no value.
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let may_be_value = !shown.contains(':') || shown.trim_start().starts_with(['"', '\'']);
+    let mut end = above.len();
+    for line in above.lines().rev().filter(|line| !line.trim().is_empty()).take(200) {
+        let start = above[..end].rfind(line).unwrap_or(0);
+        end = start;
+        let Some((at, value)) = secret_value(line) else { continue };
+        let Some(quote) = value.chars().next().filter(|first| matches!(first, '"' | '\'')) else {
+            // Only the line directly above can wait for its value.
+            let is_last = above[start + line.len()..].trim().is_empty();
+            let waits = is_last && value.trim_end().is_empty();
+            return waits && may_be_value && indent(shown) <= indent(line);
+        };
+        let behind = &above[start + at + 1..];
+        let quotes = behind.matches(quote).count();
+        let escaped = if quote == '"' { behind.matches("\\\"").count() } else { 0 };
+        // A quote that is doubled or escaped closes nothing.
+        return quotes.saturating_sub(escaped).is_multiple_of(2);
+    }
+    false
+}
+
+/// Returns what stands behind the last key of a line that names a secret, and where.
+fn secret_value(line: &str) -> Option<(usize, &str)> {
+    let colons = line.match_indices(':').collect::<Vec<_>>();
+    colons.into_iter().rev().find_map(|(colon, _)| {
+        let before = line[..colon].trim_end_matches([' ', '\t', '"', '\'']);
+        let name = before.rsplit(SEPARATORS).next().unwrap_or_default();
+        let value = line[colon + 1..].trim_start();
+        names_a_secret(name).then_some((line.len() - value.len(), value))
     })
 }
 
@@ -344,6 +389,15 @@ mod tests {
             "services:\n  my-key:\n    password: canary",
             "{\"services\":{\"a\":{\"api_key\":\"canary\"}}}",
             "a: {api_key: [canary]}",
+            "    api_key: first\n      canary",
+            "    api_key: [\n      canary\n    ]",
+            "  {a: {api_key:\n  canary}}",
+            "{\"a\": {\"api_key\":\n\"canary\"}}",
+            "    api_key: \"first\ncanary\"",
+            "    api_key: 'first\n\n  second\n canary'",
+            "a: {type: http, api_key: 'first\ncanary'}",
+            "    api_key: \"fi\\\"rst\ncanary\"",
+            "    api_key: 'fi''rst\ncanary'",
             "    openaikey: canary",
             "    access_keys: [canary]",
             "    clientsecret: canary",
@@ -393,6 +447,11 @@ mod tests {
             "    # the key is in the vault",
             "    models: [meta-llama/llama-3.2-3b-instruct:free]",
             "    max_retries: 3 # tokens are cheap",
+            "    api_key: \"${KEY}\"\n    type: http",
+            "    api_key: 'closed'\nlogging: {}",
+            "api_key: closed\nservices: {}",
+            "services:\n  my-key: {type: cli,\n    executable: x}",
+            "services:\n  a:\n    api_key: x\n  b:\n    type: cli",
         ] {
             let last = text.lines().last().expect("a line");
             assert_eq!(masked_line(text, last), last);
