@@ -11,7 +11,7 @@
 //! | words | [`model`], [`settings`] | nothing |
 //! | decisions | [`desired`], [`plan`], [`verify`], [`report`], [`write_back`], [`promotion`] | only the words: no file, no clock, no async |
 //! | forms | [`export`], [`metrics`], [`crd`] | only the words and the report |
-//! | the world | [`source`], [`store`], [`cluster`], [`telemetry`] | files, SQLite, the Kubernetes API, the log |
+//! | the world | [`place`], [`source`], [`store`], [`cluster`], [`telemetry`] | files, SQLite, the Kubernetes API, the log |
 //! | one pass | [`sync`] | **start reading here** |
 //! | what wakes it | [`run`] (with the web page), [`cli`], [`guide`] | anything |
 //!
@@ -27,6 +27,7 @@ pub mod export;
 pub mod guide;
 pub mod metrics;
 pub mod model;
+pub mod place;
 pub mod plan;
 pub mod promotion;
 pub mod report;

@@ -42,6 +42,7 @@ pub struct Metrics {
     store_missing: IntGauge,
     write_lock: Histogram,
     watch_available: IntGaugeVec,
+    polled_files: IntGaugeVec,
     consumer_in_sync: IntGaugeVec,
 }
 
@@ -128,6 +129,13 @@ impl Metrics {
                 ),
                 &["side"],
             )),
+            polled_files: make.add(IntGaugeVec::new(
+                opts(
+                    "polled_files",
+                    "Files that are looked at by the clock, because no event tells of their changes",
+                ),
+                &["side"],
+            )),
             consumer_in_sync: make.add(IntGaugeVec::new(
                 opts(
                     "consumer_in_sync",
@@ -154,6 +162,7 @@ impl Metrics {
             self.apply_steps_total.with_label_values(&[op]).inc_by(0);
         }
         self.watching(false, false);
+        self.polled(0, 0);
     }
 
     /// Records what a pass found and did.
@@ -220,6 +229,13 @@ impl Metrics {
     pub fn watching(&self, source: bool, database: bool) {
         self.watch_available.with_label_values(&["source"]).set(i64::from(source));
         self.watch_available.with_label_values(&["database"]).set(i64::from(database));
+    }
+
+    /// Records how many files of the source, and how many secret files that it names, are looked at by the clock.
+    pub fn polled(&self, source: usize, secrets: usize) {
+        for (side, count) in [("source", source), ("secrets", secrets)] {
+            self.polled_files.with_label_values(&[side]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
     }
 
     /// Notes whether the orchestrator runs with what the database holds.

@@ -65,6 +65,9 @@ pub const SAFETY_POLL_EVERY: Duration = Duration::from_mins(1);
 /// How often the source is looked at when its folder cannot be watched, or is not there.
 pub const POLL_SOURCE_EVERY: Duration = Duration::from_secs(1);
 
+/// How often a file is read that lies where neither events nor times tell of a change.
+pub const POLL_CONTENT_EVERY: Duration = Duration::from_secs(2);
+
 /// How long after a failed pass the next one is tried: doubled each time, up to the limit.
 pub const RETRY_FIRST: Duration = Duration::from_millis(200);
 

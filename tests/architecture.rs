@@ -31,12 +31,13 @@ const MODULES: &[(&str, MayUse)] = &[
     ("crd", Only(&["model"])),
     // Touch the world.
     ("actions", Only(&["model", "desired", "plan", "promotion", "report", "cluster", "source", "store"])),
-    ("source", Only(&["model", "desired", "export", "settings"])),
+    ("place", Only(&[])),
+    ("source", Only(&["model", "desired", "export", "place", "settings"])),
     (
         "cluster",
         Only(&["model", "desired", "plan", "report", "export", "promotion", "crd", "source", "settings"]),
     ),
-    ("store", Only(&["model", "plan", "verify", "report"])),
+    ("store", Only(&["model", "place", "plan", "verify", "report"])),
     ("consumer", Only(&["model", "desired"])),
     ("sync", Only(&["model", "desired", "plan", "verify", "report", "store"])),
     ("telemetry", Only(&[])),
@@ -90,6 +91,7 @@ const CRATES: &[(&str, &[&str])] = &[
         &[
             "cluster/",
             "consumer/",
+            "place.rs",
             "source/",
             "store/",
             "run/",
@@ -139,6 +141,7 @@ const PURE_ALL_THE_SAME: &[(&str, &str)] = &[("desired/split.rs", "std::thread::
 const STORE_FILES_WITH_FILE_CALLS: &[&str] = &[
     "store/backup.rs",
     "store/backup_record.rs",
+    "store/copied.rs",
     "store/drill.rs",
     "store/files.rs",
     "store/key.rs",

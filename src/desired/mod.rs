@@ -166,17 +166,24 @@ pub fn value_of(text: &str) -> Result<serde_json::Value, String> {
 
 /// Returns the Kubernetes Secrets that a source refers to, so that they can be had before it is read.
 pub fn secrets_named(source: &SourceSnapshot) -> BTreeSet<String> {
-    const WORD: &[u8] = b"secretKeyRef";
-    let mentions = |bytes: &[u8]| bytes.windows(WORD.len()).any(|window| window == WORD);
+    references(source, "secretKeyRef", "/apiKeyFrom/secretKeyRef/name")
+}
+
+/// Returns the files that a source takes API keys from, as it names them, so that they can be watched.
+pub fn secret_files_named(source: &SourceSnapshot) -> BTreeSet<String> {
+    references(source, "apiKeyFrom", "/apiKeyFrom/file")
+}
+
+/// Returns the texts at `pointer` in the services of every document in which `word` occurs.
+fn references(source: &SourceSnapshot, word: &str, pointer: &str) -> BTreeSet<String> {
+    let mentions = |bytes: &[u8]| bytes.windows(word.len()).any(|window| window == word.as_bytes());
     let texts = source.documents.iter().filter(|document| mentions(&document.bytes));
     let values = texts.filter_map(|document| value_of(std::str::from_utf8(&document.bytes).ok()?).ok());
-    let name = |service: &serde_json::Value| {
-        Some(service.pointer("/apiKeyFrom/secretKeyRef/name")?.as_str()?.to_owned())
-    };
+    let text = |service: &serde_json::Value| Some(service.pointer(pointer)?.as_str()?.to_owned());
     values
         .flat_map(|value| {
             let services = value.get("services").and_then(serde_json::Value::as_object);
-            services.into_iter().flatten().filter_map(|(_, service)| name(service)).collect::<Vec<_>>()
+            services.into_iter().flatten().filter_map(|(_, service)| text(service)).collect::<Vec<_>>()
         })
         .collect()
 }

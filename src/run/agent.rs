@@ -7,6 +7,7 @@ use std::time::{Instant, SystemTime};
 
 use super::consumer::{self, Held};
 use super::edits::Entries;
+use super::poll::Polled;
 use super::schedule::{Due, Schedule};
 use super::source::Source;
 use super::watch::{Hint, Watcher};
@@ -30,6 +31,8 @@ pub(super) struct Agent {
     pub(super) feed: Option<Feed>,
     pub(super) store: Store,
     pub(super) watcher: Watcher,
+    /// What is looked at because no event tells of it.
+    pub(super) polled: Polled,
     pub(super) schedule: Schedule,
     published: Published,
     /// Where the web page looks, when there is one.
@@ -84,7 +87,6 @@ impl Agent {
             crate::store::files::create_folder(folder)?;
         }
         let watcher = Watcher::new(&options.source, store.path(), wakes);
-        metrics.watching(watcher.sees_source(), watcher.sees_database());
         let consumer = options
             .consumer
             .clone()
@@ -94,6 +96,7 @@ impl Agent {
             consumer: consumer.map(|sender| (sender, None)),
             board,
             watcher,
+            polled: Polled::new(&options.source),
             store,
             schedule: Schedule::new(Instant::now()),
             published,
@@ -154,13 +157,14 @@ impl Agent {
         let now = Instant::now();
         match wake {
             Wake::Source(hint) => self.schedule.source_hint(hint, now),
+            Wake::Secrets => self.schedule.files_at(now),
             Wake::Store => self.schedule.store_hint(now),
             Wake::FolderGone | Wake::Rescan => {
-                self.watcher.rearm();
+                self.rearm();
                 self.schedule.force(now);
             }
             Wake::Mounts => {
-                self.watcher.rearm();
+                self.rearm();
                 self.schedule.source_hint(Hint::Replaced, now);
                 self.schedule.store_hint(now);
             }
@@ -182,6 +186,9 @@ impl Agent {
             self.watcher.arm();
         }
         let mut pass = due.full || due.retry;
+        if due.files {
+            pass |= self.look_at_files();
+        }
         let unheard = due.full || blind || (due.poll && self.source.is_to_be_polled());
         if due.source || (unheard && !self.source_is_young(due.full)) {
             pass |= self.read_source(due.full);
@@ -251,6 +258,7 @@ impl Agent {
         self.tell_api(&report);
         if std::mem::take(&mut self.arm_after_pass) {
             self.watcher.arm();
+            self.choose_polled();
         }
         self.data_version = self.store.exists().then(|| self.store.data_version().ok()).flatten();
         // A commit between the pass and the line above would otherwise be taken for seen.
@@ -278,7 +286,8 @@ impl Agent {
     /// Looks by the clock at what cannot be watched.
     fn arm_polling(&mut self) {
         let now = Instant::now();
-        self.metrics.watching(self.watcher.sees_source(), self.watcher.sees_database());
+        let sees_source = self.watcher.sees_source() && !self.polled.has_source();
+        self.metrics.watching(sees_source, self.watcher.sees_database());
         match (&self.watcher.fault, &self.said_fault) {
             (Some(fault), None) => {
                 tracing::warn!(%fault, "file events cannot be had; looking by the clock instead");

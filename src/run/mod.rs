@@ -21,6 +21,7 @@ mod edits;
 mod health;
 mod mounts;
 mod orders;
+mod poll;
 mod schedule;
 mod source;
 mod watch;
@@ -106,6 +107,8 @@ pub enum RunError {
 enum Wake {
     /// Something about the source.
     Source(Hint),
+    /// Something about a file that the source takes an API key from.
+    Secrets,
     /// Something about the database.
     Store,
     /// A watched folder is gone.

@@ -24,6 +24,8 @@ pub(super) struct Schedule {
     again: Option<Instant>,
     /// When to look without being told, because events cannot be had.
     poll: Option<Instant>,
+    /// When to look at files of which no event tells, or of which one did that may not be the last.
+    files: Option<Instant>,
 }
 
 /// What is due now.
@@ -35,6 +37,7 @@ pub(super) struct Due {
     pub(super) store: bool,
     pub(super) retry: bool,
     pub(super) poll: bool,
+    pub(super) files: bool,
 }
 
 impl Schedule {
@@ -47,6 +50,7 @@ impl Schedule {
             retry: None,
             again: None,
             poll: None,
+            files: None,
         }
     }
 
@@ -54,7 +58,7 @@ impl Schedule {
     pub(super) fn next(&self) -> Instant {
         let rung = self.ladder.and_then(|(start, rung)| Some(start + *settings::LADDER.get(rung)?));
         let retry = self.retry.map(|(at, _)| at);
-        [rung, retry, self.again, self.poll, self.source_due()]
+        [rung, retry, self.again, self.poll, self.files, self.source_due()]
             .into_iter()
             .flatten()
             .fold(self.full, Instant::min)
@@ -87,6 +91,10 @@ impl Schedule {
         if self.poll.is_some_and(|at| at <= now) {
             due.poll = true;
             self.poll = None;
+        }
+        if self.files.is_some_and(|at| at <= now) {
+            due.files = true;
+            self.files = None;
         }
         due
     }
@@ -155,6 +163,11 @@ impl Schedule {
     /// Asks for a pass at `at`: something that waits may be due then.
     pub(super) fn look_again(&mut self, at: Instant) {
         self.again = Some(at);
+    }
+
+    /// Looks at files at `at`, or before when that is due anyway.
+    pub(super) fn files_at(&mut self, at: Instant) {
+        self.files = Some(self.files.map_or(at, |files| files.min(at)));
     }
 
     /// Looks again after `wait` without being told.

@@ -85,13 +85,14 @@ impl Agent {
                 let was_away = self.source.fault.take().is_some();
                 if was_away && declared.is_none() {
                     // What is back may be another folder under the same name, as after a mount.
-                    self.watcher.rearm();
+                    self.rearm();
                 }
                 let same = self.source.current.as_ref().is_some_and(|current| **current == *snapshot)
                     && same_object(self.source.declared.as_deref(), declared.as_deref());
                 if !same || full {
                     // A full comparison reads secrets anew, too.
                     self.source.known = None;
+                    self.name_secrets(&snapshot);
                     self.source.current = Some(snapshot);
                     self.arm_after_pass = declared.is_none();
                     self.policy =

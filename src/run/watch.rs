@@ -12,7 +12,7 @@ use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind, R
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use super::Wake;
-use crate::source::{SourceSpec, is_yaml};
+use crate::source::{self, SourceSpec, is_yaml};
 
 /// The name of the link that kubelet swaps when a mounted `ConfigMap` changes.
 const KUBELET_DATA: &str = "..data";
@@ -38,6 +38,8 @@ pub(super) struct Watcher {
     wakes: Sender<Wake>,
     spec: SourceSpec,
     database: PathBuf,
+    /// The files that the source takes API keys from.
+    secrets: BTreeSet<PathBuf>,
     interest: Arc<Mutex<Interest>>,
     watched: BTreeSet<PathBuf>,
     /// Why events cannot be had, when they cannot.
@@ -51,6 +53,8 @@ struct Interest {
     source_folder: Option<PathBuf>,
     /// Folder and name of every hop from the source's path to its file.
     source: BTreeSet<(PathBuf, PathBuf)>,
+    /// Folder and name of every hop to a secret file.
+    secrets: BTreeSet<(PathBuf, PathBuf)>,
     database: (PathBuf, PathBuf),
 }
 
@@ -61,6 +65,7 @@ impl Watcher {
             wakes,
             spec: spec.clone(),
             database: database.to_owned(),
+            secrets: BTreeSet::new(),
             interest: Arc::default(),
             watched: BTreeSet::new(),
             fault: None,
@@ -69,13 +74,22 @@ impl Watcher {
         watcher
     }
 
+    /// Watches these secret files, too, from when it is next armed.
+    pub(super) fn name_secrets(&mut self, secrets: BTreeSet<PathBuf>) {
+        self.secrets = secrets;
+    }
+
     /// Watches the folders that matter now. Cheap when nothing changed.
     pub(super) fn arm(&mut self) {
-        let interest = Interest::now(&self.spec, &self.database);
+        let interest = Interest::now(&self.spec, &self.secrets, &self.database);
         let mut wanted: BTreeSet<PathBuf> =
             interest.source.iter().map(|(folder, _)| folder.clone()).collect();
         wanted.extend(interest.source_folder.clone());
         wanted.insert(interest.database.0.clone());
+        // Where a secret's folder cannot be watched, or is not there, the file is looked at instead.
+        let mut optional: BTreeSet<PathBuf> = interest.secrets.iter().map(|(folder, _)| folder.clone()).collect();
+        optional.retain(|folder| !wanted.contains(folder) && folder.is_dir());
+        wanted.extend(optional.iter().cloned());
         *self.interest.lock().unwrap_or_else(PoisonError::into_inner) = interest;
         let mut inner = match self.inner.take().map_or_else(|| self.open(), Ok) {
             Ok(inner) => inner,
@@ -97,6 +111,7 @@ impl Watcher {
                 Ok(()) => {
                     self.watched.insert(folder);
                 }
+                Err(_) if optional.contains(&folder) => {}
                 Err(error) => fault = Some(format!("{}: {error}", folder.display())),
             }
         }
@@ -130,6 +145,12 @@ impl Watcher {
         self.watched.contains(&folder_and_name(&self.database).0)
     }
 
+    /// Whether every folder on the way to a secret file is watched.
+    pub(super) fn sees_secrets(&self) -> bool {
+        let interest = self.interest.lock().unwrap_or_else(PoisonError::into_inner);
+        interest.secrets.iter().all(|(folder, _)| self.watched.contains(folder))
+    }
+
     /// Whether the source's folder is watched.
     pub(super) fn sees_source(&self) -> bool {
         let interest = self.interest.lock().unwrap_or_else(PoisonError::into_inner);
@@ -139,25 +160,27 @@ impl Watcher {
 }
 
 impl Interest {
-    fn now(spec: &SourceSpec, database: &Path) -> Self {
-        let mut source = BTreeSet::new();
+    fn now(spec: &SourceSpec, secrets: &BTreeSet<PathBuf>, database: &Path) -> Self {
         // An object of Kubernetes is watched elsewhere.
-        let mut next = spec.path().map(Path::to_owned);
-        for _ in 0..MAX_LINKS {
-            let Some(hop) = next else { break };
-            source.insert(folder_and_name(&hop));
-            let Ok(target) = std::fs::read_link(&hop) else { break };
-            // The folder behind kubelet's link is deleted at the next swap; the swap itself is seen beside it.
-            if target.starts_with(KUBELET_DATA) {
-                break;
-            }
-            next = Some(hop.parent().unwrap_or(Path::new(".")).join(target));
-        }
+        let mut source: BTreeSet<_> = spec.path().map(hops).into_iter().flatten().collect();
         let source_folder = match spec {
-            SourceSpec::Folder(path) => Some(canonical(path)),
+            SourceSpec::Folder(path) => {
+                // A link in the folder may lead to a file elsewhere.
+                let links = source::files(spec).into_iter().filter(|file| file.is_symlink());
+                source.extend(links.flat_map(|link| hops(&link)));
+                Some(canonical(path))
+            }
             SourceSpec::File(_) | SourceSpec::Object(_) => None,
         };
-        Self { source_folder, source, database: folder_and_name(database) }
+        let secrets = secrets.iter().flat_map(|path| hops(path)).collect();
+        Self { source_folder, source, secrets, database: folder_and_name(database) }
+    }
+
+    fn is_secret(&self, path: &Path) -> bool {
+        let (folder, name) = folder_and_name(path);
+        let swapped = name.as_os_str() == KUBELET_DATA;
+        let beside = self.secrets.iter().any(|(parent, _)| *parent == folder);
+        (swapped && beside) || self.secrets.contains(&(folder, name))
     }
 
     fn is_source(&self, path: &Path) -> bool {
@@ -180,6 +203,23 @@ impl Interest {
     }
 }
 
+/// Folder and name of every link on the way to a file, and of the file itself.
+fn hops(path: &Path) -> Vec<(PathBuf, PathBuf)> {
+    let mut hops = Vec::new();
+    let mut next = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        // The folder behind kubelet's link is deleted at the next swap; the swap itself is seen beside it.
+        if let Some(data) = next.ancestors().skip(1).find(|folder| folder.ends_with(KUBELET_DATA)) {
+            hops.push(folder_and_name(data));
+            break;
+        }
+        hops.push(folder_and_name(&next));
+        let Ok(target) = std::fs::read_link(&next) else { break };
+        next = next.parent().unwrap_or(Path::new(".")).join(target);
+    }
+    hops
+}
+
 fn wakes_of(event: notify::Result<Event>, interest: &Interest) -> Vec<Wake> {
     let Ok(event) = event else { return vec![Wake::Rescan] };
     if event.need_rescan() {
@@ -191,6 +231,10 @@ fn wakes_of(event: notify::Result<Event>, interest: &Interest) -> Vec<Wake> {
             && let Some(hint) = hint(event.kind, path)
         {
             wakes.push(Wake::Source(hint));
+        }
+        let touched = matches!(event.kind, EventKind::Modify(ModifyKind::Metadata(_)));
+        if interest.is_secret(path) && (touched || hint(event.kind, path).is_some()) {
+            wakes.push(Wake::Secrets);
         }
         if interest.is_database(path) && !matches!(event.kind, EventKind::Access(AccessKind::Open(_))) {
             wakes.push(Wake::Store);
@@ -204,7 +248,8 @@ fn wakes_of(event: notify::Result<Event>, interest: &Interest) -> Vec<Wake> {
 
 impl Interest {
     fn is_a_folder(&self, path: &Path) -> bool {
-        self.database.0 == path || self.source.iter().any(|(folder, _)| folder == path)
+        let hops = self.source.iter().chain(&self.secrets);
+        self.database.0 == path || hops.into_iter().any(|(folder, _)| folder == path)
     }
 }
 

@@ -34,12 +34,17 @@ pub fn read(spec: &SourceSpec) -> Result<SourceSnapshot, SourceError> {
 
 /// Returns when one of the source's files last changed, by the file system's clock; none when that cannot be had.
 pub fn changed(spec: &SourceSpec) -> Option<SystemTime> {
-    let files = match spec {
-        SourceSpec::File(path) => vec![path.clone()],
-        SourceSpec::Folder(path) => files_of(path).ok()?,
-        SourceSpec::Object(_) => return None,
-    };
+    let files = files(spec);
     files.iter().filter_map(|file| std::fs::metadata(file).and_then(|it| it.modified()).ok()).max()
+}
+
+/// Returns the files that a source consists of now, by name; none when the folder cannot be read.
+pub fn files(spec: &SourceSpec) -> Vec<PathBuf> {
+    match spec {
+        SourceSpec::File(path) => vec![path.clone()],
+        SourceSpec::Folder(path) => files_of(path).unwrap_or_default(),
+        SourceSpec::Object(_) => Vec::new(),
+    }
 }
 
 /// The files of a folder that belong to the source, by name.

@@ -10,6 +10,7 @@ mod git;
 mod object;
 mod replace;
 mod secrets;
+mod silent;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -17,11 +18,12 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-pub use file::{changed, is_yaml, read};
+pub use file::{changed, files, is_yaml, read};
 pub use git::{Branch, GitError, Repository};
 pub use object::{Declared, ObjectKind, ObjectSpec};
 pub use replace::{ReplaceError, replace};
 pub use secrets::{SecretTable, Secrets};
+pub use silent::{Silent, silent};
 
 /// A source as the user names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
