@@ -74,8 +74,7 @@ impl FileSystem {
 
     /// The one that a file, or the folder where it will be, lies on.
     fn of(path: &Path) -> Option<&'static Self> {
-        let folder =
-            path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let asked = rustix::fs::statfs(path).or_else(|_| rustix::fs::statfs(folder)).ok()?;
         Self::of_magic(u64::try_from(asked.f_type).ok()?)
     }

@@ -95,6 +95,99 @@ fn a_config_map_that_kubelet_swaps_is_followed() {
     }
 }
 
+const WITH_A_SECRET_FILE: &str =
+    "services:\n  a: {type: http, base_url: http://a, apiKeyFrom: {file: secret/key}}\n";
+
+#[test]
+fn a_secret_file_that_changes_is_seen_however_it_changes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("default.yaml"), WITH_A_SECRET_FILE).expect("written");
+    let mut agent = Agent::start(folder, "file:default.yaml", &[]);
+    agent.wait_for_outcome("invalid");
+    let secret = agent.folder.path().join("secret");
+    let key = secret.join("key");
+    std::fs::create_dir(&secret).expect("created");
+    std::fs::write(&key, "sk-appears").expect("written");
+    agent.wait_for_outcome("applied");
+    assert_eq!(agent.key_of("a"), "sk-appears");
+    std::fs::write(&key, "sk-in-place").expect("written");
+    agent.wait_for_outcome("applied");
+    assert_eq!(agent.key_of("a"), "sk-in-place");
+    std::fs::write(secret.join("new"), "sk-renamed").expect("written");
+    std::fs::rename(secret.join("new"), &key).expect("renamed over");
+    agent.wait_for_outcome("applied");
+    assert_eq!(agent.key_of("a"), "sk-renamed");
+    assert_eq!(agent.metric("oxide_operator_polled_files{side=\"secrets\"}"), 0, "events tell of it");
+}
+
+#[test]
+fn a_secret_that_kubelet_swaps_is_followed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("default.yaml"), WITH_A_SECRET_FILE).expect("written");
+    let secret = folder.path().join("secret");
+    let version = |number: u32| {
+        let data = secret.join(format!("..v{number}"));
+        std::fs::create_dir_all(&data).expect("created");
+        std::fs::write(data.join("key"), format!("sk-{number}")).expect("written");
+        symlink(format!("..v{number}"), secret.join("..data_tmp")).expect("linked");
+        std::fs::rename(secret.join("..data_tmp"), secret.join("..data")).expect("swapped");
+    };
+    version(0);
+    symlink("..data/key", secret.join("key")).expect("linked");
+    let mut agent = Agent::start(folder, "file:default.yaml", &[]);
+    agent.wait_for_outcome("applied");
+    for number in 1..4 {
+        version(number);
+        std::fs::remove_dir_all(secret.join(format!("..v{}", number - 1))).expect("the old one is removed");
+        agent.wait_for_outcome("applied");
+        assert_eq!(agent.key_of("a"), format!("sk-{number}"));
+    }
+}
+
+/// Starts on files that are each mounted by itself, as `docker run -v ./c.yaml:/app/config/default.yaml` does. Needs root.
+fn on_mounts(folder: tempfile::TempDir, mounts: &[(&str, &str)], source: &str) -> Agent {
+    let mounts: String = mounts.iter().map(|(from, to)| format!("mount --bind {from} {to} && ")).collect();
+    let script = format!("{mounts} exec {} \"$@\"", env!("CARGO_BIN_EXE_oxide-operator"));
+    let mut program = Command::new("unshare");
+    program.args(["--mount", "sh", "-c", &script, "sh"]);
+    Agent::start_with(program, folder, source, &[])
+}
+
+#[test]
+fn an_edit_of_a_file_that_is_mounted_by_itself_is_seen() {
+    for source in ["file:mounted/default.yaml", "dir:mounted"] {
+        let folder = agent::folder_with_yaml();
+        std::fs::create_dir(folder.path().join("mounted")).expect("created");
+        std::fs::write(folder.path().join("mounted/default.yaml"), "").expect("a place to mount on");
+        let mut agent = on_mounts(folder, &[("default.yaml", "mounted/default.yaml")], source);
+        agent.wait_for_outcome("applied");
+        agent.wait_for("what never shows", |line| {
+            line["level"] == "WARN" && line["message"].as_str().is_some_and(|it| it.contains("renamed over"))
+        });
+        agent.wait_for_metric("oxide_operator_polled_files{side=\"source\"}", 1);
+        assert_eq!(agent.metric("oxide_operator_watch_available{side=\"source\"}"), 0);
+        for count in [21, 22] {
+            std::fs::write(agent.yaml(), with_workers(count)).expect("written in place");
+            agent.wait_for_outcome("applied");
+            assert_eq!(agent.workers(), count, "{source}");
+        }
+    }
+}
+
+#[test]
+fn a_secret_file_that_is_mounted_by_itself_is_looked_at() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("default.yaml"), WITH_A_SECRET_FILE).expect("written");
+    std::fs::create_dir(folder.path().join("secret")).expect("created");
+    std::fs::write(folder.path().join("secret/key"), "").expect("a place to mount on");
+    std::fs::write(folder.path().join("original"), "sk-1").expect("written");
+    let mut agent = on_mounts(folder, &[("original", "secret/key")], "file:default.yaml");
+    agent.wait_for_outcome("applied");
+    std::fs::write(agent.folder.path().join("original"), "sk-2").expect("written in place");
+    agent.wait_for_outcome("applied");
+    assert_eq!(agent.key_of("a"), "sk-2");
+}
+
 #[test]
 fn a_folder_of_files_is_one_source() {
     let folder = tempfile::tempdir().expect("a folder");

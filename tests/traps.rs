@@ -232,23 +232,42 @@ fn what_we_create_is_private_and_stays_so() {
 }
 
 #[test]
-fn a_mount_of_the_single_file_is_refused() {
+fn a_mount_of_the_single_file_is_read_with_a_warning_and_never_written() {
     let folder = Folder::migrated();
+    let edit = "UPDATE execution_settings SET timeout_seconds = 7; PRAGMA wal_checkpoint(TRUNCATE)";
+    folder.orchestrator().execute_batch(edit).expect("edited");
     let inside = folder.0.path().join("inside");
     std::fs::create_dir(&inside).expect("created");
     let mounted = inside.join("config.db");
     std::fs::write(&mounted, "").expect("a place to mount on");
-    let script = format!(
-        "mount --bind {} {} && exec {} plan --db {} --source file:{}",
-        folder.db().display(),
-        mounted.display(),
-        env!("CARGO_BIN_EXE_oxide-operator"),
-        mounted.display(),
-        folder.yaml().display()
-    );
-    let output =
-        Command::new("unshare").args(["--mount", "sh", "-c", &script]).output().expect("unshare runs");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("is a mount of a single file"), "{said}");
-    assert_eq!(output.status.code(), Some(1));
+    let run = |arguments: &str| {
+        let script = format!(
+            "mount --bind {db} {at} && exec {program} {arguments} --db {at} --source file:{yaml} --key-file {key}",
+            db = folder.db().display(),
+            at = mounted.display(),
+            program = env!("CARGO_BIN_EXE_oxide-operator"),
+            yaml = folder.yaml().display(),
+            key = folder.0.path().join("encryption.key").display(),
+        );
+        let unshared = Command::new("unshare").args(["--mount", "sh", "-c", &script]).output();
+        unshared.expect("unshare runs")
+    };
+    for reading in ["plan", "config", "status", "export -", "get services", "verify", "history"] {
+        let output = run(reading);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("warning: ") && said.contains("-wal beside the original"), "{reading}: {said}");
+        assert!(!said.contains("error: "), "{reading}: {said}");
+    }
+    let loaded = run("config");
+    assert!(String::from_utf8_lossy(&loaded.stderr).contains("from the database"));
+    assert!(String::from_utf8_lossy(&loaded.stdout).contains("timeout_seconds: 7"));
+    let beside: Vec<_> = std::fs::read_dir(&inside).expect("readable").flatten().collect();
+    assert_eq!(beside.len(), 1, "reading left nothing beside the mount: {beside:?}");
+    for writing in ["apply", "set execution.timeout_seconds 9", "run --listen off"] {
+        let output = run(writing);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("is a mount of a single file"), "{writing}: {said}");
+        assert!(said.contains("mount its folder"), "{writing}: {said}");
+        assert_eq!(output.status.code(), Some(1), "{writing}");
+    }
 }

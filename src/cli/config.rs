@@ -10,6 +10,7 @@ use crate::export::{ExportOptions, ExportedSecrets, to_yaml, yaml_to_json};
 use crate::guide::{Backend, load};
 
 pub(super) fn run(context: &Context, format: Format) -> Result<Exit> {
+    context.warn_of_place();
     let loaded = load(&context.source, &context.db, &context.keys)?;
     let options = ExportOptions { minimal: false, secrets: ExportedSecrets::Masked };
     let yaml = to_yaml(&loaded.configuration, &loaded.carried, &options);

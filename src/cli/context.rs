@@ -33,6 +33,8 @@ pub(super) struct Context {
     /// Who is recorded as the author of a change, where somebody said so.
     named_actor: Option<String>,
     declared: OnceCell<Declared>,
+    /// What was said of the database's place.
+    cautioned: OnceCell<()>,
 }
 
 impl Context {
@@ -68,6 +70,7 @@ impl Context {
             when_missing: Cell::default(),
             named_actor: common.actor.clone().filter(|name| !name.is_empty()),
             declared: OnceCell::new(),
+            cautioned: OnceCell::new(),
         })
     }
 
@@ -123,7 +126,19 @@ impl Context {
         }
     }
 
+    /// Warns, once, where what is read from the database may not be what the orchestrator has.
+    pub(super) fn warn_of_place(&self) {
+        self.cautioned.get_or_init(|| {
+            if let Some(caution) = crate::store::caution(&self.db) {
+                super::output::note(format!("warning: {caution}"));
+            }
+        });
+    }
+
     pub(super) fn store(&self, access: Access) -> Result<Store> {
+        if access == Access::Read {
+            self.warn_of_place();
+        }
         let mut store = Store::at(&self.db, access, &self.keys)?;
         store.when_missing(self.when_missing.get());
         if access == Access::Write

@@ -267,7 +267,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let polled = polled(folder.path());
         let key = folder.path().join("key");
-        let untrusted = Place { file_system: crate::place::FileSystem::of_magic(0x6969), ..Place::of(folder.path()) };
+        let untrusted =
+            Place { file_system: crate::place::FileSystem::of_magic(0x6969), ..Place::of(folder.path()) };
         let mark = |text: &str| {
             std::fs::write(&key, text).expect("written");
             let old = std::time::SystemTime::UNIX_EPOCH;

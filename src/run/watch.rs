@@ -87,7 +87,8 @@ impl Watcher {
         wanted.extend(interest.source_folder.clone());
         wanted.insert(interest.database.0.clone());
         // Where a secret's folder cannot be watched, or is not there, the file is looked at instead.
-        let mut optional: BTreeSet<PathBuf> = interest.secrets.iter().map(|(folder, _)| folder.clone()).collect();
+        let mut optional: BTreeSet<PathBuf> =
+            interest.secrets.iter().map(|(folder, _)| folder.clone()).collect();
         optional.retain(|folder| !wanted.contains(folder) && folder.is_dir());
         wanted.extend(optional.iter().cloned());
         *self.interest.lock().unwrap_or_else(PoisonError::into_inner) = interest;

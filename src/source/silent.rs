@@ -38,7 +38,11 @@ impl Silent {
 
     /// Between two looks at it.
     pub fn looked_at_every(&self) -> Duration {
-        if self.place.times_can_be_trusted() { settings::POLL_SOURCE_EVERY } else { settings::POLL_CONTENT_EVERY }
+        if self.place.times_can_be_trusted() {
+            settings::POLL_SOURCE_EVERY
+        } else {
+            settings::POLL_CONTENT_EVERY
+        }
     }
 
     /// What never shows, or shows no longer, and what helps; none where looking is enough.

@@ -40,7 +40,7 @@ pub enum StoreError {
         /// The database.
         path: PathBuf,
         /// What is wrong with the place.
-        why: &'static str,
+        why: String,
     },
     /// What lies there is no database of the orchestrator's, and nothing of ours says that it was one.
     #[error("{path} is {looks_like}, not a configuration database; it is left as it is", path = path.display())]
@@ -289,7 +289,9 @@ impl StoreError {
             "damaged_in_use" => {
                 "stop the orchestrator, then `oxide-operator apply` moves the database aside and restores the newest good backup"
             }
-            "unsafe_place" => "put the database on a local disk and mount its folder, not the file",
+            "unsafe_place" => {
+                "put the database on a local disk and mount its folder, not the file; commands that only read work as it is"
+            }
             "key_elsewhere" => {
                 "stop the orchestrator, put the key into the key file, rotate, and put the new key where the old one came from"
             }

@@ -3,6 +3,7 @@
 //! | file | its job |
 //! | --- | --- |
 //! | `open`, `connection` | the one connection, and the places where none is opened |
+//! | `copied` | reading at such a place all the same |
 //! | `schema` | the orchestrator's tables and ours |
 //! | `rows` | columns to values and back |
 //! | `read` | everything of one moment, and its fingerprint |
@@ -24,6 +25,7 @@ mod apply;
 mod backup;
 mod backup_record;
 mod connection;
+mod copied;
 pub mod crash;
 mod decision;
 mod drill;
@@ -68,7 +70,7 @@ pub use error::StoreError;
 pub use good_source::KeptSource;
 pub use history::Record;
 pub use key::{KeyRing, KeySources, KeyText, generate_key, write_key_file};
-pub use open::Access;
+pub use open::{Access, caution};
 pub use presence::{InPlace, WhenMissing};
 pub use programs::Program;
 pub use quarantine::Quarantined;
@@ -132,11 +134,11 @@ impl Store {
     /// Prepares to use the database at `path`. Opens nothing but the key.
     ///
     /// # Errors
-    /// A key that is there and is not one, or a place where a database must not be opened.
+    /// A key that is there and is not one, or a place where a database must not be written.
     pub fn at(path: &Path, access: Access, keys: &KeySources) -> Result<Self, StoreError> {
         let named = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let path = open::resolved(path);
-        open::check_place(&path)?;
+        open::check_place(&path, access)?;
         let key_folder = files::folder_of(&named).to_owned();
         let keys = Arc::new(KeyRing::find(keys, &key_folder)?);
         Ok(Self {

@@ -9,7 +9,8 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::error::Doing as _;
-use super::{StoreError, crash, files};
+use super::{StoreError, copied, crash, files};
+use crate::place::{Mounted, Place};
 
 /// How often a busy database is asked again, and how long in all: 3 s. The orchestrator waits 5 s.
 const BUSY_STEP: Duration = Duration::from_micros(500);
@@ -18,11 +19,6 @@ const BUSY_STEPS: i32 = 6_000;
 /// SQLite before 3.51.3 can lose commits when a checkpoint races one.
 /// Source: <https://www.sqlite.org/wal.html#walresetbug>.
 const OLDEST_SAFE_SQLITE: i32 = 3_051_003;
-
-/// Magic numbers of file systems on which WAL does not work between processes: NFS, SMB, CIFS, 9p, FUSE, AFS.
-/// Source: `statfs(2)`; <https://www.sqlite.org/wal.html>: all processes must be on the same host.
-const NETWORK_FILE_SYSTEMS: [u64; 7] =
-    [0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42, 0x0102_1997, 0x6573_5546, 0x5346_414f];
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,31 +29,44 @@ pub enum Access {
     Write,
 }
 
-/// Refuses places where two processes could both believe they hold the lock.
-pub(super) fn check_place(path: &Path) -> Result<(), StoreError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+/// Refuses places where two processes could both believe they hold the lock. Reading is no such matter: it is done from a
+/// copy there.
+pub(super) fn check_place(path: &Path, access: Access) -> Result<(), StoreError> {
     super::suspect::check_kind(path)?;
     let refuse = |why| Err(StoreError::UnsafePlace { path: path.to_owned(), why });
-    if let Ok(fs) = rustix::fs::statfs(folder)
-        && NETWORK_FILE_SYSTEMS.contains(&u64::try_from(fs.f_type).unwrap_or_default())
-    {
-        return refuse("lies on a network or user-space file system, where SQLite's locks do not work");
-    }
-    if is_a_mount(path) {
-        return refuse("is a mount of a single file: its -wal and -shm would be somebody else's");
-    }
     if rusqlite::version_number() < OLDEST_SAFE_SQLITE {
-        return refuse("would be opened with an SQLite that can lose commits (before 3.51.3)");
+        return refuse("would be opened with an SQLite that can lose commits (before 3.51.3)".to_owned());
     }
-    Ok(())
+    let place = Place::of(path);
+    if access == Access::Read || place.suits_a_database() {
+        return Ok(());
+    }
+    match place.mounted {
+        Mounted::Not => refuse(format!("{place}, where SQLite's locks do not work; it is not written")),
+        Mounted::ByItself | Mounted::ButGone => {
+            refuse(format!("{place}: its -wal and -shm would be somebody else's; it is not written"))
+        }
+    }
 }
 
-/// Whether something is mounted on the file itself, as `subPath` and `-v x.db:…` do. The device tells nothing: a bind
-/// mount has that of its original.
-fn is_a_mount(path: &Path) -> bool {
-    let Ok(mounts) = std::fs::read_to_string("/proc/self/mountinfo") else { return false };
-    let wanted = path.to_string_lossy().replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011");
-    mounts.lines().any(|mount| mount.split(' ').nth(4) == Some(&*wanted))
+/// What to know about values that are read from a database at such a place; none where it is opened like everywhere.
+pub fn caution(database: &Path) -> Option<String> {
+    let place = Place::of(database);
+    if place.suits_a_database() || !database.exists() {
+        return None;
+    }
+    let name = database.display();
+    Some(match place.mounted {
+        Mounted::Not => format!(
+            "{name} {place}, where SQLite's locks do not work: what is shown was read from a copy, without a lock"
+        ),
+        Mounted::ByItself => format!(
+            "{name} {place}: what is only in the -wal beside the original is not seen here, so that the orchestrator may have newer values than are shown"
+        ),
+        Mounted::ButGone => format!(
+            "{name} {place}, and the original was deleted or replaced since: the orchestrator has another database than is shown"
+        ),
+    })
 }
 
 /// Returns the size of the write-ahead log: metadata only, the file is not opened.
@@ -93,7 +102,12 @@ pub(super) fn create(path: &Path) -> Result<(), StoreError> {
 
 /// Opens an existing database.
 pub(super) fn connect(path: &Path, access: Access) -> Result<Connection, StoreError> {
-    check_place(path)?;
+    check_place(path, access)?;
+    if access == Access::Read && !Place::of(path).suits_a_database() {
+        let conn = copied::connect(path)?;
+        configure(&conn, access).doing("open", path)?;
+        return Ok(conn);
+    }
     let opened = match open_as(path, OpenFlags::SQLITE_OPEN_READ_WRITE) {
         // A reader needs to write only the -shm; where it may not, it can still read.
         Err(_) if access == Access::Read => {
@@ -124,7 +138,7 @@ pub(super) fn open_immutable(path: &Path) -> rusqlite::Result<Connection> {
     Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags)
 }
 
-fn open_as(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {
+pub(super) fn open_as(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {
     let mut conn = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     // Opening is lazy: only a read tells whether the file can be used.
     conn.busy_handler(Some(wait_a_little))?;

@@ -101,6 +101,15 @@ impl Agent {
         self.orchestrator().query_row(query, [], |row| row.get(0)).expect("there")
     }
 
+    /// The API key of a service, as the orchestrator reads it.
+    pub(crate) fn key_of(&self, service: &str) -> String {
+        let query = "SELECT api_key_encrypted FROM services WHERE id = ?1";
+        let token: String = self.orchestrator().query_row(query, [service], |row| row.get(0)).expect("a key");
+        let key = std::fs::read_to_string(self.folder.path().join("store/encryption.key")).expect("there");
+        let fernet = fernet::Fernet::new(key.trim()).expect("a Fernet key");
+        String::from_utf8(fernet.decrypt(&token).expect("opens")).expect("text")
+    }
+
     /// What it serves, which can be asked from another thread.
     pub(crate) fn served(&self) -> Served {
         Served(([127, 0, 0, 1], self.port).into())

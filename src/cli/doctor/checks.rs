@@ -1,5 +1,6 @@
 //! The checks, each by itself: one that fails stops no other.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::machine::{self, quoted};
@@ -7,8 +8,10 @@ use super::{Check, holder};
 use crate::cli::context::Context;
 use crate::cli::status::counts;
 use crate::consumer::ConsumerError;
+use crate::desired;
 use crate::guide::{Backend, load};
 use crate::model::{Configuration, Policy};
+use crate::place::Place;
 use crate::plan::{Class, findings_text};
 use crate::report::{Outcome, SyncReport};
 use crate::source::SourceError;
@@ -22,10 +25,12 @@ pub(super) fn all(context: &Context) -> Vec<Check> {
         Err(error) => return vec![unusable(&error)],
     };
     let database = store.path().to_owned();
-    let mut checks = vec![Check::fine("place", format!("{} is on a local disk", database.display()))];
+    let place = Place::of(&database);
+    let mut checks = vec![machine::place(&database, place)];
     checks.extend(machine::permissions(&database, store.keys().file()));
     checks.push(machine::leftovers(&database));
     checks.extend(database.parent().filter(|folder| folder.is_dir()).map(machine::events));
+    checks.extend(silent(context));
     if !store.exists() {
         let why = "The orchestrator uses its YAML until there is one.";
         let what = format!("{} does not exist", database.display());
@@ -38,7 +43,9 @@ pub(super) fn all(context: &Context) -> Vec<Check> {
         Ok(live) => {
             checks.push(Check::fine("database", "it can be read"));
             checks.push(machine::key(store.keys(), live.tokens, live.undecryptable, live.under_retired_key));
-            checks.push(lock(context, &database));
+            if place.suits_a_database() {
+                checks.push(lock(context, &database));
+            }
             checks.push(machine::clock(store.newest_time().ok().flatten()));
             checks.push(backup(&mut store));
             // Under a wrong key nothing can be compared, and that is said already.
@@ -77,6 +84,17 @@ fn unreadable(error: &StoreError, database: &Path) -> Check {
         "read_only" | "cannot_open" => check.mend(format!("chmod u+rw {}", quoted(database))),
         _ => check,
     }
+}
+
+/// What of the source, and of the secret files that it names, `run` has to look at by the clock.
+fn silent(context: &Context) -> Vec<Check> {
+    let Ok(source) = context.read_source() else { return Vec::new() };
+    let named = match context.source.object() {
+        Some(_) => BTreeSet::new(),
+        None => desired::secret_files_named(&source),
+    };
+    let secrets = named.iter().map(|file| context.source.folder().join(file)).collect();
+    crate::source::silent(&context.source, &secrets).iter().map(machine::silent).collect()
 }
 
 fn source(context: &Context) -> Check {

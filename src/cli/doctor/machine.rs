@@ -8,6 +8,8 @@ use notify::Watcher as _;
 use rustix::fs::{Access, access};
 
 use super::Check;
+use crate::place::{Mounted, Place};
+use crate::source::Silent;
 use crate::store::{KeyRing, folder_of};
 
 /// Ahead by more than this, a time was not written by a clock like ours, in seconds.
@@ -43,6 +45,36 @@ pub(super) fn permissions(database: &Path, key_file: &Path) -> Vec<Check> {
         checks.push(Check::fine("permissions", "files are private and writable"));
     }
     checks
+}
+
+/// Whether SQLite's locks hold where the database lies.
+pub(super) fn place(database: &Path, place: Place) -> Check {
+    let what = format!("{} {place}", database.display());
+    if place.suits_a_database() {
+        return Check::fine("place", what);
+    }
+    let why = match place.mounted {
+        Mounted::Not => {
+            "SQLite's locks do not work there, so nothing is written, and what is read is a copy made without a lock. Put it on a local disk."
+        }
+        Mounted::ByItself => {
+            "Its -wal lies beside the original, so nothing is written, and the orchestrator may have newer values than can be read here. Mount its folder instead."
+        }
+        Mounted::ButGone => {
+            "The original was deleted or replaced since: the orchestrator has another database. Mount its folder instead, and restart what it is mounted into."
+        }
+    };
+    Check::problem("place", what, why)
+}
+
+/// Says that a file is looked at by the clock, and what never shows there.
+pub(super) fn silent(it: &Silent) -> Check {
+    let every = it.looked_at_every().as_secs();
+    let what = format!("{it}: no event tells of its changes, so `run` looks at it every {every} s");
+    match it.caution() {
+        Some(caution) => Check::warning("events", what, caution),
+        None => Check::fine("events", what),
+    }
 }
 
 /// Files that a killed process left half-made.
