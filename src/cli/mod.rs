@@ -147,6 +147,9 @@ fn print_error(error: &anyhow::Error) {
         if let Some(error) = cause.downcast_ref::<StoreError>() {
             hint = hint.or(error.hint().map(str::to_owned));
         }
+        if let Some(error) = cause.downcast_ref::<crate::run::RunError>() {
+            hint = hint.or(error.hint());
+        }
         let text = cause.to_string();
         if Some(&text) != hint.as_ref() && !parts.iter().any(|part| part.contains(&text)) {
             parts.push(text);

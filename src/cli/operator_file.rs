@@ -1,13 +1,12 @@
 //! `operator.yaml`: settings below flags and environment, above the defaults.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
-use super::args::{Listen, LogFormat};
+use super::args::{Address, Listen, LogFormat};
 use super::context::error_with_help;
 use crate::desired;
 use crate::model::{Finding, OnConflict, OnDrift, Override, PathPattern, Policy, PolicyPart, Prune, Seconds};
@@ -34,7 +33,7 @@ pub(super) struct OperatorFile {
     pub(super) allow_hosts: Vec<String>,
     /// Where `run` serves health and metrics, as `127.0.0.1:8461`.
     #[schemars(with = "Option<String>")]
-    pub(super) listen_health: Option<SocketAddr>,
+    pub(super) listen_health: Option<Address>,
     /// The form of the log of `run`.
     pub(super) log_format: Option<LogFormat>,
     /// What to do where only the database moved.

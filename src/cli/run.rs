@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 use anyhow::Result;
 
 use super::Exit;
-use super::args::{ColourChoice, Listen, LogFormat, Run};
+use super::args::{Address, ColourChoice, Listen, LogFormat, Run};
 use super::context::Context;
 use crate::run::{RunOptions, run as run_agent};
 use crate::telemetry::{LogForm, start_log};
@@ -24,7 +24,7 @@ pub(super) fn run(context: Context, args: &Run, verbosity: u8, colour: ColourCho
     let policy = context.policy_parts(&args.policy)?;
     let listen = args.listen_health.or(context.file.listen_health);
     let listen_health = match listen {
-        Some(address) => address,
+        Some(Address(address)) => address,
         None => crate::settings::DEFAULT_HEALTH_ADDRESS.parse()?,
     };
     let listen = match args.listen.or(context.file.listen) {

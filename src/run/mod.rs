@@ -26,6 +26,7 @@ mod schedule;
 mod source;
 mod watch;
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::mpsc;
@@ -88,10 +89,12 @@ pub enum RunError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// An address cannot be had.
-    #[error("listen on {address}")]
+    #[error("listen on {address} ({flag})")]
     Listen {
         /// The address.
         address: SocketAddr,
+        /// The flag that names another.
+        flag: &'static str,
         /// The system's answer.
         source: std::io::Error,
     },
@@ -101,6 +104,28 @@ pub enum RunError {
     /// The owner thread ended by itself.
     #[error("the thread that owns the store ended unexpectedly")]
     OwnerGone,
+}
+
+impl RunError {
+    /// What the user can do next.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Store(error) => error.hint().map(str::to_owned),
+            Self::Listen { flag, source, .. } => match source.kind() {
+                ErrorKind::AddrInUse => Some(format!(
+                    "another program listens there, most often another `oxide-operator run`: stop it, or name another port with {flag}"
+                )),
+                ErrorKind::AddrNotAvailable => {
+                    Some(format!("no interface of this machine has that address; name another with {flag}"))
+                }
+                ErrorKind::PermissionDenied => {
+                    Some(format!("this user may not listen there; name a port from 1024 on with {flag}"))
+                }
+                _ => None,
+            },
+            Self::Runtime(_) | Self::OwnerGone => None,
+        }
+    }
 }
 
 /// What may have happened.
@@ -193,12 +218,12 @@ pub fn run(options: RunOptions) -> Result<(), RunError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // Before anything begins: whoever reads the first line of the log may already ask us to stop.
     let signals = runtime.block_on(async { Signals::caught() })?;
-    let listen = |address| {
+    let listen = |address, flag| {
         let bound = runtime.block_on(tokio::net::TcpListener::bind(address));
-        bound.map_err(|source| RunError::Listen { address, source })
+        bound.map_err(|source| RunError::Listen { address, flag, source })
     };
-    let listener = listen(options.listen_health)?;
-    let page = options.listen.map(listen).transpose()?;
+    let listener = listen(options.listen_health, "--listen-health")?;
+    let page = options.listen.map(|address| listen(address, "--listen")).transpose()?;
     let board = page.is_some().then(Arc::<Board>::default);
     let keys = options.keys.clone();
     let mut hosts = options.allow_hosts.clone();

@@ -22,7 +22,7 @@ pub use edit::{Add, AddObject, EditArgs, Get, Remove, RestoreArgs, RuleFields, S
 pub use history::{Diff, History, HistoryCommand, Restore, Rollback, Show};
 pub use key::Key;
 pub use policy::PolicyArgs;
-pub use run::{Listen, LogFormat, Run};
+pub use run::{Address, Listen, LogFormat, Run};
 
 /// Returns the command line, with the examples of each command above its options.
 pub fn command() -> clap::Command {

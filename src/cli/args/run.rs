@@ -1,6 +1,6 @@
 //! Arguments of `run`.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 
 use clap::{Args, ValueEnum};
 
@@ -17,7 +17,7 @@ Examples:
 pub struct Run {
     /// Where to serve /livez, /readyz and /metrics [default: 127.0.0.1:8461]
     #[arg(long, env = "OXIDE_OPERATOR_LISTEN_HEALTH", value_name = "ADDRESS")]
-    pub listen_health: Option<SocketAddr>,
+    pub listen_health: Option<Address>,
     /// Where to serve the web page and the API, or `off` [default: 127.0.0.1:8460]
     #[arg(long, env = "OXIDE_OPERATOR_LISTEN", value_name = "ADDRESS|off")]
     pub listen: Option<Listen>,
@@ -55,8 +55,42 @@ impl std::str::FromStr for Listen {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "off" => Ok(Self::Off),
-            address => address.parse().map(Self::At).map_err(|_| "write ADDRESS:PORT, or off".to_owned()),
+            address => address
+                .parse()
+                .map(|Address(address)| Self::At(address))
+                .map_err(|why: String| why + ", or off"),
         }
+    }
+}
+
+/// An address and a port to listen on; a name is looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(try_from = "String")]
+pub struct Address(pub SocketAddr);
+
+impl std::str::FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found: Vec<SocketAddr> = match text.parse() {
+            Ok(address) => vec![address],
+            Err(_) if text.contains(':') => text
+                .to_socket_addrs()
+                .map_err(|error| format!("`{text}` leads nowhere ({error}); write ADDRESS:PORT"))?
+                .collect(),
+            Err(_) => Vec::new(),
+        };
+        // `localhost` is both; who types it into a browser gets either.
+        let first = found.iter().find(|address| address.is_ipv4()).or(found.first());
+        first.copied().map(Self).ok_or_else(|| "write ADDRESS:PORT".to_owned())
+    }
+}
+
+impl TryFrom<String> for Address {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
     }
 }
 
