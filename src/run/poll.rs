@@ -78,7 +78,8 @@ impl Polled {
             secrets: BTreeSet::new(),
             silent: Vec::new(),
             source: Marks::default(),
-            secret: Marks::default(),
+            // Nothing was named yet, and nothing found.
+            secret: Marks { told: Some(Found::new()), ..Marks::default() },
             hasher: RandomState::new(),
         }
     }
@@ -260,6 +261,12 @@ mod tests {
             assert_eq!(polled.look_at_secrets(), Look::Changed);
             assert_eq!(polled.look_at_secrets(), Look::Same);
         }
+    }
+
+    #[test]
+    fn without_a_secret_file_there_is_nothing_to_tell() {
+        let mut polled = Polled::new(&SourceSpec::File("c.yaml".into()));
+        assert_eq!(polled.look_at_secrets(), Look::Same);
     }
 
     #[test]
