@@ -264,7 +264,8 @@ fn copy_source(
         (&pass.source_copy, input.source.documents.first(), &report.source_copy)
         && plan.changes_store()
     {
-        files::write_private(path, &document.bytes)?;
+        files::write_private(path, &document.bytes)
+            .map_err(|error| StoreError::SourceCopy { path: path.clone(), why: failure(&error).message })?;
         report.source_copy = Some(path.clone());
     }
     Ok(())

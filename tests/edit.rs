@@ -166,3 +166,267 @@ fn a_linked_database_has_its_key_beside_the_link_as_for_the_orchestrator() {
     assert!(place.key_file().exists() && !volume.join("encryption.key").exists());
     place.expect(0, &["key", "check"]);
 }
+
+/// What `export` and its kind must never write over.
+#[test]
+fn what_the_program_lives_on_is_never_an_output() {
+    let place = migrated();
+    place.expect(0, &["backup", "create"]);
+    let token = place.oxide().join("web.token");
+    fs::write(&token, "x".repeat(40)).expect("written");
+    let backup =
+        fs::read_dir(place.oxide().join("backups")).expect("there").flatten().next().expect("one").path();
+    std::os::unix::fs::symlink(place.db(), place.root().join("link.yaml")).expect("linked");
+    fs::hard_link(place.key_file(), place.root().join("hard.yaml")).expect("linked");
+    let before = place.dump();
+    let ours = [
+        place.db(),
+        place.oxide().join("config.db-wal"),
+        place.key_file(),
+        place.oxide().join("encryption.key.next"),
+        token,
+        place.yaml(),
+        place.root().join("config/../config/default.yaml"),
+        backup.clone(),
+        place.oxide().join("backups/new.yaml"),
+        place.root().join("link.yaml"),
+        place.root().join("hard.yaml"),
+    ];
+    for file in &ours {
+        fs::write(place.oxide().join("encryption.key.next"), "k").expect("written");
+        let bytes = fs::read(file).ok();
+        let name = file.display().to_string();
+        for command in [
+            &["export", &name, "--force"][..],
+            &["migrate", "--export", &name, "--force"],
+            &["plan", "--out", &name, "--force"],
+        ] {
+            let said = place.run(command);
+            assert_eq!(said.code(), Some(1), "{command:?}: {said:#?}");
+            assert!(said.stderr.contains("never overwritten"), "{command:?}: {said:#?}");
+            assert_eq!(fs::read(file).ok(), bytes, "{command:?}");
+        }
+        let _ = fs::remove_file(place.oxide().join("encryption.key.next"));
+    }
+    assert_eq!(place.dump(), before);
+}
+
+#[test]
+fn an_output_that_exists_needs_force_links_stay_and_pipes_are_written_through() {
+    let place = migrated();
+    let file = place.root().join("out.yaml");
+    fs::write(&file, "mine").expect("written");
+    for command in
+        [&["export", "out.yaml"][..], &["migrate", "--export", "out.yaml"], &["plan", "--out", "out.yaml"]]
+    {
+        let said = place.run(command);
+        assert!(said.stderr.contains("--force"), "{command:?}: {said:#?}");
+        assert_eq!(fs::read_to_string(&file).expect("there"), "mine", "{command:?}");
+    }
+    std::os::unix::fs::symlink("out.yaml", place.root().join("to.yaml")).expect("linked");
+    std::os::unix::fs::symlink("later.yaml", place.root().join("dangling.yaml")).expect("linked");
+    place.expect(0, &["export", "to.yaml", "--force"]);
+    place.expect(0, &["export", "dangling.yaml"]);
+    assert!(fs::symlink_metadata(place.root().join("to.yaml")).expect("there").is_symlink());
+    for made in ["out.yaml", "later.yaml"] {
+        assert!(fs::read_to_string(place.root().join(made)).expect("there").contains("services:"), "{made}");
+    }
+    let script = "mkfifo pipe; cat pipe > read.yaml & $0 export pipe && wait && test -p pipe && $0 export /dev/stdout > shown.yaml";
+    let said = said(place.program("bash").args(["-c", script, BINARY]));
+    assert_eq!(said.code(), Some(0), "{said:#?}");
+    for made in ["read.yaml", "shown.yaml"] {
+        assert!(fs::read_to_string(place.root().join(made)).expect("there").contains("services:"), "{made}");
+    }
+    assert!(std::path::Path::new("/dev/stdout").is_symlink());
+}
+
+#[test]
+fn a_plan_is_saved_only_where_a_flag_says_so() {
+    let place = migrated();
+    for typo in ["jsom", "JSON", "md", "change.plan"] {
+        let said = place.run(&["plan", "-o", typo]);
+        assert_eq!(said.code(), Some(64), "{said:#?}");
+        assert!(said.stderr.contains("markdown"), "{said:#?}");
+        assert!(!place.root().join(typo).exists());
+    }
+    place.expect(0, &["plan", "--out", "change.plan"]);
+    place.expect(0, &["apply", "change.plan"]);
+}
+
+#[test]
+fn a_result_that_cannot_be_written_is_an_error_in_every_command() {
+    let place = migrated();
+    place.expect(0, &["backup", "create"]);
+    for command in [
+        "plan",
+        "plan -o json",
+        "plan -o yaml",
+        "status",
+        "verify",
+        "config",
+        "export -",
+        "get services -o yaml",
+        "history",
+        "backup list",
+        "doctor",
+        "key generate",
+        "schema report",
+        "openapi",
+        "crd",
+        "--help",
+        "help plan",
+        "--version",
+        "completions bash",
+        "man",
+        "explain execution.timeout_seconds",
+    ] {
+        let script = format!("$0 {command} > /dev/full");
+        let said = said(place.program("bash").args(["-c", &script, BINARY]));
+        assert_eq!(said.code(), Some(1), "{command}: {said:#?}");
+        assert!(said.stderr.contains("write to stdout"), "{command}: {said:#?}");
+        let script = format!("set -o pipefail; $0 {command} | true");
+        let said = self::said(place.program("bash").args(["-c", &script, BINARY]));
+        assert!(!said.stderr.contains("write to stdout"), "{command}: {said:#?}");
+    }
+}
+
+#[test]
+fn an_empty_key_is_an_error_that_names_where_it_came_from_and_unset_takes_one_away() {
+    let place = Place::new(&SAMPLE.replace("sk-or-v1-not-a-real-key-0000", "${THE_KEY}"));
+    let mut command = place.command(&["migrate", "--no-backup"]);
+    assert_eq!(said(command.env("THE_KEY", "sk-1")).code(), Some(0));
+    let key = || place.values()["services.openrouter.api_key_encrypted"].clone();
+    assert_eq!(key(), "sk-1");
+    fs::write(place.root().join("empty"), "\n").expect("written");
+    let path = "services.openrouter.api_key";
+    for (script, named) in [
+        ("THE_KEY= $0 apply".to_owned(), "environment variable THE_KEY is empty"),
+        (format!("false | $0 set {path}"), "stdin is empty"),
+        (format!("$0 set {path} --file empty"), "empty is empty"),
+        (format!("$0 set {path} --file - < /dev/null"), "stdin is empty"),
+        ("$0 add service x --type cli --executable x --api-key-file empty".to_owned(), "empty is empty"),
+    ] {
+        let said = said(place.program("bash").args(["-c", &script, BINARY]));
+        assert_ne!(said.code(), Some(0), "{script}: {said:#?}");
+        assert!(format!("{}{}", said.stdout, said.stderr).contains(named), "{script}: {said:#?}");
+        assert_eq!(key(), "sk-1", "{script}");
+    }
+    let yaml = fs::read_to_string(place.yaml()).expect("there");
+    place.write_yaml(&yaml.replace("api_key: ${THE_KEY}", "apiKeyFrom: {file: ../empty}"));
+    let refused = place.run(&["apply"]);
+    assert_eq!(refused.code(), Some(6), "{refused:#?}");
+    assert!(refused.stderr.contains("is empty"), "{refused:#?}");
+    assert_eq!(key(), "sk-1");
+    place.expect(0, &["set", path, "--unset"]);
+    assert_eq!(key(), "NULL");
+}
+
+#[test]
+fn a_name_is_not_empty_and_a_list_item_may_hold_a_comma() {
+    let place = migrated();
+    assert_eq!(place.run(&["add", "service", "", "--type", "cli", "--executable", "x"]).code(), Some(64));
+    place.expect(0, &["set", "services.lmstudio.models", "[\"a,b\", \"c\"]"]);
+    assert_eq!(place.values()["services.lmstudio.models"], "[\"a,b\",\"c\"]".replace("\",\"", "\", \""));
+}
+
+#[test]
+fn what_others_wrote_is_shown_and_not_obeyed_by_terminal_or_shell() {
+    let place = migrated();
+    let conn = place.connect().expect("opens");
+    conn.execute("UPDATE services SET default_model = 'x' || char(27) || '[1A' || char(10) || char(155) WHERE id = 'lmstudio'", [])
+        .expect("written");
+    conn.execute(
+        "INSERT INTO services (id, type, executable, created_at, updated_at) VALUES ('$(touch pwned)', 'cli', char(27) || '[2K', 1, 1)",
+        [],
+    )
+    .expect("written");
+    for command in [
+        &["plan"][..],
+        &["plan", "-o", "markdown"],
+        &["get", "services"],
+        &["status"],
+        &["verify"],
+        &["explain", "services.$(touch pwned)"],
+        &["explain", "services.lmstudio.default_model"],
+    ] {
+        let said = place.run(command);
+        for text in [&said.stdout, &said.stderr] {
+            assert!(!text.contains(['\u{1b}', '\u{9b}']), "{command:?}: {text:?}");
+        }
+    }
+    let explained = place.run(&["explain", "services.$(touch pwned)"]).stdout;
+    let commands: Vec<&str> =
+        explained.lines().filter_map(|line| line.split_once("oxide-operator ")).map(|(_, it)| it).collect();
+    assert!(!commands.is_empty(), "{explained}");
+    for command in commands {
+        let command = command.split(" #").next().expect("a command");
+        said(place.program("bash").args(["-c", &format!("$0 {command} --dry-run"), BINARY]));
+    }
+    assert!(!place.root().join("pwned").exists());
+}
+
+#[test]
+fn a_misspelt_section_is_an_error_and_an_unknown_one_is_said_everywhere() {
+    for (from, to, meant) in [
+        ("routing_rules:", "routing-rules:", "routing_rules"),
+        ("services:", "service:", "services"),
+        ("execution:", "Execution:", "execution"),
+    ] {
+        let place = Place::new(&SAMPLE.replace(&format!("\n{from}"), &format!("\n{to}")));
+        for command in [&["migrate", "--no-backup"][..], &["plan"], &["apply"], &["verify"]] {
+            let said = place.run(command);
+            assert!(!matches!(said.code(), Some(0 | 2)), "{to} {command:?}: {said:#?}");
+            let text = format!("{}{}", said.stdout, said.stderr);
+            let wanted = format!("did you mean `{meant}`?");
+            assert_eq!(text.matches(&wanted).count(), 1, "{to} {command:?}: {text}");
+        }
+        assert!(!place.db().exists());
+    }
+    let place = Place::new(&format!("{SAMPLE}\ncolours:\n  of: the rainbow\n"));
+    place.expect(0, &["migrate", "--no-backup"]);
+    for command in ["plan", "verify", "status", "doctor"] {
+        let said = place.run(&[command]);
+        assert!(format!("{}{}", said.stdout, said.stderr).contains("has no effect"), "{command}: {said:#?}");
+    }
+}
+
+/// Puts something where a file of a folder source was.
+type Put = fn(&std::path::Path);
+
+#[test]
+fn a_file_of_a_folder_that_holds_nothing_prunes_nothing() {
+    let place = Place::new(SAMPLE);
+    let folder = place.root().join("folder");
+    fs::create_dir(&folder).expect("made");
+    for id in ["a", "b", "c", "d", "e", "f"] {
+        fs::write(
+            folder.join(format!("{id}.yaml")),
+            format!("services:\n  {id}: {{type: cli, executable: {id}}}\n"),
+        )
+        .expect("written");
+    }
+    let apply = ["apply", "--source", "dir:folder", "--prune", "owned"];
+    place.expect(0, &apply);
+    let path = folder.join("c.yaml");
+    let nothing: [(&str, Put); 3] = [
+        ("an empty file", |path| fs::write(path, "").expect("written")),
+        ("a blank file", |path| fs::write(path, "\n \n").expect("written")),
+        ("a link that leads nowhere", |path| {
+            fs::remove_file(path).expect("removed");
+            std::os::unix::fs::symlink("nowhere", path).expect("linked");
+        }),
+    ];
+    for (what, put) in nothing {
+        put(&path);
+        // The other files still count.
+        fs::write(folder.join("a.yaml"), format!("services:\n  a: {{type: cli, executable: '{what}'}}\n"))
+            .expect("written");
+        let said = place.run(&apply);
+        assert!(said.stderr.contains("c.yaml holds nothing"), "{what}: {said:#?}");
+        assert!(place.values().contains_key("services.c.type"), "{what}: c stays");
+        assert_eq!(place.values()["services.a.executable"], what);
+    }
+    fs::remove_file(&path).expect("removed");
+    place.run(&apply);
+    assert!(!place.values().contains_key("services.c.type"), "a file that was removed is one that says so");
+}

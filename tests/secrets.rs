@@ -181,7 +181,7 @@ fn what_is_created_is_private_whatever_the_umask() {
     let place = Place::new(&yaml(KEY));
     let script = format!(
         "umask 0; set -e; exe={}; $exe migrate; sed -i s/timeout_seconds:\\ 45/timeout_seconds:\\ 46/ config/default.yaml
-         $exe plan -o saved.plan || true; $exe apply; $exe export plain.yaml; $exe export secret.yaml --with-secrets",
+         $exe plan --out saved.plan || true; $exe apply; $exe export plain.yaml; $exe export secret.yaml --with-secrets",
         process::BINARY
     );
     let run = said(place.program("sh").args(["-c", &script]));

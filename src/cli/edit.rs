@@ -3,12 +3,13 @@
 use std::io::{IsTerminal as _, Read as _};
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use serde_json::{Map, Value as Json};
 use zeroize::Zeroizing;
 
 use super::args::{Add, EditArgs, OutputFormat, Remove, Set};
 use super::context::Context;
+use super::context::error_with_help;
 use super::{Exit, output};
 use crate::actions::{EditDocument, create, find, named_by_rules, not_there};
 use crate::desired::partial_object;
@@ -38,10 +39,12 @@ pub(super) fn set(context: &Context, args: &Set) -> Result<Exit> {
             return Ok(misused(message, help));
         }
         (Some(value), _) => Zeroizing::new(value.clone()),
+        (None, _) if args.unset => Zeroizing::new("null".to_owned()),
+        (None, Some(file)) if is_secret => read_key(file)?,
         (None, Some(file)) => read_text(file)?,
         (None, None) if is_secret => ask_for_key(id)?,
         (None, None) => {
-            let help = "put it behind the path; null unsets the field";
+            let help = "put it behind the path; --unset takes the value away";
             return Ok(misused(format!("no value for {}", args.path), help));
         }
     };
@@ -68,11 +71,14 @@ pub(super) fn add(context: &Context, add: &Add) -> Result<Exit> {
             (Section::RoutingRules, &args.id, &args.file, &args.fields.values, None, &args.edit)
         }
     };
+    if id.is_empty() {
+        return Ok(misused("the name is empty", "give the service or rule a name: add service NAME"));
+    }
     let snippet = file.as_deref().map(read_text).transpose()?;
     let mut given: Vec<(FieldId, Text)> =
         values.iter().map(|(field, text)| (*field, Zeroizing::new(text.clone()))).collect();
     if let (Some(path), Some(field)) = (api_key_file, section.field("api_key")) {
-        given.push((field, read_text(path)?));
+        given.push((field, read_key(path)?));
     }
     if snippet.is_none() && given.is_empty() {
         let help = "give its fields as flags, or a YAML snippet with -f FILE (- is stdin)";
@@ -227,6 +233,7 @@ fn value_of(kind: Kind, text: &str) -> Json {
             let read = serde_json::from_str(text).ok();
             read.filter(|value: &Json| value.is_boolean() || value.is_number()).unwrap_or_else(|| text.into())
         }
+        Kind::Set | Kind::List if json_list(text).is_some() => json_list(text).into(),
         Kind::Set | Kind::List => {
             let inner = text.trim().strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
             let items = inner.split(',').map(|item| item.trim().trim_matches(['"', '\'']));
@@ -234,6 +241,11 @@ fn value_of(kind: Kind, text: &str) -> Json {
         }
         Kind::Text | Kind::Choice(_) | Kind::Secret => text.into(),
     }
+}
+
+/// A list of texts as JSON writes it: the one form in which an item may hold a comma.
+fn json_list(text: &str) -> Option<Vec<String>> {
+    serde_json::from_str(text).ok()
 }
 
 fn read_text(path: &Path) -> Result<Text> {
@@ -250,11 +262,22 @@ fn read_text(path: &Path) -> Result<Text> {
 
 fn ask_for_key(id: &str) -> Result<Text> {
     if !std::io::stdin().is_terminal() {
-        return read_text(Path::new("-"));
+        return read_key(Path::new("-"));
     }
     let key = rpassword::prompt_password(format!("API key for {id}: ")).context("ask for the key")?;
-    if key.is_empty() {
-        bail!("no API key was given; nothing was written");
+    not_empty(Zeroizing::new(key), "what was typed")
+}
+
+fn read_key(path: &Path) -> Result<Text> {
+    let from = if path == Path::new("-") { "stdin".to_owned() } else { path.display().to_string() };
+    not_empty(read_text(path)?, &from)
+}
+
+/// Refuses an empty key: a pipe that failed and a file that was emptied look the same as nothing.
+fn not_empty(key: Text, from: &str) -> Result<Text> {
+    if key.trim().is_empty() {
+        let message = format!("{from} is empty: no API key was given, and nothing was written");
+        return Err(error_with_help(message, "to take an API key away, use --unset"));
     }
-    Ok(Zeroizing::new(key))
+    Ok(key)
 }

@@ -6,13 +6,15 @@ use anyhow::{Result, bail};
 
 use super::args::Export;
 use super::context::Context;
+use super::destination::{self, Overwrite};
 use super::{Exit, output};
 use crate::export::{ExportOptions, ExportedSecrets, to_yaml};
 use crate::model::{Carried, SourceSnapshot, StoreSnapshot, Value};
-use crate::store::{Access, Store, files};
+use crate::store::{Access, Store};
 
 pub(super) fn run(context: &Context, args: &Export) -> Result<Exit> {
-    let incomplete = to_file(context, &args.file, args.minimal, args.with_secrets)?;
+    let overwrite = Overwrite::if_forced(args.force);
+    let incomplete = to_file(context, &args.file, overwrite, args.minimal, args.with_secrets)?;
     if args.file != Path::new("-") {
         output::result(format!("✅ Exported to: {}", args.file.display()));
     }
@@ -20,7 +22,16 @@ pub(super) fn run(context: &Context, args: &Export) -> Result<Exit> {
 }
 
 /// Exports; returns whether some value could not be read and is left out.
-pub(super) fn to_file(context: &Context, file: &Path, minimal: bool, with_secrets: bool) -> Result<bool> {
+pub(super) fn to_file(
+    context: &Context,
+    file: &Path,
+    overwrite: Overwrite,
+    minimal: bool,
+    with_secrets: bool,
+) -> Result<bool> {
+    if file != Path::new("-") {
+        destination::check(context, file, overwrite)?;
+    }
     let mut store = context.store(Access::Read)?;
     if !store.exists() {
         bail!("{} does not exist: there is nothing to export", store.path().display());
@@ -35,7 +46,7 @@ pub(super) fn to_file(context: &Context, file: &Path, minimal: bool, with_secret
     if file == Path::new("-") {
         output::result(yaml);
     } else {
-        files::write_private(file, yaml.as_bytes())?;
+        destination::write(context, file, yaml.as_bytes(), overwrite)?;
     }
     let unreadable = unreadable(&live);
     if unreadable > 0 {

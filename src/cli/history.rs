@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::Value as Json;
 
-use super::args::{Diff, History, HistoryCommand, OutputFormat, Show};
+use super::args::{Diff, History, HistoryCommand, OutputFormat, PlanFormat, Show};
 use super::context::{Context, error_with_help};
 use super::restore::recorded;
 use super::{Exit, output};
@@ -133,11 +133,10 @@ pub(super) fn diff(context: &Context, args: &Diff) -> Result<Exit> {
         None => (store.read()?.live, "the database".to_owned()),
     };
     let plan = Plan { steps: towards(&new, &old, None), ..Plan::default() };
-    match args.plan.output.as_str() {
-        format @ ("json" | "yaml") => {
-            let format = if format == "json" { OutputFormat::Json } else { OutputFormat::Yaml };
-            output::value(&DiffDocument { from, steps: plan.step_documents() }, format);
-        }
+    let document = || DiffDocument { from, steps: plan.step_documents() };
+    match args.plan.output {
+        PlanFormat::Json => output::value(&document(), OutputFormat::Json),
+        PlanFormat::Yaml => output::value(&document(), OutputFormat::Yaml),
         _ if plan.steps.is_empty() => {
             output::result(format!("No difference from revision {from} to {name}."))
         }

@@ -27,10 +27,15 @@ pub(super) fn run(args: &args::Man) -> Result<Exit> {
 /// Returns the pages of a command and of everything below it, by name.
 fn pages(command: &Command, parent: Option<&Command>) -> std::io::Result<Vec<(String, Vec<u8>)>> {
     let mut all = vec![(name(command), page(command, parent)?)];
-    for below in command.get_subcommands() {
+    for below in below(command) {
         all.extend(pages(below, Some(command))?);
     }
     Ok(all)
+}
+
+/// The commands below a command; `help` is no page of its own.
+fn below(command: &Command) -> impl Iterator<Item = &Command> {
+    command.get_subcommands().filter(|below| below.get_name() != "help")
 }
 
 /// Returns a page in roff. Manuals have an order of their own: examples stand behind the options.
@@ -56,7 +61,7 @@ fn page(command: &Command, parent: Option<&Command>) -> std::io::Result<Vec<u8>>
     if let Some(more) = command.get_after_help() {
         writeln!(page, ".SH EXIT STATUS\n{}", escaped(&more.to_string()))?;
     }
-    let related = parent.into_iter().chain(command.get_subcommands());
+    let related = parent.into_iter().chain(below(command));
     let related: Vec<String> =
         related.map(|related| format!(".BR {} (1)", escaped(&name(related)))).collect();
     if !related.is_empty() {

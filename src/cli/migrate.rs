@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result};
 
 use super::args::{Migrate, OutputFormat};
 use super::context::{Context, ensure_not_failed, with_hint};
+use super::destination::Overwrite;
 use super::{Exit, export, output, plan, verify};
 use crate::guide::{MigrationOptions, MigrationResult, migrate};
 use crate::model::{Policy, Section};
@@ -20,7 +21,8 @@ pub(super) fn run(context: &Context, args: &Migrate) -> Result<Exit> {
         return verify::run(context, args.format);
     }
     if let Some(file) = &args.export {
-        let incomplete = export::to_file(context, file, false, args.with_secrets)?;
+        let incomplete =
+            export::to_file(context, file, Overwrite::if_forced(args.force), false, args.with_secrets)?;
         output::result(format!("✅ Exported to: {}", file.display()));
         return Ok(if incomplete { Exit::Error } else { Exit::Ok });
     }

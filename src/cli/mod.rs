@@ -12,6 +12,7 @@ mod config;
 mod context;
 mod crd;
 mod decide;
+mod destination;
 mod doctor;
 mod documents;
 mod edit;
@@ -55,15 +56,15 @@ pub fn main() -> Exit {
     let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
-            let _ = error.print();
-            return match error.kind() {
+            output::note_loss(error.print());
+            return unless_lost(match error.kind() {
                 ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Ok,
                 _ => Exit::Usage,
-            };
+            });
         }
     };
     output::set_colour(cli.common.color);
-    match dispatch(&cli) {
+    unless_lost(match dispatch(&cli) {
         Ok(exit) => exit,
         Err(error) => {
             print_error(&error);
@@ -72,7 +73,17 @@ pub fn main() -> Exit {
                 _ => Exit::Error,
             }
         }
-    }
+    })
+}
+
+/// A result that could not be printed is no result, whatever was done.
+fn unless_lost(exit: Exit) -> Exit {
+    let Some(error) = output::lost() else { return exit };
+    output::error(
+        format!("write to stdout: {error}"),
+        Some("what was printed is not whole; make room, and run it again"),
+    );
+    Exit::Error
 }
 
 fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {

@@ -1,11 +1,13 @@
 //! Results to stdout, everything else to stderr. The only place that prints.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::sync::OnceLock;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::args::{ColourChoice, OutputFormat};
+use crate::model::printable;
 use crate::plan::Colour;
 
 /// Sets up colour for the whole process.
@@ -26,15 +28,33 @@ pub(super) fn colour() -> Colour {
     }
 }
 
-/// Prints a result. A reader that has gone away is no error.
+/// Why stdout could not be written, once it could not.
+static LOST: OnceLock<std::io::Error> = OnceLock::new();
+
+/// Prints a result. One that cannot be written is lost: see [`lost`].
 pub(super) fn result(text: impl AsRef<str>) {
     let text = text.as_ref();
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes());
-    if !text.ends_with('\n') {
-        let _ = out.write_all(b"\n");
+    let end = if text.ends_with('\n') { "" } else { "\n" };
+    let written = out
+        .write_all(text.as_bytes())
+        .and_then(|()| out.write_all(end.as_bytes()))
+        .and_then(|()| out.flush());
+    note_loss(written);
+}
+
+/// Remembers that something could not be printed. A reader that has gone away has seen enough.
+pub(super) fn note_loss(written: std::io::Result<()>) {
+    if let Err(error) = written
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        let _ = LOST.set(error);
     }
-    let _ = out.flush();
+}
+
+/// Why results are lost: the disk that stdout leads to is full, for instance.
+pub(super) fn lost() -> Option<&'static std::io::Error> {
+    LOST.get()
 }
 
 /// Prints a value for programs.
@@ -59,7 +79,9 @@ const MAX_COLUMN: usize = 120;
 /// Prints rows under titles, columns aligned; the last one is as long as it is.
 pub(super) fn table(titles: &[&str], rows: impl Iterator<Item = Vec<String>>) {
     let titles = titles.iter().map(|title| (*title).to_owned()).collect();
-    let rows: Vec<Vec<String>> = std::iter::once(titles).chain(rows).collect();
+    let rows = std::iter::once(titles).chain(rows);
+    let rows: Vec<Vec<String>> =
+        rows.map(|row| row.iter().map(|cell| printable(cell).into_owned()).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns)
         .map(|column| {

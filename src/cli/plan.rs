@@ -5,8 +5,9 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-use super::args::{OutputFormat, PlanArgs};
+use super::args::{OutputFormat, PlanArgs, PlanFormat};
 use super::context::{Context, ensure_not_failed, refused};
+use super::destination::{self, Overwrite};
 use super::documents::ReportDocument;
 use super::{Exit, output};
 use crate::model::{Policy, SourceDigest, StoreFingerprint};
@@ -33,7 +34,7 @@ impl SavedPlan {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("read the plan {}", path.display()))?;
         let plan: Self = serde_json::from_str(&text)
-            .with_context(|| format!("{} is not a plan saved by `plan -o FILE`", path.display()))?;
+            .with_context(|| format!("{} is not a plan saved by `plan --out FILE`", path.display()))?;
         anyhow::ensure!(plan.kind == KIND, "{} is a {}, not a {KIND}", path.display(), plan.kind);
         Ok(plan)
     }
@@ -48,15 +49,18 @@ pub(super) fn run(context: &Context, args: &PlanArgs) -> Result<Exit> {
     let policy = context.policy(Some(&args.policy))?;
     let passed = context.dry_pass(&policy)?;
     let report = &passed.report;
-    match args.output.as_str() {
-        "table" => print_text(report),
-        "json" => print_value(report, OutputFormat::Json),
-        "yaml" => print_value(report, OutputFormat::Yaml),
-        "markdown" => match &report.plan {
+    match (args.output, &args.out) {
+        (PlanFormat::Table, Some(_)) => {}
+        (PlanFormat::Table, None) => print_text(report),
+        (PlanFormat::Json, _) => print_value(report, OutputFormat::Json),
+        (PlanFormat::Yaml, _) => print_value(report, OutputFormat::Yaml),
+        (PlanFormat::Markdown, _) => match &report.plan {
             Some(plan) => output::result(plan.to_markdown()),
             None => print_text(report),
         },
-        file => save(context, report, policy, Path::new(file))?,
+    }
+    if let Some(file) = &args.out {
+        save(context, report, policy, file, Overwrite::if_forced(args.force))?;
     }
     if let Some(exit) = refused(report) {
         return Ok(exit);
@@ -82,7 +86,13 @@ pub(super) fn print_value(report: &SyncReport, format: OutputFormat) {
     output::value(&ReportDocument::of(report), format);
 }
 
-fn save(context: &Context, report: &SyncReport, policy: Policy, path: &Path) -> Result<()> {
+fn save(
+    context: &Context,
+    report: &SyncReport,
+    policy: Policy,
+    path: &Path,
+    overwrite: Overwrite,
+) -> Result<()> {
     ensure_not_failed(report)?;
     let Some(plan) = &report.plan else {
         print_text(report);
@@ -99,8 +109,9 @@ fn save(context: &Context, report: &SyncReport, policy: Policy, path: &Path) -> 
         plan: serde_json::to_value(plan.document())?,
     };
     let text = serde_json::to_string_pretty(&saved)? + "\n";
-    crate::store::files::write_private(path, text.as_bytes())?;
-    let (summary, path) = (plan.summary(), path.display());
+    destination::write(context, path, text.as_bytes(), overwrite)?;
+    let path = path.display().to_string();
+    let (summary, path) = (plan.summary(), shlex::try_quote(&path).unwrap_or(path.as_str().into()));
     output::note(format!(
         "{summary}\nSaved to {path}; `oxide-operator apply {path}` does exactly this, or refuses."
     ));

@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 
 use super::args::Rollback;
 use super::context::{Context, error_with_help};
+use super::destination::Overwrite;
 use super::{Exit, export, output, verify};
 use crate::model::{Policy, SourceSnapshot, StoreSnapshot};
 use crate::plan::plan;
@@ -42,7 +43,7 @@ pub(super) fn run(context: &Context, args: &Rollback) -> Result<Exit> {
         return Ok(Exit::Ok);
     }
     if let Some(file) = &exported {
-        export::to_file(context, file, false, args.with_secrets)?;
+        export::to_file(context, file, Overwrite::No, false, args.with_secrets)?;
         let source = read(&SourceSpec::File(file.clone()))?;
         if !says_the_same(context, &source, &live, &store) {
             let message = format!("{} is not equal to the database, so that stays in use", file.display());

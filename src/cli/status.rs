@@ -145,6 +145,9 @@ pub(super) fn counts(report: &SyncReport) -> String {
 }
 
 fn print(report: &SyncReport, lines: &[(&str, String)]) {
+    if report.outcome != Outcome::Invalid {
+        output::note(crate::plan::findings_text(&report.findings).trim_end());
+    }
     let mut text = match report.outcome {
         Outcome::InSync => "In sync.\n".to_owned(),
         Outcome::Failed | Outcome::SourceUnavailable => format!("FAILED: {}\n", report.summary),

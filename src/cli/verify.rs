@@ -6,7 +6,7 @@ use super::documents::VerifyDocument;
 use super::{Exit, output};
 use crate::model::Section;
 use crate::plan::{Class, Plan, findings_text};
-use crate::report::{Outcome, SyncReport};
+use crate::report::SyncReport;
 use anyhow::Result;
 
 pub(super) fn run(context: &Context, format: Format) -> Result<Exit> {
@@ -14,8 +14,8 @@ pub(super) fn run(context: &Context, format: Format) -> Result<Exit> {
     let passed = context.dry_pass(&context.policy(None)?);
     spinner.finish_and_clear();
     let report = passed?.report;
-    if format.output == OutputFormat::Table && report.outcome == Outcome::Invalid && report.plan.is_none() {
-        output::note(findings_text(&report.findings));
+    if format.output == OutputFormat::Table {
+        output::note(findings_text(&report.findings).trim_end());
     }
     ensure_not_failed(&report)?;
     let equal = report.plan.as_deref().is_some_and(is_equal);

@@ -30,13 +30,22 @@ pub(super) fn sections(text: &str, document: &mut Document) -> Vec<(CarriedSecti
         .collect()
 }
 
+/// Whether the orchestrator reads a section of this name, or its author marked it as one for other sections to refer to.
+pub(super) fn is_known(name: &str) -> bool {
+    KNOWN.contains(&name) || name.starts_with("x-")
+}
+
 /// Returns what a misspelt name was probably meant to be; `None` for names that are nothing like a section's.
 pub(super) fn near_miss(name: &str) -> Option<String> {
-    if KNOWN.contains(&name) || name.starts_with("x-") {
+    if is_known(name) {
         return None;
     }
     let known: Vec<&str> = Section::ALL.iter().map(|section| section.name()).chain(KNOWN).collect();
-    closest(name, &known)
+    let plain = name.trim().to_lowercase().replace(['-', ' ', '.'], "_");
+    // `routingRules` and `routingrules`, too.
+    let squeezed = |text: &str| text.replace('_', "");
+    let same = known.iter().find(|known| squeezed(known) == squeezed(&plain));
+    same.map(|known| format!("did you mean `{known}`?")).or_else(|| closest(&plain, &known))
 }
 
 fn verbatim(text: &str, other: &Other, next: usize) -> Option<String> {
@@ -103,6 +112,18 @@ mod tests {
     #[test]
     fn a_misspelt_section_is_suggested_and_a_template_is_not() {
         assert_eq!(near_miss("servces").as_deref(), Some("did you mean `services`?"));
-        assert_eq!(near_miss("x-defaults"), None);
+        for (name, meant) in [
+            ("service", "services"),
+            ("Services", "services"),
+            ("routing-rules", "routing_rules"),
+            ("routingRules", "routing_rules"),
+            ("excution", "execution"),
+            ("loging", "logging"),
+        ] {
+            assert_eq!(near_miss(name), Some(format!("did you mean `{meant}`?")), "{name}");
+        }
+        for name in ["x-defaults", "custom", "tools", "a", "cluster"] {
+            assert_eq!(near_miss(name), None, "{name}");
+        }
     }
 }

@@ -58,6 +58,7 @@ pub struct DesiredConfig {
     carried: Carried,
     digest: SourceDigest,
     plaintext_secrets: usize,
+    incomplete: bool,
     warnings: Vec<Finding>,
 }
 
@@ -80,6 +81,11 @@ impl DesiredConfig {
     /// How many API keys stand in the source in plain text.
     pub fn plaintext_secrets(&self) -> usize {
         self.plaintext_secrets
+    }
+
+    /// Whether a file of the source holds nothing, so that what is not declared may only be missing: it is not pruned.
+    pub fn is_incomplete(&self) -> bool {
+        self.incomplete
     }
 
     /// What deserves attention and stops nothing.
@@ -111,6 +117,9 @@ pub fn read(
     }
     let mut gathered = Gathered::default();
     for document in &source.documents {
+        if source.documents.len() > 1 && says_nothing(&document.bytes) {
+            gathered.note_incomplete(&document.name);
+        }
         gathered.add(&document.name, &document.bytes, secrets, fingerprinter);
     }
     gathered.check(source);
@@ -211,6 +220,11 @@ pub fn too_large(size: usize) -> Finding {
         .suggest("is this the right file?")
 }
 
+/// Whether a file of a folder holds nothing: truncated, not written yet, or a link that leads nowhere.
+fn says_nothing(bytes: &[u8]) -> bool {
+    bytes.iter().all(u8::is_ascii_whitespace)
+}
+
 /// What was read so far, over all documents.
 #[derive(Default)]
 struct Gathered {
@@ -219,6 +233,7 @@ struct Gathered {
     carried_names: BTreeSet<String>,
     plaintext_secrets: usize,
     findings: Vec<Finding>,
+    incomplete: bool,
     /// How many objects each section had when a document was read, by the document's name: which document declares an
     /// object is seen from its position.
     ends: BTreeMap<Section, Vec<(usize, String)>>,
@@ -273,12 +288,22 @@ impl Gathered {
         }
     }
 
+    fn note_incomplete(&mut self, name: &str) {
+        self.incomplete = true;
+        let finding = Finding::warning(format!("{name} holds nothing: the source may be incomplete"));
+        self.findings
+            .push(finding.suggest("nothing is pruned until it is written, or removed from the folder"));
+    }
+
     fn merge_carried(&mut self, text: &str, document: &mut Document) {
         for (section, span) in carried::sections(text, document) {
             let finding = if !self.carried_names.insert(section.name.clone()) {
                 Finding::error("this section stands in two places").suggest("keep one of them")
             } else if let Some(suggestion) = carried::near_miss(&section.name) {
-                Finding::warning("unknown section: it is kept, and has no effect").suggest(suggestion)
+                Finding::error("unknown section, close to one that is known").suggest(suggestion)
+            } else if !carried::is_known(&section.name) {
+                Finding::warning("unknown section: it is kept, and has no effect")
+                    .suggest("remove it, or begin its name with `x-` if other sections refer to it")
             } else if mask::names_a_secret_somewhere(&section.yaml) {
                 Finding::warning(
                     "this section is kept word for word, and something in it is named like a secret",
@@ -325,6 +350,7 @@ impl Gathered {
                 carried: self.carried,
                 digest,
                 plaintext_secrets: self.plaintext_secrets,
+                incomplete: self.incomplete,
                 warnings: self.findings,
             });
         }

@@ -193,9 +193,17 @@ fn a_fault_beside_a_key_never_shows_the_key() {
 }
 
 #[test]
-fn a_misspelt_section_is_a_warning_with_a_suggestion() {
-    let desired = read_all(&[("c.yaml", &format!("{OK}loging: {{}}\n"))]).expect("valid");
-    assert_eq!(desired.warnings()[0].suggestion.as_deref(), Some("did you mean `logging`?"));
+fn a_misspelt_section_is_an_error_with_a_suggestion() {
+    let refused = refused(&format!("{OK}loging: {{}}\n"));
+    assert!(refused.starts_with("error: loging: unknown section"), "{refused}");
+    assert!(refused.contains("did you mean `logging`?"), "{refused}");
+}
+
+#[test]
+fn an_unknown_section_is_kept_and_said() {
+    let desired = read_all(&[("c.yaml", &format!("{OK}colours: {{}}\nx-any: {{}}\n"))]).expect("valid");
+    let said: Vec<_> = desired.warnings().iter().map(|finding| finding.path.as_deref()).collect();
+    assert_eq!(said, [Some("colours")]);
 }
 
 proptest::proptest! {

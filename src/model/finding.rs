@@ -5,6 +5,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::printable;
+
 /// One thing found in an input. All findings of an input are reported together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Finding {
@@ -64,7 +66,9 @@ fn one() -> usize {
 /// The longest part of a finding, in bytes: names come from the input, and may be as long as it is.
 const MAX_PART: usize = 600;
 
-fn clipped(mut text: String) -> String {
+/// On one line, without what a terminal would obey, and not longer than anybody reads.
+fn clipped(text: impl AsRef<str>) -> String {
+    let mut text = printable(text.as_ref()).into_owned();
     if text.len() > MAX_PART {
         text.truncate(text.floor_char_boundary(MAX_PART));
         text.push('…');
@@ -78,7 +82,7 @@ impl Finding {
         Self {
             severity: Severity::Error,
             path: None,
-            message: clipped(message.into()),
+            message: clipped(Into::<String>::into(message)),
             suggestion: None,
             location: None,
         }
@@ -99,7 +103,7 @@ impl Finding {
     /// Says what to do.
     #[must_use]
     pub fn suggest(mut self, suggestion: impl Into<String>) -> Self {
-        self.suggestion = Some(clipped(suggestion.into()));
+        self.suggestion = Some(clipped(Into::<String>::into(suggestion)));
         self
     }
 }

@@ -11,6 +11,7 @@ mod finding;
 mod path;
 mod pattern;
 mod policy;
+mod printable;
 mod seconds;
 mod secret;
 mod snapshot;
@@ -24,6 +25,7 @@ pub use finding::{Finding, Location, Severity};
 pub use path::{ConfigPath, Selection};
 pub use pattern::{PathPattern, Specificity};
 pub use policy::{OnConflict, OnDrift, Override, Policy, PolicyLayers, PolicyPart, Prune};
+pub use printable::printable;
 pub use seconds::Seconds;
 pub use secret::{Fingerprint, Fingerprinter, KEY_FILE, KEY_VARIABLE, Secret, SecretReference, SecretText};
 pub use snapshot::{

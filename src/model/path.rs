@@ -1,11 +1,12 @@
 //! Paths: `services.<id>.<field>`, `routing_rules.<task>.<field>`, `execution.<field>`.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
-use super::{FieldId, Section};
+use super::{FieldId, Section, printable};
 
 /// Names a section's object, or one field of it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,16 +35,33 @@ impl fmt::Display for ConfigPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.section.name())?;
         if self.section != Section::Execution {
-            if self.id.contains(['.', ' ', '"']) || self.id.is_empty() {
-                write!(f, ".{:?}", self.id)?;
-            } else {
-                write!(f, ".{}", self.id)?;
-            }
+            f.write_str(".")?;
+            f.write_str(&written_id(&self.id))?;
         }
         match self.field {
             Some(field) => write!(f, ".{}", self.section.spec(field).name),
             None => Ok(()),
         }
+    }
+}
+
+/// An id as it stands in a path: quoted as JSON quotes it, where it could be read as something else.
+pub(super) fn written_id(id: &str) -> Cow<'_, str> {
+    let plain = !id.is_empty() && !id.contains(['.', ' ', '"', '\\']) && printable(id) == id;
+    if plain {
+        return Cow::Borrowed(id);
+    }
+    let quoted = serde_json::to_string(id).unwrap_or_default();
+    // JSON leaves some characters as they are that a terminal obeys.
+    Cow::Owned(printable(&quoted).into_owned())
+}
+
+/// Reads an id that begins with a quote; returns what follows it.
+pub(super) fn quoted_id(text: &str) -> Result<(String, &str), String> {
+    let mut ids = serde_json::Deserializer::from_str(text).into_iter::<String>();
+    match ids.next() {
+        Some(Ok(id)) => Ok((id, &text[ids.byte_offset()..])),
+        _ => Err("the quote is not closed, or what is in it is not written as in JSON".to_owned()),
     }
 }
 
@@ -109,10 +127,12 @@ impl FromStr for Selection {
             (_, None) => return Ok(Self { section, id: None, field: None }),
             (_, Some(rest)) => rest,
         };
-        let (id, field) = if let Some(quoted) = id.strip_prefix('"') {
-            let (id, rest) = quoted.split_once('"').ok_or("the quote is not closed")?;
+        let quoted;
+        let (id, field) = if id.starts_with('"') {
+            let rest;
+            (quoted, rest) = quoted_id(id)?;
             let field = rest.strip_prefix('.').map(|name| known_field(section, name)).transpose()?;
-            (id, field)
+            (&*quoted, field)
         } else {
             match id.rsplit_once('.').map(|(id, name)| (id, section.field(name))) {
                 Some((id, Some(field))) => (id, Some(field)),
@@ -172,5 +192,33 @@ mod tests {
             "execution.timeout_seconds"
         );
         assert_eq!(ConfigPath::object(Section::Services, "a.b").to_string(), "services.\"a.b\"");
+    }
+
+    #[test]
+    fn every_path_that_is_shown_can_be_given_back() {
+        let retries = Section::Services.field("max_retries").expect("known");
+        for id in [
+            "a",
+            "a.b",
+            "a b",
+            "q\"",
+            "back\\slash",
+            "\"",
+            "a\u{1b}[2K",
+            "new\nline",
+            "$(touch x)",
+            "日本",
+            "\u{202e}x",
+            "a.max_retries",
+        ] {
+            let path = ConfigPath::field(Section::Services, id, retries);
+            let text = path.to_string();
+            assert!(!text.contains(char::is_control), "{text:?}");
+            let read: Selection = text.parse().expect("a path");
+            assert_eq!((read.id.as_deref(), read.field), (Some(id), Some(retries)), "{text}");
+            let object: Selection =
+                ConfigPath::object(Section::Services, id).to_string().parse().expect("a path");
+            assert_eq!((object.id.as_deref(), object.field), (Some(id), None), "{text}");
+        }
     }
 }

@@ -94,14 +94,14 @@ impl FromStr for PathPattern {
                 Err(format!("`{rest}` is not a field of {}: {}", section.noun(), section.field_names()))
             };
         }
-        if let Some(quoted) = rest.strip_prefix('"') {
-            let (id, rest) = quoted.split_once('"').ok_or("the quote is not closed")?;
+        if rest.starts_with('"') {
+            let (id, rest) = super::path::quoted_id(rest)?;
             let field = rest.strip_prefix('.').map(Glob::of);
             return match field {
                 Some(glob) if !fields(&glob) => {
                     Err(format!("`{rest}` is not a field of {}: {}", section.noun(), section.field_names()))
                 }
-                field => of(Some(Glob::literal(id)), field),
+                field => of(Some(Glob::literal(&id)), field),
             };
         }
         match rest.rsplit_once('.').map(|(id, name)| (id, Glob::of(name))) {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::Value as Json;
 
-use super::{FieldDefault, FieldId, FieldSpec, Fingerprint, Kind, Object, Secret, Section};
+use super::{FieldDefault, FieldId, FieldSpec, Fingerprint, Kind, Object, Secret, Section, printable};
 
 /// The value of one field on one side.
 ///
@@ -90,13 +90,13 @@ impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Json::String(text) if text.is_empty() => f.write_str("\"\""),
-            Json::String(text) => f.write_str(text),
+            Json::String(text) => f.write_str(&printable(text)),
             Json::Null => f.write_str("unset"),
             Json::Array(items) => {
                 f.write_str("[")?;
                 for (position, item) in items.iter().enumerate() {
                     let separator = if position == 0 { "" } else { ", " };
-                    write!(f, "{separator}{}", item.as_str().unwrap_or_default())?;
+                    write!(f, "{separator}{}", printable(item.as_str().unwrap_or_default()))?;
                 }
                 f.write_str("]")
             }

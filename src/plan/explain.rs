@@ -1,5 +1,7 @@
 //! Why a value is as it is: three sides, what they mean together, what happens next, and what somebody can do.
 
+use std::borrow::Cow;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -199,6 +201,11 @@ fn released(left: Option<&LeftAlone>) -> Option<Vec<Answer>> {
 fn answers(path: &ConfigPath, class: Class, declared: bool) -> Vec<Answer> {
     let answer = |command: String, effect: &str| Answer { command, effect: effect.to_owned() };
     let ours = |command: &str| format!("oxide-operator {command}");
+    // An id is whatever somebody wrote: pasted into a shell, it must stay one word.
+    let path_text = path.to_string();
+    let path_word = shlex::try_quote(&path_text).map_or_else(|_| path_text.clone(), Cow::into_owned);
+    let has_field = path.field.is_some();
+    let path = path_word;
     match class {
         Class::Unknown => vec![answer(ours("doctor"), "says why it cannot be read, and what mends it")],
         Class::Pending if declared => vec![answer(ours("apply"), "writes it now")],
@@ -214,7 +221,7 @@ fn answers(path: &ConfigPath, class: Class, declared: bool) -> Vec<Answer> {
             answer(ours(&format!("promote {path}")), "writes the value into the source, to own it"),
             answer(ours(&format!("set {path} null")), "unsets it in the database"),
         ],
-        _ if path.field.is_none() => vec![
+        _ if !has_field => vec![
             answer(ours(&format!("revert {path}")), "creates it in the database as the source declares it"),
             answer(ours(&format!("promote {path}")), "takes it out of the source, to leave it at that"),
         ],

@@ -17,6 +17,8 @@ pub enum Reason {
     DatabaseWins,
     /// The source no longer declares it; policy `prune: never`.
     PruneNever,
+    /// It is no longer in the source, of which a file holds nothing: it may only be missing.
+    SourceIncomplete,
     /// The source no longer declares it, and somebody edited it.
     RemovedButEdited,
     /// More deletions than a pass may make without confirmation.
@@ -95,6 +97,9 @@ impl std::fmt::Display for Reason {
             Self::DatabaseWins => {
                 f.write_str("edited on both sides; the database wins (onConflict: database)")
             }
+            Self::SourceIncomplete => f.write_str(
+                "not in the source, of which a file holds nothing: it may only be missing, and stays",
+            ),
             Self::PruneNever => f.write_str("no longer in the source; stays (prune: never)"),
             Self::RemovedButEdited => {
                 f.write_str("no longer in the source, but edited in the database; held")

@@ -189,6 +189,12 @@ impl<'a> Planner<'a> {
         if wanted == 0 {
             return;
         }
+        if self.desired.is_incomplete() {
+            for (section, id) in deletions {
+                self.leave_object(section, id, Class::Pending, Reason::SourceIncomplete);
+            }
+            return;
+        }
         // The execution settings are never deleted: counting them would let a pass delete everything else.
         let prunable = self.store.base.objects.iter().filter(|(section, _)| **section != Section::Execution);
         let owned =

@@ -296,6 +296,13 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    /// Whether the agent was started in a terminal, and so ends with it.
+    in_terminal: bool,
+}
+
+/// Whether this process has a terminal that controls it. One that was closed cannot be opened any more.
+fn has_terminal() -> bool {
+    std::fs::File::open("/dev/tty").is_ok()
 }
 
 impl Signals {
@@ -304,6 +311,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            in_terminal: has_terminal(),
         })
     }
 }
@@ -318,7 +326,11 @@ async fn wait_for_stop(
         tokio::select! {
             _ = signals.terminate.recv() => break,
             _ = signals.interrupt.recv() => break,
+            // A terminal that is closed hangs up; otherwise it asks for a full comparison, as of any daemon.
             _ = signals.hangup.recv() => {
+                if signals.in_terminal && !has_terminal() {
+                    break;
+                }
                 if wakes.send(Wake::Rescan).is_err() || owner.is_finished() {
                     break;
                 }

@@ -56,7 +56,8 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>, SourceError> {
     let mut files: Vec<PathBuf> = Vec::new();
     for entry in std::fs::read_dir(path).map_err(unreadable)? {
         let file = entry.map_err(unreadable)?.path();
-        if is_yaml(&file) && file.is_file() {
+        // A link that leads nowhere is a file that is missing, not one that is not there.
+        if is_yaml(&file) && (file.is_file() || leads_nowhere(&file)) {
             files.push(file);
         }
     }
@@ -72,11 +73,19 @@ fn folder(path: &Path) -> Result<Vec<SourceDocument>, SourceError> {
     let mut left = MAX_SOURCE_BYTES as u64;
     let mut documents = Vec::with_capacity(files.len());
     for file in files {
+        if leads_nowhere(&file) {
+            documents.push(SourceDocument { name: file.display().to_string(), bytes: Vec::new() });
+            continue;
+        }
         let document = document(&file, left)?;
         left -= document.bytes.len() as u64;
         documents.push(document);
     }
     Ok(documents)
+}
+
+fn leads_nowhere(file: &Path) -> bool {
+    file.is_symlink() && !file.exists()
 }
 
 /// Whether a file of a folder source belongs to it: YAML by its name, and not an editor's or kubelet's own.

@@ -52,6 +52,8 @@ impl ResolveSecrets for Secrets {
                 Err(format!("environment variable {name} is oxide-operator's own, and no API key"))
             }
             (SecretReference::Env(name), _) => match std::env::var(name) {
+                // An empty variable is one that nobody gave a value to; removing a key takes `api_key: null`.
+                Ok(text) if text.trim().is_empty() => Err(format!("environment variable {name} is empty")),
                 Ok(text) => Ok(SecretText::new(text)),
                 Err(std::env::VarError::NotPresent) => Err(format!("environment variable {name} is not set")),
                 Err(std::env::VarError::NotUnicode(_)) => {
@@ -70,7 +72,14 @@ impl ResolveSecrets for Secrets {
             }
             (SecretReference::SecretKey { name, key }, Reach::Cluster(table, _)) => match table.get(name) {
                 Some(Ok(entries)) => {
-                    entries.get(key).cloned().ok_or_else(|| format!("Secret {name} has no entry {key}"))
+                    let entry =
+                        entries.get(key).ok_or_else(|| format!("Secret {name} has no entry {key}"))?;
+                    let empty = entry.expose().trim().is_empty();
+                    if empty {
+                        Err(format!("entry {key} of Secret {name} is empty"))
+                    } else {
+                        Ok(entry.clone())
+                    }
                 }
                 Some(Err(why)) => Err(why.clone()),
                 None => Err(format!("Secret {name} was not read; a source may name at most {MAX_SECRETS}")),
@@ -105,6 +114,9 @@ fn read_file(path: &Path) -> Result<SecretText, String> {
     }
     let text =
         zeroize::Zeroizing::new(std::fs::read_to_string(path).map_err(|error| fault(error.to_string()))?);
+    if text.trim().is_empty() {
+        return Err(fault("is empty".into()));
+    }
     Ok(SecretText::new(text.trim_end_matches(['\n', '\r'])))
 }
 

@@ -145,6 +145,14 @@ pub enum StoreError {
     /// Rows read back inside the transaction were not what the plan promised. Nothing was written.
     #[error("{} of the written rows read back differently; nothing was kept ({})", .0.len(), first(.0))]
     Verification(Vec<Mismatch>),
+    /// The YAML could not be copied beside itself, as `migrate` does first. Nothing was written.
+    #[error("the YAML is not copied to {path}: {why}", path = path.display())]
+    SourceCopy {
+        /// Where the copy was to be.
+        path: PathBuf,
+        /// What the system said.
+        why: String,
+    },
     /// The backup is not a faithful copy. Nothing was written.
     #[error("the backup of {path} cannot be trusted: {why}", path = path.display())]
     Backup {
@@ -244,6 +252,7 @@ impl StoreError {
             Self::Occupied { .. } => "occupied",
             Self::NothingRetired { .. } => "nothing_retired",
             Self::Verification(_) => "verification",
+            Self::SourceCopy { .. } => "source_copy",
             Self::Backup { .. } => "backup",
         }
     }
@@ -291,6 +300,9 @@ impl StoreError {
             }
             "unsafe_place" => {
                 "put the database on a local disk and mount its folder, not the file; commands that only read work as it is"
+            }
+            "source_copy" => {
+                "--no-backup migrates without the copy, where Git has the YAML anyway; or make its folder writable"
             }
             "key_elsewhere" => {
                 "stop the orchestrator, put the key into the key file, rotate, and put the new key where the old one came from"

@@ -12,7 +12,7 @@ use super::error::Doing as _;
 pub(crate) use super::temporary::{Temporary, remove_leftovers};
 
 /// Returns the folder that a file is in; that of a plain name is the working folder.
-pub(super) fn folder_of(path: &Path) -> &Path {
+pub(crate) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 

@@ -57,7 +57,7 @@ pub struct RestoreArgs {
 Examples:
   oxide-operator set services.ollama_local.enabled false
   oxide-operator set rules.code_review.fallback 'qwen, gemini'
-  oxide-operator set services.lmstudio.default_model null  unset it
+  oxide-operator set services.lmstudio.default_model --unset
   oxide-operator set services.openrouter.api_key           asks for the key
   oxide-operator set services.openrouter.api_key --file -  from stdin
 
@@ -66,12 +66,15 @@ pub struct Set {
     /// services.ID.FIELD, rules.TASK.FIELD or execution.FIELD
     #[arg(value_name = "PATH")]
     pub path: Selection,
-    /// The new value; null unsets it, lists are separated by commas
+    /// The new value; lists are separated by commas, or written as JSON
     #[arg(value_name = "VALUE", allow_hyphen_values = true)]
     pub value: Option<String>,
     /// Read the value from a file, or from stdin with -
     #[arg(long, value_name = "FILE", conflicts_with = "value")]
     pub file: Option<PathBuf>,
+    /// Take the value away, as null does
+    #[arg(long, conflicts_with_all = ["value", "file"])]
+    pub unset: bool,
     /// How the edit is made.
     #[command(flatten)]
     pub edit: EditArgs,

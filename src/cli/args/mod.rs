@@ -50,7 +50,7 @@ fn examples_first(command: clap::Command) -> clap::Command {
 
 /// Keeps the Oxide configuration database equal to a declared YAML, and never loses an edit of either side.
 #[derive(Debug, Parser)]
-#[command(name = "oxide-operator", version, propagate_version = true, disable_help_subcommand = true)]
+#[command(name = "oxide-operator", version, propagate_version = true)]
 #[command(before_help = "\
 Examples:
   oxide-operator plan                         what would be written, and why
@@ -207,6 +207,9 @@ pub struct Migrate {
     /// With --export: write API keys in plain text, so that the orchestrator can use the file by itself
     #[arg(long, requires = "export")]
     pub with_secrets: bool,
+    /// With --export: replace a file that exists
+    #[arg(long, requires = "export")]
+    pub force: bool,
     /// Show what would be written, and write nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -224,14 +227,33 @@ pub struct Migrate {
 Examples:
   oxide-operator plan                 for people
   oxide-operator plan -o markdown     for a comment on a pull request
-  oxide-operator plan -o change.plan  save it for `apply`")]
+  oxide-operator plan --out change.plan  save it for `apply`")]
 pub struct PlanArgs {
-    /// table, json, yaml or markdown; anything else is a file to save the plan to
-    #[arg(short, long, default_value = "table", value_name = "FORMAT|FILE")]
-    pub output: String,
+    /// The form of the output
+    #[arg(short, long, value_enum, default_value_t = PlanFormat::Table, value_name = "FORMAT")]
+    pub output: PlanFormat,
+    /// Save the plan to a file, for `apply FILE`
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// With --out: replace a file that exists
+    #[arg(long, requires = "out")]
+    pub force: bool,
     /// The answers to differences.
     #[command(flatten)]
     pub policy: PolicyArgs,
+}
+
+/// The forms of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PlanFormat {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+    /// For programs and people.
+    Yaml,
+    /// For a comment on a pull request.
+    Markdown,
 }
 
 /// Arguments of `apply`.
@@ -285,6 +307,9 @@ pub struct Export {
     /// Write API keys in plain text, so that the orchestrator can use the file by itself
     #[arg(long)]
     pub with_secrets: bool,
+    /// Replace a file that exists
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// Arguments of `completions`.

@@ -116,7 +116,14 @@ fn sides(context: &Context, store: &mut Store) -> Check {
     };
     let report = context.pass_over(&source, store, &Pass::plan(&Policy::default())).report;
     match report.outcome {
-        Outcome::InSync => Check::fine("sides", "YAML and database say the same"),
+        Outcome::InSync => match report.findings.first() {
+            None => Check::fine("sides", "YAML and database say the same"),
+            Some(first) => {
+                let what = findings_text(std::slice::from_ref(first));
+                let why = "YAML and database say the same; `oxide-operator plan` shows every warning with its line.";
+                Check::warning("source", what.lines().next().unwrap_or_default(), why)
+            }
+        },
         Outcome::Invalid if report.plan.is_none() => {
             let first = findings_text(&report.findings[..1.min(report.findings.len())]);
             let what =

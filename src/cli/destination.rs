@@ -1,0 +1,154 @@
+//! Files that the user asks to be written: never over what they did not mean.
+
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::context::{Context, error_with_help};
+use crate::settings::TOKEN_FILE;
+use crate::source::SourceSpec;
+use crate::store::{self, KEY_FILE, StoreError, files};
+
+/// Whether a file that is there may be replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Overwrite {
+    No,
+    Yes,
+}
+
+impl Overwrite {
+    /// What `--force` says.
+    pub(super) fn if_forced(force: bool) -> Self {
+        if force { Self::Yes } else { Self::No }
+    }
+}
+
+/// Refuses a file that must not be written: one that is there, or one that this program or the orchestrator lives on.
+pub(super) fn check(context: &Context, file: &Path, overwrite: Overwrite) -> Result<()> {
+    let Some(there) = std::fs::metadata(file).ok() else {
+        return refuse_ours(context, file, &followed(file), None);
+    };
+    if is_written_through(file, &there) {
+        return Ok(());
+    }
+    if there.is_dir() {
+        return Err(error_with_help(format!("{} is a folder", file.display()), "name a file in it"));
+    }
+    refuse_ours(context, file, &followed(file), Some(&there))?;
+    if overwrite == Overwrite::No {
+        let message = format!("{} exists, and is not overwritten", file.display());
+        return Err(error_with_help(message, "name another file, or replace this one with --force"));
+    }
+    Ok(())
+}
+
+/// Writes a file, 0600, whole or not at all; what is no regular file is written through. A link stays one.
+pub(super) fn write(context: &Context, file: &Path, bytes: &[u8], overwrite: Overwrite) -> Result<()> {
+    check(context, file, overwrite)?;
+    let failed = |error: &dyn std::fmt::Display| {
+        let message = format!("write {}: {error}", file.display());
+        error_with_help(message, "name a file in a folder that this user may write in and that has room")
+    };
+    if std::fs::metadata(file).is_ok_and(|there| is_written_through(file, &there)) {
+        let written = std::fs::OpenOptions::new().write(true).open(file).and_then(|mut through| {
+            std::io::Write::write_all(&mut through, bytes)?;
+            std::io::Write::flush(&mut through)
+        });
+        return written.map_err(|error| failed(&error));
+    }
+    files::write_private(&followed(file), bytes).map_err(|error| match &error {
+        StoreError::File { source, .. } => failed(source),
+        error => failed(error),
+    })
+}
+
+/// Whether what is there is a pipe, a socket or a device; or a way to one, which a redirection may make a file of.
+fn is_written_through(file: &Path, there: &Metadata) -> bool {
+    let system = ["/dev", "/proc"].iter().any(|folder| file.starts_with(folder));
+    (!there.is_file() && !there.is_dir()) || (system && there.is_file())
+}
+
+/// Where a path leads, links followed to their end, whether or not there is anything.
+fn followed(file: &Path) -> PathBuf {
+    const MAX_LINKS: usize = 40;
+    let mut file = file.to_owned();
+    for _ in 0..MAX_LINKS {
+        let Ok(target) = std::fs::read_link(&file) else { break };
+        file = files::folder_of(&file).join(target);
+    }
+    let folder = std::fs::canonicalize(files::folder_of(&file));
+    match (folder, file.file_name()) {
+        (Ok(folder), Some(name)) => folder.join(name),
+        _ => std::path::absolute(&file).unwrap_or(file),
+    }
+}
+
+fn refuse_ours(context: &Context, named: &Path, file: &Path, there: Option<&Metadata>) -> Result<()> {
+    let same = |ours: &Path| {
+        let identity = |it: &Metadata| (it.dev(), it.ino());
+        let same_file =
+            std::fs::metadata(ours).ok().zip(there).is_some_and(|(a, b)| identity(&a) == identity(b));
+        same_file || followed(ours) == file
+    };
+    let found = ours(context).into_iter().find(|(path, _)| same(path)).map(|(_, what)| what);
+    let found = found.or_else(|| in_our_folders(context, file));
+    match found {
+        None => Ok(()),
+        Some(what) => {
+            let message = format!("{} is {what}, and is never overwritten", named.display());
+            Err(error_with_help(message, "name another file"))
+        }
+    }
+}
+
+/// The files that this program and the orchestrator live on.
+fn ours(context: &Context) -> Vec<(PathBuf, &'static str)> {
+    let db = &context.db;
+    let folder = files::folder_of(db);
+    let mut ours = vec![(db.clone(), "the database")];
+    for ending in ["-wal", "-shm", "-journal", ".agent"] {
+        ours.push((files::with_suffix(db, ending), "part of the database"));
+    }
+    let key = context.keys.file.clone().unwrap_or_else(|| folder.join(KEY_FILE));
+    ours.extend(keys_beside(&key).map(|key| (key, "an encryption key")));
+    ours.push((key, "the encryption key"));
+    ours.extend(context.keys.retired.iter().map(|key| (key.clone(), "a retired encryption key")));
+    ours.push((folder.join(TOKEN_FILE), "the web page's token"));
+    match &context.source {
+        SourceSpec::File(path) => ours.push((path.clone(), "the source")),
+        SourceSpec::Folder(path) => {
+            let files = std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+            let files = files.filter(|file| crate::source::is_yaml(file));
+            ours.extend(files.map(|file| (file, "a file of the source")));
+        }
+        SourceSpec::Object(_) => {}
+    }
+    ours
+}
+
+fn keys_beside(key: &Path) -> impl Iterator<Item = PathBuf> {
+    let name = format!("{}.", key.file_name().unwrap_or_default().to_string_lossy());
+    let files = std::fs::read_dir(files::folder_of(key)).into_iter().flatten().flatten();
+    files
+        .map(|entry| entry.path())
+        .filter(move |path| path.file_name().is_some_and(|file| file.to_string_lossy().starts_with(&name)))
+}
+
+/// What a file in one of our folders is; and in a folder source, where a new file would be part of the source.
+fn in_our_folders(context: &Context, file: &Path) -> Option<&'static str> {
+    let within = |folder: &Path| std::fs::canonicalize(folder).is_ok_and(|folder| file.starts_with(folder));
+    if within(&store::folder_of(&context.db)) {
+        return Some("among the backups");
+    }
+    if within(&files::folder_of(&context.db).join("quarantine")) {
+        return Some("among the damaged databases that are kept");
+    }
+    let source = match &context.source {
+        SourceSpec::Folder(path) => std::fs::canonicalize(path).ok(),
+        _ => None,
+    };
+    let of_source = source.is_some_and(|folder| file.parent() == Some(&folder));
+    (of_source && crate::source::is_yaml(file)).then_some("in the folder of the source, which would read it")
+}
