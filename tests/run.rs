@@ -346,10 +346,44 @@ fn a_source_that_vanishes_or_breaks_changes_nothing_and_drift_is_still_watched()
     assert_eq!(agent.metric(DRIFT), 1);
     std::fs::write(&away, with_workers(9)).expect("written");
     std::fs::rename(&away, agent.yaml()).expect("mended");
-    agent.wait_for("revision", |line| {
-        line["revision"].is_i64() && line["message"].as_str().is_some_and(|it| it.contains("1 to change"))
-    });
+    let wrote = agent.wait_for("revision", |line| line["revision"].is_i64());
+    let said = wrote["message"].as_str().expect("text");
+    assert!(
+        said.starts_with("wrote revision ") && said.ends_with(": execution.max_parallel_workers 4 -> 9"),
+        "{said}"
+    );
+    assert!(wrote.get("hint").is_none(), "{wrote}");
     assert_eq!(agent.workers(), 9);
+}
+
+#[test]
+fn a_difference_is_said_once_with_its_values_and_every_event_is_one_line() {
+    let mut agent = Agent::on_a_file();
+    let edit = "UPDATE services SET max_retries = ?1 WHERE id = 'openrouter'";
+    agent.orchestrator().execute(edit, [99]).expect("commits");
+    let line = agent.wait_for("the edit", |line| line["path"] == "services.openrouter.max_retries");
+    assert!(line["message"].as_str().is_some_and(|it| it.contains("database 99, source 3")), "{line}");
+    std::fs::write(agent.yaml(), "services:\n  a: {type: cli, executable: [x]}\n").expect("written");
+    let invalid = agent.wait_for("a finding", |line| {
+        assert_ne!(line["path"], "services.openrouter.max_retries", "it was said already");
+        line["level"] == "ERROR"
+    });
+    assert!(!invalid["message"].as_str().expect("text").contains('\n'), "{invalid}");
+}
+
+#[test]
+fn an_address_that_is_taken_says_what_to_do_and_a_name_is_looked_up() {
+    let first = Agent::on_a_file();
+    let taken = format!("localhost:{}", first.port);
+    let second = Command::new(env!("CARGO_BIN_EXE_oxide-operator"))
+        .current_dir(first.folder.path())
+        .args(["run", "--db", "other/config.db", "--source", "file:default.yaml", "--listen", "off"])
+        .args(["--listen-health", &taken])
+        .output()
+        .expect("runs");
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert_eq!(second.status.code(), Some(1), "{said}");
+    assert!(said.contains("another `oxide-operator run`") && said.contains("--listen-health"), "{said}");
 }
 
 #[test]

@@ -90,6 +90,12 @@ impl Plan {
         text
     }
 
+    /// Returns each step as a line of its own, without why: `execution.max_retries 3 -> 4`.
+    pub fn changes(&self) -> Vec<String> {
+        let line = |line: Line| format!("{} {}", line.path, line.change);
+        self.step_lines().into_iter().filter(|line| line.class != "schema").map(line).collect()
+    }
+
     /// Returns one sentence.
     pub fn summary(&self) -> String {
         let quiet = [(self.accepted(), "accepted"), (self.ignored, "ignored")];
@@ -170,6 +176,13 @@ impl Plan {
             }
         }
         lines
+    }
+}
+
+impl LeftAlone {
+    /// Returns what each side says: `database 8, source 4`.
+    pub fn sides(&self) -> String {
+        left_line(self).change
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::{Instant, SystemTime};
 use super::consumer::{self, Held};
 use super::edits::Entries;
 use super::poll::Polled;
+use super::say::Said;
 use super::schedule::{Due, Schedule};
 use super::source::Source;
 use super::watch::{Hint, Watcher};
@@ -16,7 +17,7 @@ use crate::cluster::{Feed, Wishes};
 use crate::metrics::Metrics;
 use crate::model::{ConfigPath, Policy, StoreFingerprint};
 use crate::plan::Patience;
-use crate::report::{Outcome, SyncReport};
+use crate::report::Outcome;
 use crate::settings;
 use crate::store::{Access, Store};
 use crate::web::Board;
@@ -60,7 +61,8 @@ pub(super) struct Agent {
     data_version: Option<i64>,
     /// Whether the last pass failed because somebody else held the database.
     locked_out: bool,
-    last_summary: String,
+    /// What the log has of the last pass.
+    pub(super) said: Said,
     /// Why file events cannot be had, as the log has it.
     said_fault: Option<String>,
     /// Where the consumer's thread hears of what the store holds, and which rows it heard of last.
@@ -117,7 +119,7 @@ impl Agent {
             entries: Entries::new(Instant::now()),
             data_version: None,
             locked_out: false,
-            last_summary: String::new(),
+            said: Said::default(),
             said_fault: None,
             arm_after_pass: false,
             options,
@@ -303,38 +305,6 @@ impl Agent {
             self.schedule.poll_after(now, settings::POLL_STORE_EVERY);
         }
         self.schedule.poll_after(now, settings::SAFETY_POLL_EVERY);
-    }
-
-    /// Says what changed; a pass that found what the last one found is not worth a line.
-    fn log(&mut self, report: &SyncReport) {
-        let summary = format!("{} {}", report.outcome.name(), report.summary);
-        let news = summary != self.last_summary
-            || report.written.as_ref().is_some_and(|written| written.revision.is_some());
-        self.last_summary = summary;
-        let milliseconds = report.duration_seconds * 1000.0;
-        if !news {
-            tracing::debug!(outcome = report.outcome.name(), milliseconds, "{}", report.summary);
-            return;
-        }
-        if let Some(quarantined) = &report.quarantined {
-            tracing::error!("the database was corrupt; {quarantined}");
-        }
-        for finding in &report.findings {
-            tracing::warn!("{finding}");
-        }
-        for left in
-            report.plan.iter().flat_map(|plan| &plan.left_alone).filter(|left| left.is_difference()).take(20)
-        {
-            tracing::warn!(path = %left.path, class = left.class.name(), "{}", left.reason);
-        }
-        let hint = report.failure.as_ref().and_then(|failure| failure.hint.as_deref()).unwrap_or_default();
-        match report.outcome {
-            Outcome::InSync | Outcome::Applied | Outcome::Differences => {
-                let revision = report.written.as_ref().and_then(|written| written.revision);
-                tracing::info!(outcome = report.outcome.name(), milliseconds, revision, "{}", report.summary);
-            }
-            _ => tracing::warn!(outcome = report.outcome.name(), milliseconds, hint, "{}", report.summary),
-        }
     }
 }
 

@@ -22,6 +22,7 @@ mod health;
 mod mounts;
 mod orders;
 mod poll;
+mod say;
 mod schedule;
 mod source;
 mod watch;
