@@ -31,7 +31,7 @@ use crate::desired::{self, DesiredConfig, ResolveSecrets};
 use crate::model::{Finding, Policy, Section, SourceDigest, SourceSnapshot, StoreFingerprint, StoreSnapshot};
 use crate::plan::{self, Circumstances, Patience, Plan, Step};
 use crate::report::{Failure, Objects, Outcome, SyncReport};
-use crate::store::{Examined, KeptSource, Record, Retention, SourceCopy, Store, StoreError, files};
+use crate::store::{Examined, KeptSource, Record, SourceCopy, Store, StoreError, files};
 pub use edit::{Edit, EditError, Edited, edit};
 use reading::{read_both, refuse_clobbered};
 pub use reading::{read_source, with_tokens};
@@ -56,8 +56,6 @@ pub struct Pass<'a> {
     pub reason: &'a str,
     /// The source and the rows that a saved plan was made for; anything else is stale.
     pub expected: Option<(SourceDigest, StoreFingerprint)>,
-    /// How many backups are kept.
-    pub retention: Retention,
     /// Whether to write although somebody paused it.
     pub while_paused: bool,
     /// Whether to write what a restore rejected.
@@ -82,7 +80,6 @@ impl<'a> Pass<'a> {
             actor,
             reason,
             expected: None,
-            retention: Retention::default(),
             while_paused: false,
             release_pin: false,
             patience: None,
@@ -235,7 +232,6 @@ fn attempt_pass(
         plan: &plan,
         record: &record(input, pass, &desired, kept),
         source: SourceCopy { snapshot: input.source, holds_plain_secrets: desired.plaintext_secrets() > 0 },
-        retention: pass.retention,
         locked: lock_early,
         now,
     };

@@ -149,6 +149,7 @@ const STORE_FILES_WITH_FILE_CALLS: &[&str] = &[
     "store/presence.rs",
     "store/programs.rs",
     "store/quarantine.rs",
+    "store/retain.rs",
     "store/retire.rs",
     "store/rotate.rs",
     "store/suspect.rs",

@@ -10,8 +10,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use oxide_operator::model::SourceSnapshot;
 use oxide_operator::store::{
-    Access, KeyRing, KeySources, Retention, Store, Verdict, backups, check_backup, read_backup,
+    Access, KeyRing, KeySources, Retention, SourceCopy, Store, StoreError, Verdict, backups, check_backup,
+    read_backup,
 };
 use process::{Place, SAMPLE, setting};
 
@@ -140,30 +142,79 @@ fn backups_go_by_number_age_and_size_but_never_the_newest_or_the_last_good_one()
         place.expect(0, &["set", "execution.timeout_seconds", &(number + 200).to_string()]);
     }
     let mut store = Store::at(&place.db(), Access::Write, &KeySources::default()).expect("a store");
+    let mut retain = |retention: Retention, now: SystemTime| {
+        store.set_retention(retention);
+        store.retain_backups(now);
+    };
     let all = backups(&place.db());
     assert_eq!(all.len(), 6);
     let now = SystemTime::now();
-    let many = Retention { count: 99, age: Duration::from_hours(1), bytes: u64::MAX };
-    store.retain_backups(many, now);
+    let many = Retention { hourly: 0, daily: 0, weekly: 0, count: 99, bytes: u64::MAX, ..Retention::BACKUPS };
+    retain(many, now);
     assert_eq!(backups(&place.db()).len(), 6);
 
-    store.retain_backups(Retention { count: 5, ..many }, now);
+    retain(Retention { count: 5, ..many }, now);
     assert_eq!(backups(&place.db()).len(), 5, "by number");
     let four = all[..4].iter().map(|backup| backup.bytes).sum();
-    store.retain_backups(Retention { bytes: four, ..many }, now);
-    assert_eq!(backups(&place.db()).len(), 4, "by size");
+    retain(Retention { bytes: four, ..many }, now);
+    let left: u64 = backups(&place.db()).iter().map(|backup| backup.bytes).sum();
+    assert!(left <= four && backups(&place.db()).len() >= 3, "by size");
 
-    // The two newest are damaged: when all are too old, the newest stays, and the newest good one.
+    // The two newest are damaged: when all are too old, the newest stays, the newest good one, and what was asked for.
     for backup in &all[..2] {
         let mut bytes = fs::read(&backup.path).expect("read");
         bytes[5_000] ^= 1;
         fs::write(&backup.path, bytes).expect("written");
     }
-    store.retain_backups(many, now + Duration::from_hours(2));
+    retain(Retention { count: 1, ..many }, now + Duration::from_hours(2));
     let kept: Vec<PathBuf> = backups(&place.db()).into_iter().map(|backup| backup.path).collect();
-    assert_eq!(kept, [all[0].path.clone(), all[2].path.clone()]);
-    let files = fs::read_dir(place.oxide().join("backups")).expect("readable").count();
-    assert_eq!(files, 2, "the copies of the source went with their backups");
+    assert_eq!(kept, [all[0].path.clone(), all[2].path.clone(), all[5].path.clone()]);
+    let files = fs::read_dir(place.oxide().join("backups")).expect("readable").filter(|file| {
+        file.as_ref()
+            .expect("readable")
+            .path()
+            .extension()
+            .is_some_and(|ending| ending == "yaml" || ending == "fernet")
+    });
+    assert!(files.count() <= 3, "the copies of the source went with their backups");
+}
+
+#[test]
+fn a_backup_that_somebody_asked_for_outlives_everything_and_is_not_taken_twice() {
+    let (place, _) = backed_up();
+    place.expect(0, &["backup", "create", "--reason", "before the upgrade"]);
+    place.expect(0, &["backup", "create"]);
+    let asked = backups(&place.db()).remove(0);
+    for number in 0..5 {
+        place.expect(0, &["set", "execution.timeout_seconds", &(number + 200).to_string()]);
+    }
+    let mut store = Store::at(&place.db(), Access::Write, &KeySources::default()).expect("a store");
+    store.set_retention(Retention { count: 1, ..Retention::BACKUPS });
+    store.retain_backups(SystemTime::now() + Duration::from_hours(10_000));
+    let left: Vec<PathBuf> = backups(&place.db()).into_iter().map(|backup| backup.path).collect();
+    assert_eq!(left.len(), 2, "the newest, and what was asked for once: {left:?}");
+    assert!(left.contains(&asked.path), "{left:?}");
+
+    // Nor do those of somebody who asks without end fill the disk.
+    store.set_retention(Retention { bytes: asked.bytes, ..Retention::BACKUPS });
+    let nothing = SourceSnapshot { origin: "none".into(), documents: Vec::new() };
+    let copy = SourceCopy { snapshot: &nothing, holds_plain_secrets: false };
+    let rows = store.fingerprint().expect("readable");
+    let refused = store.back_up_on_request(rows, copy, "test", SystemTime::now());
+    assert!(matches!(refused, Err(StoreError::BackupsFull { .. })), "{refused:?}");
+}
+
+#[test]
+fn a_backup_of_the_time_before_there_was_a_configuration_is_no_failed_one() {
+    let place = Place::new(SAMPLE);
+    fs::create_dir_all(place.oxide()).expect("created");
+    rusqlite::Connection::open(place.db())
+        .and_then(|conn| conn.execute_batch(include_str!("support/orchestrator.sql")))
+        .expect("as the orchestrator makes it");
+    place.expect(0, &["migrate", "--no-backup"]);
+    assert!(place.expect(0, &["backup", "check"]).stdout.contains("holds no configuration yet"));
+    let said = process::said(place.program(env!("CARGO_BIN_EXE_oxide-operator")).arg("doctor"));
+    assert!(!said.stdout.contains("cannot be restored"), "{said:#?}");
 }
 
 #[test]

@@ -7,11 +7,12 @@
 mod process;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use oxide_operator::model::{Section, Selection};
-use oxide_operator::plan::{Refusal, removal, restore};
-use oxide_operator::store::{Access, KeySources, Retention, RevisionId, Store};
+use oxide_operator::model::{Section, Selection, StoreSnapshot, Value};
+use oxide_operator::plan::{Refusal, removal, restore, towards};
+use oxide_operator::store::{Access, KeySources, RevisionId, Store};
 use oxide_operator::sync::{Edit, EditError, Edited, Mode, edit};
 use process::{Place, SAMPLE, setting};
 use proptest::prelude::*;
@@ -73,26 +74,44 @@ fn any_listed_revision_is_restored_exactly_whatever_happened() {
 }
 
 #[test]
-fn the_history_keeps_thirty_revisions_for_half_a_year_and_the_orchestrators_rows_for_ever() {
+fn the_history_is_thinned_out_by_time_and_programs_take_no_place_of_people() {
     let place = Place::new(SAMPLE);
     place.expect(0, &["migrate", "--no-backup"]);
     let conn = place.connect().expect("opens");
     let orchestrators = "INSERT INTO config_history (config_snapshot, change_description, created_at) VALUES ('{}', 'old', 1)";
     conn.execute(orchestrators, []).expect("written");
     let mut store = Store::at(&place.db(), Access::Write, &KeySources::default()).expect("a store");
-    for number in 0..35 {
-        store.update_execution_settings(&json!({"timeout_seconds": number})).expect("written");
+    let write = |store: &mut Store, actor: &str, number: i64| {
+        let how = Edit { actor, ..how() };
+        let target = |live: &StoreSnapshot| {
+            let mut target = live.live.clone();
+            let field = Section::Execution.field("timeout_seconds").expect("a field");
+            let execution = target.execution.as_mut().expect("in scope").values_mut().next().expect("a row");
+            Arc::make_mut(execution).set(field, Value::Integer(number));
+            target
+        };
+        edit(store, &how, |live, _| Ok(towards(&target(live), &live.live, None))).expect("written");
+    };
+    for number in 1..=40 {
+        write(&mut store, "alice", number);
     }
-    assert_eq!(store.revisions().expect("a history").len(), 31);
-    let aged = "UPDATE operator_revision SET recorded_at = recorded_at - 181 * 86400 WHERE id <= 30";
-    assert_eq!(conn.execute(aged, []).expect("aged"), 24);
-    store.update_execution_settings(&json!({"timeout_seconds": 99})).expect("written");
-    let left: Vec<String> =
-        store.revisions().expect("a history").iter().map(|it| it.revision.to_string()).collect();
-    assert_eq!(left, ["37", "36", "35", "34", "33", "32", "31", "o2"]);
+    let numbers = |store: &mut Store| -> Vec<String> {
+        store.revisions().expect("a history").iter().map(|it| it.revision.to_string()).collect()
+    };
+    assert_eq!(numbers(&mut store).len(), 42, "everything of the last hour is kept");
+    for number in 0..300 {
+        write(&mut store, "agent@node-1", 1_000 + number);
+    }
+    assert_eq!(numbers(&mut store).len(), 42 + 200, "a program's burst thins out itself alone");
+    // Half a year later there is one of each week, and the first.
+    let aged = "UPDATE operator_revision SET recorded_at = recorded_at - 181 * 86400";
+    conn.execute(aged, []).expect("aged");
+    write(&mut store, "alice", 99);
+    let left = numbers(&mut store);
+    assert!(left.len() <= 9 && left.contains(&"1".to_owned()) && left.contains(&"o2".to_owned()), "{left:?}");
     let snapshots: i64 =
         conn.query_row("SELECT count(*) FROM config_history", [], |row| row.get(0)).expect("counted");
-    assert_eq!(snapshots, 8);
+    assert_eq!(usize::try_from(snapshots).expect("small"), left.len());
 }
 
 fn check(events: &[Event]) -> Result<(), TestCaseError> {
@@ -188,8 +207,7 @@ fn happen(event: &Event, place: &Place, store: &mut Store) {
 }
 
 fn how() -> Edit<'static> {
-    let retention = Retention::default();
-    Edit { mode: Mode::Apply, actor: "test", reason: "test", origin: "test", retention, decide: &[] }
+    Edit { mode: Mode::Apply, actor: "test", reason: "test", origin: "test", decide: &[] }
 }
 
 fn go_back(store: &mut Store, number: i64, only: Option<&str>) -> Result<Edited, EditError> {

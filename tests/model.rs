@@ -15,7 +15,7 @@ use oxide_operator::model::{
 };
 use oxide_operator::plan::{self, Circumstances};
 use oxide_operator::source::Secrets;
-use oxide_operator::store::{Access, Decided, KeySources, Record, Retention, Store, generate_key};
+use oxide_operator::store::{Access, Decided, KeySources, Record, Store, generate_key};
 use oxide_operator::sync::{Edit, Input, Mode, Pass, edit, read_source, sync_once};
 use rusqlite::Connection;
 
@@ -275,15 +275,8 @@ impl World {
             at: 0.0,
             until: None,
         }];
-        let retention = Retention::default();
-        let how = Edit {
-            mode: Mode::Apply,
-            actor: "model",
-            reason: "restore",
-            origin: "model",
-            retention,
-            decide: &pin,
-        };
+        let how =
+            Edit { mode: Mode::Apply, actor: "model", reason: "restore", origin: "model", decide: &pin };
         let edited = edit(&mut self.store, &how, |live, _| plan::restore(&state, &live.live, None, None))
             .expect("restored");
         self.model.restore(self.model.recorded[&revision], digest);

@@ -73,7 +73,7 @@ pub(crate) fn back_up(
         // Whether plain keys stand in the source is not known without reading it; so its copy is encrypted if it can be.
         let copied = source.filter(|_| store.keys().has_key());
         let copy = SourceCopy { snapshot: copied.unwrap_or(&nothing), holds_plain_secrets: true };
-        match store.back_up(rows, copy, reason, now) {
+        match store.back_up_on_request(rows, copy, reason, now) {
             Err(StoreError::Stale) => {}
             taken => return taken,
         }

@@ -83,7 +83,7 @@ fn check(context: &Context, names: &[String], format: Format) -> Result<Exit> {
         names.iter().map(|name| find(&store, name)).collect::<Result<_>>()?
     };
     let checks: Vec<BackupCheck> = paths.iter().map(|path| check_backup(path, store.keys())).collect();
-    let good = checks.iter().all(|check| check.verdict.is_good());
+    let good = checks.iter().all(BackupCheck::is_fine);
     if format.output == OutputFormat::Table {
         if checks.is_empty() {
             output::note("No backups yet; one is taken before every write.");
@@ -109,7 +109,7 @@ fn line(check: &BackupCheck, keys: &KeyRing) -> String {
             output::counted(*count, "API key"),
             keys.origin(),
         ),
-        Verdict::Empty => format!("✗ {name}  holds no configuration\n"),
+        Verdict::Empty => format!("✓ {name}  holds no configuration yet: the database was empty then\n"),
         Verdict::Damaged(why) => {
             format!(
                 "✗ {name}  is damaged: {why}\n  help: do not rely on it; `oxide-operator backup create` takes another\n"

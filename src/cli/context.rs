@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::args::{Common, PolicyArgs};
 use super::operator_file::OperatorFile;
 use crate::consumer::{Consumer, TokenSource};
-use crate::model::{Policy, PolicyLayers, SourceSnapshot};
+use crate::model::{Policy, PolicyLayers, Retention, SourceSnapshot};
 use crate::plan::Circumstances;
 use crate::report::{Outcome, SyncReport};
 use crate::settings;
@@ -32,6 +32,8 @@ pub(super) struct Context {
     pub(super) when_missing: Cell<WhenMissing>,
     /// Who is recorded as the author of a change, where somebody said so.
     named_actor: Option<String>,
+    /// How many backups are kept.
+    pub(super) retention: Retention,
     declared: OnceCell<Declared>,
     /// What was said of the database's place.
     cautioned: OnceCell<()>,
@@ -65,6 +67,7 @@ impl Context {
             db,
             keys,
             consumer: consumer(common, &file)?,
+            retention: common.backups.above(&file.backups),
             file,
             source_env: common.source_env.clone(),
             when_missing: Cell::default(),
@@ -140,6 +143,7 @@ impl Context {
             self.warn_of_place();
         }
         let mut store = Store::at(&self.db, access, &self.keys)?;
+        store.set_retention(self.retention);
         store.when_missing(self.when_missing.get());
         if access == Access::Write
             && let Some(resumed) = store.finish_rotation(std::time::SystemTime::now())?

@@ -16,7 +16,7 @@ use crate::desired::partial_object;
 use crate::model::{ConfigPath, Decision, FieldId, Finding, Kind, Object, Section, Selection, StoreSnapshot};
 use crate::plan::{Refusal, Step, removal, update};
 use crate::source::Secrets;
-use crate::store::{Access, Retention, Store};
+use crate::store::{Access, Store};
 use crate::sync::{Edit, EditError, Edited, Mode, edit, with_tokens};
 
 /// A value's text. It may be an API key, so it is wiped.
@@ -147,7 +147,6 @@ pub(super) fn run_deciding(
         actor: &actor,
         reason: args.reason.as_deref().unwrap_or(what),
         origin: "command line",
-        retention: Retention::default(),
         decide,
     };
     match edit(&mut store, &how, choose) {

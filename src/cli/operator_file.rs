@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
-use super::args::{Address, Listen, LogFormat};
+use super::args::{Address, BackupSettings, Listen, LogFormat};
 use super::context::error_with_help;
 use crate::desired;
 use crate::model::{Finding, OnConflict, OnDrift, Override, PathPattern, Policy, PolicyPart, Prune, Seconds};
@@ -51,6 +51,8 @@ pub(super) struct OperatorFile {
     pub(super) ignore: Vec<PathPattern>,
     /// After how long `run` backs up what no backup has; `24h` by default. Every write is backed up besides.
     pub(super) backup_every: Option<Seconds>,
+    /// How many backups are kept. What somebody asked for is always kept.
+    pub(super) backups: BackupSettings,
     /// When reverts of one field are a fight, and what then happens.
     pub(super) fights: FightSettings,
 }
@@ -200,7 +202,12 @@ fn unknown(entries: &Map<String, Json>) -> Vec<(String, Finding)> {
         }
     };
     check("", entries, &names(&schema));
-    for (key, of) in [("reload", "Reload"), ("fights", "FightSettings"), ("overrides", "Override")] {
+    for (key, of) in [
+        ("reload", "Reload"),
+        ("backups", "BackupSettings"),
+        ("fights", "FightSettings"),
+        ("overrides", "Override"),
+    ] {
         match entries.get(key) {
             Some(Json::Object(inner)) => check(key, inner, &definition(of)),
             Some(Json::Array(items)) => {

@@ -8,7 +8,7 @@ use crate::model::{
     Configuration, FieldDefault, Finding, Object, SecretReference, SecretText, Section, StoreSnapshot, Value,
 };
 use crate::plan::{Class, Step, update};
-use crate::store::{Retention, Store};
+use crate::store::Store;
 use crate::sync::{self, Edit, EditError, Mode};
 
 /// The guide's methods. Objects go in and come out as JSON, as they stand in the YAML; API keys come out masked.
@@ -177,14 +177,7 @@ impl Store {
         reason: &str,
         steps: impl Fn(&StoreSnapshot) -> Result<Vec<Step>, Vec<Finding>>,
     ) -> Result<(), GuideError> {
-        let how = Edit {
-            decide: &[],
-            mode: Mode::Apply,
-            actor: "library",
-            reason,
-            origin: "library",
-            retention: Retention::default(),
-        };
+        let how = Edit { decide: &[], mode: Mode::Apply, actor: "library", reason, origin: "library" };
         match sync::edit(self, &how, |live, _| Ok(steps(live)?)) {
             Ok(_) => Ok(()),
             Err(EditError::Refused(refusal)) => Err(GuideError::Invalid(refusal.findings().to_vec())),

@@ -4,6 +4,7 @@
 //! random source, and nothing in it can print a secret.
 
 mod actor;
+mod bytes;
 mod configuration;
 mod decision;
 mod field;
@@ -12,12 +13,14 @@ mod path;
 mod pattern;
 mod policy;
 mod printable;
+mod retention;
 mod seconds;
 mod secret;
 mod snapshot;
 mod value;
 
 pub use actor::{agent_name, is_agent, person_name};
+pub use bytes::Bytes;
 pub use configuration::{Configuration, Object, Objects};
 pub use decision::{Decision, DecisionKind, mark};
 pub use field::{FieldDefault, FieldId, FieldSpec, Kind, Section};
@@ -26,6 +29,7 @@ pub use path::{ConfigPath, Selection};
 pub use pattern::{PathPattern, Specificity};
 pub use policy::{OnConflict, OnDrift, Override, Policy, PolicyLayers, PolicyPart, Prune};
 pub use printable::printable;
+pub use retention::{Cause, Keepable, Retention, keep};
 pub use seconds::Seconds;
 pub use secret::{Fingerprint, Fingerprinter, KEY_FILE, KEY_VARIABLE, Secret, SecretReference, SecretText};
 pub use snapshot::{

@@ -81,6 +81,7 @@ impl Agent {
         board: Option<Arc<Board>>,
     ) -> Result<Self, RunError> {
         let mut store = Store::at(&options.db, Access::Write, &options.keys)?;
+        store.set_retention(options.retention);
         if let Some(resumed) = store.finish_rotation(SystemTime::now())? {
             tracing::warn!(?resumed, "a key rotation had been interrupted");
         }

@@ -7,7 +7,7 @@ use super::agent::Agent;
 use super::answer::wall_clock;
 use crate::model::{SourceSnapshot, StoreFingerprint};
 use crate::report::SyncReport;
-use crate::store::{Backup, Retention, SourceCopy, StoreError};
+use crate::store::{Backup, SourceCopy, StoreError};
 
 impl Agent {
     /// Takes a backup when the database holds what no backup has: at once after a write that brought the source's edits in,
@@ -46,7 +46,7 @@ impl Agent {
     fn back_up(&mut self, rows: StoreFingerprint, source: SourceCopy<'_>, why: &str) -> Option<Backup> {
         match self.store.back_up(rows, source, why, SystemTime::now()) {
             Ok(backup) => {
-                self.store.retain_backups(Retention::default(), SystemTime::now());
+                self.store.retain_backups(SystemTime::now());
                 if let Some(backup) = &backup {
                     self.metrics.backed_up(wall_clock(), backup.bytes);
                 }

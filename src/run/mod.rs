@@ -40,7 +40,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::cluster::{self, Feed, Identity, Reviewer, Wish};
 use crate::consumer::Consumer;
 use crate::metrics::Metrics;
-use crate::model::PolicyLayers;
+use crate::model::{PolicyLayers, Retention};
 use crate::plan::Fights;
 use crate::report::SyncReport;
 use crate::settings;
@@ -57,6 +57,8 @@ pub struct RunOptions {
     pub source: SourceSpec,
     /// The database.
     pub db: PathBuf,
+    /// How many backups are kept.
+    pub retention: Retention,
     /// Where the key may be.
     pub keys: KeySources,
     /// The answers to differences; what the source says of them stands between.

@@ -4,42 +4,23 @@
 //! starts over at every commit of the other side.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rusqlite::backup::{Backup as SqliteBackup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
-use super::backup_record::{self, BackupRecord, Found};
+use super::backup_record::{self, BackupRecord};
 use super::error::Doing as _;
 use super::files::{self, Temporary};
 use super::key::KeyRing;
 use super::schema::Present;
 use super::{StoreError, crash, read, revision};
-use crate::model::{SourceSnapshot, StoreFingerprint};
+use crate::model::{Cause, SourceSnapshot, StoreFingerprint};
 
 /// The folder beside the database that holds the backups.
 const FOLDER: &str = "backups";
 
 pub(super) const PREFIX: &str = "config-";
 pub(super) const SUFFIX: &str = ".db";
-
-/// How many backups and for how long; the newest is always kept.
-#[derive(Clone, Copy, Debug)]
-pub struct Retention {
-    /// At most this many.
-    pub count: usize,
-    /// None older than this.
-    pub age: Duration,
-    /// At most so much in all, in bytes.
-    pub bytes: u64,
-}
-
-impl Default for Retention {
-    /// Twenty, for 30 days, 2 GiB in all.
-    fn default() -> Self {
-        Self { count: 20, age: Duration::from_hours(720), bytes: 2 << 30 }
-    }
-}
 
 /// The source that goes with a backup.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +39,7 @@ pub(super) struct Original<'a> {
     pub(super) rows: StoreFingerprint,
     /// Why the backup is taken.
     pub(super) why: &'a str,
+    pub(super) cause: Cause,
 }
 
 /// A backup that was checked.
@@ -174,6 +156,7 @@ fn record(copy: &Connection, original: &Original<'_>, keys: &KeyRing) -> rusqlit
         file: Some(file_name(original.database)),
         revision: revision::newest(copy, present)?,
         why: original.why.to_owned(),
+        cause: original.cause,
         key_fingerprint: keys.present_fingerprint(),
         rows: original.rows.to_string(),
         services: count("services", &format!("WHERE {local}"))?,
@@ -313,31 +296,6 @@ fn file_name(database: &Path) -> String {
 /// Lists the backups of the databases of this name, newest first, without asking the database who it is.
 pub fn backups_of_name(database: &Path) -> Vec<Backup> {
     list(database, None).into_iter().map(|listed| listed.backup).collect()
-}
-
-/// Deletes what `retention` no longer keeps, and what a killed process left half-made. Never the newest backup, and
-/// never the newest one that is intact.
-pub(super) fn retain(database: &Path, backups: &[Backup], retention: Retention, now: std::time::SystemTime) {
-    let mut bytes = 0;
-    let mut spared = None;
-    for (position, backup) in backups.iter().enumerate() {
-        bytes += backup.bytes;
-        let modified = std::fs::metadata(&backup.path).and_then(|metadata| metadata.modified());
-        let age = modified.ok().and_then(|modified| now.duration_since(modified).ok()).unwrap_or_default();
-        let goes = position >= retention.count || age > retention.age || bytes > retention.bytes;
-        // Looked for only when something is to go: reading a backup takes as long as reading its bytes.
-        if position > 0 && goes && *spared.get_or_insert_with(|| newest_intact(backups)) != Some(position) {
-            remove_with_source(&backup.path);
-        }
-    }
-    files::remove_leftovers(&folder_of(database));
-    files::remove_leftovers(database.parent().unwrap_or(Path::new(".")));
-    crash::point("retention_done");
-}
-
-/// The position of the newest backup whose bytes are those that were written.
-fn newest_intact(backups: &[Backup]) -> Option<usize> {
-    backups.iter().position(|backup| matches!(backup_record::read(&backup.path), Ok(Found::Intact(_))))
 }
 
 fn remove_with_source(backup: &Path) {

@@ -19,6 +19,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::StoreError;
 use super::error::Doing as _;
+use crate::model::Cause;
 
 const MARK: &str = "oxide-operator-backup-1";
 /// The mark, a space, 8 digits, a space, 32 digits, a line end.
@@ -38,6 +39,9 @@ pub struct BackupRecord {
     pub revision: Option<i64>,
     /// Why it was taken.
     pub why: String,
+    /// Whether somebody asked for it, so that it is never deleted to make room.
+    #[serde(default)]
+    pub cause: Cause,
     /// A fingerprint of the encryption key in use, from which the key cannot be told.
     pub key_fingerprint: Option<String>,
     /// The fingerprint of the managed rows.

@@ -40,6 +40,13 @@ pub enum Verdict {
     Damaged(String),
 }
 
+impl BackupCheck {
+    /// Whether nothing is wrong with it: it can be restored, or is of the time before there was anything to restore.
+    pub fn is_fine(&self) -> bool {
+        self.verdict.is_good() || (self.verdict == Verdict::Empty && self.record.is_some())
+    }
+}
+
 impl Verdict {
     /// Whether it can be restored with the keys at hand.
     pub fn is_good(&self) -> bool {

@@ -177,7 +177,7 @@ fn record(
         "INSERT INTO operator_edit (revision, programs) VALUES (?1, ?2)",
         params![number, programs],
     )?;
-    history::forget_old(conn, number, now)?;
+    history::forget_old(conn, now)?;
     remember(conn, rows)?;
     Ok(Some(number))
 }

@@ -153,6 +153,14 @@ pub enum StoreError {
         /// What the system said.
         why: String,
     },
+    /// The backups that somebody asked for leave no room for another one.
+    #[error("no backup was taken: {} MB of backups that somebody asked for lie in {folder}", bytes / 1_000_000, folder = folder.display())]
+    BackupsFull {
+        /// Where they lie.
+        folder: PathBuf,
+        /// Their size.
+        bytes: u64,
+    },
     /// The backup is not a faithful copy. Nothing was written.
     #[error("the backup of {path} cannot be trusted: {why}", path = path.display())]
     Backup {
@@ -253,6 +261,7 @@ impl StoreError {
             Self::NothingRetired { .. } => "nothing_retired",
             Self::Verification(_) => "verification",
             Self::SourceCopy { .. } => "source_copy",
+            Self::BackupsFull { .. } => "backups_full",
             Self::Backup { .. } => "backup",
         }
     }
@@ -318,6 +327,9 @@ impl StoreError {
             }
             "in_use" => "stop the orchestrator and `oxide-operator run`, then try again",
             "occupied" => "set it aside first with `oxide-operator rollback`, or keep using it",
+            "backups_full" => {
+                "those are never deleted to make room: delete what nobody needs any more, or allow more with `backups.bytes`"
+            }
             "nothing_retired" => "`oxide-operator backup list` shows what could be restored instead",
             "bad_key" => "a Fernet key is 32 bytes as 44 characters of urlsafe base64",
             _ => return None,

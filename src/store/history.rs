@@ -11,15 +11,13 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::good_source::KeptSource;
 use super::read::Layout;
-use crate::model::{Carried, Kind, Section, SourceDigest, push_json_string};
+use crate::model::{
+    Carried, Cause, Keepable, Kind, Retention, Section, SourceDigest, is_agent, push_json_string,
+};
 use crate::plan::{Plan, Step};
 
 /// How many objects one part holds.
 const PART_OBJECTS: usize = 512;
-
-/// How many revisions are kept, and for how long, in seconds: 180 days. The newest is always kept.
-const KEPT_REVISIONS: i64 = 30;
-const KEPT_FOR_SECONDS: f64 = 180.0 * 86_400.0;
 
 /// Who writes, why, and from what; recorded with the revision.
 #[derive(Clone, Debug)]
@@ -225,7 +223,7 @@ pub(super) fn write(
         changes: journal(plan),
     };
     let revision = insert(conn, &entry)?;
-    forget_old(conn, revision, now)?;
+    forget_old(conn, now)?;
     Ok(revision)
 }
 
@@ -286,21 +284,47 @@ pub(super) fn journal(plan: &Plan) -> String {
     json!({"created": paths("create"), "updated": updated, "deleted": paths("delete")}).to_string()
 }
 
-/// Drops revisions beyond the limits, their rows in `config_history`, and parts that nothing lists any more.
-/// Rows that the orchestrator wrote are never touched.
-pub(super) fn forget_old(conn: &Connection, newest: i64, now: f64) -> rusqlite::Result<()> {
-    let (oldest_kept, oldest_time) = (newest - KEPT_REVISIONS, now - KEPT_FOR_SECONDS);
-    let forgotten = conn
-        .prepare_cached(
-            "DELETE FROM config_history WHERE id IN (SELECT history_id FROM operator_revision
-             WHERE id <= ?1 OR (recorded_at < ?2 AND id < ?3))",
-        )?
-        .execute(params![oldest_kept, oldest_time, newest])?;
-    if forgotten == 0 {
+/// Drops the revisions that are no longer kept, their rows in `config_history`, and parts that nothing lists any more.
+/// What people did is thinned out by itself, so that no program takes its place. Rows that the orchestrator wrote are
+/// never touched.
+pub(super) fn forget_old(conn: &Connection, now: f64) -> rusqlite::Result<()> {
+    let mut query = conn.prepare_cached(
+        "SELECT r.id, r.recorded_at, r.actor, e.revision IS NOT NULL
+         FROM operator_revision r LEFT JOIN operator_edit e ON e.revision = r.id ORDER BY r.id",
+    )?;
+    let (mut people, mut programs) = (Vec::new(), Vec::new());
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        let by_program = row.get(3)? || is_agent(row.get_ref(2)?.as_str()?);
+        let entry = Keepable { at: row.get(1)?, bytes: 0, cause: Cause::Automatic };
+        if by_program { &mut programs } else { &mut people }.push((row.get::<_, i64>(0)?, entry));
+    }
+    let mut forgotten = Vec::new();
+    for mut entries in [people, programs] {
+        // The order in which they were recorded counts, even where the clock was set back between two.
+        let mut latest = f64::MIN;
+        for (_, entry) in &mut entries {
+            latest = latest.max(entry.at);
+            entry.at = latest;
+        }
+        let (numbers, times): (Vec<i64>, Vec<Keepable>) = entries.into_iter().unzip();
+        let kept = crate::model::keep(&times, now, &Retention::REVISIONS);
+        forgotten.extend(numbers.into_iter().zip(kept).filter(|(_, kept)| !kept).map(|(number, _)| number));
+    }
+    for number in &forgotten {
+        let row =
+            "DELETE FROM config_history WHERE id = (SELECT history_id FROM operator_revision WHERE id = ?1)";
+        for sql in [
+            row,
+            "DELETE FROM operator_revision WHERE id = ?1",
+            "DELETE FROM operator_edit WHERE revision = ?1",
+        ] {
+            conn.prepare_cached(sql)?.execute([number])?;
+        }
+    }
+    if forgotten.is_empty() {
         return Ok(());
     }
-    conn.prepare_cached("DELETE FROM operator_revision WHERE id <= ?1 OR (recorded_at < ?2 AND id < ?3)")?
-        .execute(params![oldest_kept, oldest_time, newest])?;
     conn.prepare_cached(
         "DELETE FROM operator_snapshot_part WHERE NOT EXISTS (
             SELECT 1 FROM config_history h JOIN operator_revision r ON r.history_id = h.id

@@ -41,6 +41,7 @@ mod programs;
 mod quarantine;
 mod read;
 mod read_back;
+mod retain;
 mod retire;
 mod revision;
 mod rotate;
@@ -57,9 +58,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rusqlite::Connection;
 
+pub use crate::model::Retention;
 pub use crate::model::{KEY_FILE, KEY_VARIABLE};
 pub use apply::Sealed;
-pub use backup::{Backup, Listed, Retention, SourceCopy, backups_of_name as backups, folder_of};
+pub use backup::{Backup, Listed, SourceCopy, backups_of_name as backups, folder_of};
 pub use backup_record::{BackupRecord, backup_record};
 use connection::{absent, ensure_wal};
 pub use decision::Decided;
@@ -117,6 +119,8 @@ pub struct Store {
     present_checked: bool,
     /// Who had the database open when an edit was seen that has no entry yet.
     programs: Vec<Program>,
+    /// How many backups are kept.
+    retention: Retention,
 }
 
 /// What a transaction wrote, not yet committed.
@@ -156,6 +160,7 @@ impl Store {
             when_missing: WhenMissing::default(),
             present_checked: false,
             programs: Vec::new(),
+            retention: Retention::default(),
         })
     }
 

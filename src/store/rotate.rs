@@ -17,7 +17,7 @@ use rusqlite::Connection;
 
 use super::error::Doing as _;
 use super::key::{self, KeyRing, KeyText};
-use super::{Backup, Retention, SourceCopy, Store, StoreError, crash, files, good_source, stamp};
+use super::{Backup, SourceCopy, Store, StoreError, crash, files, good_source, stamp};
 use crate::model::{
     SecretText, Section, SourceSnapshot, StoreFingerprint, Value, canonical_json, parse_canonical,
 };
@@ -79,7 +79,7 @@ impl Store {
         put_in_place(&key_file)?;
         crash::point("key_replaced");
         self.keys = next;
-        self.retain_backups(Retention::default(), now);
+        self.retain_backups(now);
         Ok(Rotated { tokens, retired, backup })
     }
 

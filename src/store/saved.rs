@@ -5,11 +5,11 @@ use std::time::SystemTime;
 
 use rusqlite::FileControl;
 
-use super::backup::{self, Backup, Retention, SourceCopy};
+use super::backup::{self, Backup, SourceCopy};
 use super::error::Doing as _;
 use super::files::FileState;
 use super::{Store, StoreError, open, stamp};
-use crate::model::StoreFingerprint;
+use crate::model::{Cause, StoreFingerprint};
 
 /// A backup, and the count of commits at which the database was just that.
 pub(super) struct Saved {
@@ -31,10 +31,22 @@ impl Store {
         why: &str,
         now: SystemTime,
     ) -> Result<Option<Backup>, StoreError> {
+        self.back_up_for(Cause::Automatic, expected, source, why, now)
+    }
+
+    pub(super) fn back_up_for(
+        &mut self,
+        cause: Cause,
+        expected: StoreFingerprint,
+        source: SourceCopy<'_>,
+        why: &str,
+        now: SystemTime,
+    ) -> Result<Option<Backup>, StoreError> {
         self.saved = None;
         if !self.exists() || self.is_fresh()? {
             return Ok(None);
         }
+        self.make_room(now);
         let before = self.commits()?;
         if self.reader.is_none() {
             self.reader = Some(open::connect_reader(&self.path)?);
@@ -42,7 +54,7 @@ impl Store {
         let present = self.present()?;
         let Some(reader) = &self.reader else { return Ok(None) };
         let original =
-            backup::Original { reader, database: &self.path, present: &present, rows: expected, why };
+            backup::Original { reader, database: &self.path, present: &present, rows: expected, why, cause };
         let backup = backup::create(&original, &source, &self.keys, &stamp(now))?;
         let same = self.commits()? == before;
         self.saved = FileState::of(&backup.path).filter(|_| same).map(|file| Saved {
@@ -63,12 +75,6 @@ impl Store {
         let commits = self.commits().ok()?;
         let saved = self.saved.as_ref().filter(|saved| saved.commits == commits)?;
         (FileState::of(&saved.backup.path).as_ref() == Some(&saved.file)).then(|| saved.backup.clone())
-    }
-
-    /// Deletes the backups that are no longer kept.
-    pub fn retain_backups(&mut self, retention: Retention, now: SystemTime) {
-        let backups: Vec<Backup> = self.backups().into_iter().map(|listed| listed.backup).collect();
-        backup::retain(&self.path, &backups, retention, now);
     }
 
     /// SQLite's count of commits, those of this connection included.

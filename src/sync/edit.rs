@@ -11,7 +11,7 @@ use super::{LOCK_EARLY_FROM, MAX_ATTEMPTS, Mode, check_key, pause, writes_secret
 use crate::model::{Decision, DecisionKind, SourceDigest, SourceSnapshot, StoreSnapshot};
 use crate::plan::{self, Plan, Refusal, Step};
 use crate::report::Written;
-use crate::store::{Record, Retention, SourceCopy, Store, StoreError};
+use crate::store::{Record, SourceCopy, Store, StoreError};
 
 /// How an edit is done and recorded.
 #[derive(Clone, Debug)]
@@ -24,8 +24,6 @@ pub struct Edit<'a> {
     pub reason: &'a str,
     /// Where the edit came from, as the history names it: `command line`, `revision 3`.
     pub origin: &'a str,
-    /// How many backups are kept.
-    pub retention: Retention,
     /// Decisions to record with it.
     pub decide: &'a [Decision],
 }
@@ -115,7 +113,6 @@ fn attempt_edit(
         plan: &plan,
         record: &record,
         source: SourceCopy { snapshot: &nothing, holds_plain_secrets: false },
-        retention: edit.retention,
         locked,
         now: SystemTime::now(),
     };

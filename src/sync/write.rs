@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use crate::model::StoreFingerprint;
 use crate::plan::Plan;
 use crate::report::Written;
-use crate::store::{Backup, Record, Retention, SourceCopy, Store, StoreError};
+use crate::store::{Backup, Record, SourceCopy, Store, StoreError};
 
 /// What to write, and with what to record it.
 pub(super) struct Order<'a> {
@@ -13,7 +13,6 @@ pub(super) struct Order<'a> {
     pub(super) record: &'a Record,
     /// Goes with the backup.
     pub(super) source: SourceCopy<'a>,
-    pub(super) retention: Retention,
     /// Whether the caller holds the write lock already.
     pub(super) locked: bool,
     pub(super) now: SystemTime,
@@ -25,7 +24,7 @@ pub(super) struct Order<'a> {
 /// No write without a checked backup, unless the store holds nothing. On any error the caller rolls back, and the
 /// store is as it was.
 pub(super) fn write(store: &mut Store, order: &Order<'_>) -> Result<(Written, StoreFingerprint), StoreError> {
-    let Order { plan, record, source, retention, locked, now } = *order;
+    let Order { plan, record, source, locked, now } = *order;
     let sealed = store.seal(plan)?;
     let changes = plan.changes_store();
     let saved = if changes { store.saved(plan.store) } else { None };
@@ -50,7 +49,7 @@ pub(super) fn write(store: &mut Store, order: &Order<'_>) -> Result<(Written, St
     })?;
     // With a backup that was there already, whoever took it saw to the others.
     if changes && saved.is_none() {
-        store.retain_backups(retention, now);
+        store.retain_backups(now);
     }
     Ok((written(plan, verified, applied.revision, backup, taken.as_ref()), applied.rows))
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::keep::BackupSettings;
 use crate::source::SourceSpec;
 
 /// Options of every command.
@@ -88,6 +89,9 @@ pub struct Common {
         help_heading = "Where"
     )]
     pub actor: Option<String>,
+    /// How many backups are kept.
+    #[command(flatten)]
+    pub backups: BackupSettings,
     /// When to use colour
     #[arg(long, global = true, value_enum, default_value_t = ColourChoice::Auto, value_name = "WHEN")]
     pub color: ColourChoice,

@@ -15,7 +15,7 @@ use crate::place::Place;
 use crate::plan::{Class, findings_text};
 use crate::report::{Outcome, SyncReport};
 use crate::source::SourceError;
-use crate::store::{Access, KeyRing, Store, StoreError, check_backup};
+use crate::store::{Access, KeyRing, Revision, RevisionId, Store, StoreError, Verdict, check_backup};
 use crate::sync::Pass;
 
 /// Runs every check.
@@ -179,7 +179,7 @@ fn lock(context: &Context, database: &Path) -> Check {
 /// Whether the newest backup can be restored, and is of the newest state but one.
 fn backup(store: &mut Store) -> Check {
     let Some(newest) = store.backups().into_iter().map(|listed| listed.backup).next() else {
-        if store.revisions().is_ok_and(|revisions| revisions.len() < 2) {
+        if written_since(store, 0) < 2 {
             return Check::fine("backup", "none yet; one is taken before every write");
         }
         let why = "One is taken before every write, so somebody removed them.";
@@ -187,19 +187,34 @@ fn backup(store: &mut Store) -> Check {
     };
     let check = check_backup(&newest.path, store.keys());
     let name = newest.path.display();
-    if !check.verdict.is_good() {
+    if !check.is_fine() {
         let what = format!("the newest backup, {name}, cannot be restored");
         let why = "`oxide-operator backup check` says why, and which of the others can.";
         return Check::problem("backup", what, why).mend("oxide-operator backup create");
     }
     let newest_revision = store.newest_revision().ok().flatten().unwrap_or(0);
-    let held = check.record.and_then(|record| record.revision).unwrap_or(newest_revision);
-    if held + 1 < newest_revision {
+    let held = check.record.and_then(|record| record.revision);
+    if written_since(store, held.unwrap_or(0)) > 1 {
+        let held = held.unwrap_or(0);
         let what = format!("the newest backup holds revision {held}, the database {newest_revision}");
         let why = "One is taken before every write, so newer ones were removed.";
         return Check::warning("backup", what, why).mend("oxide-operator backup create");
     }
-    Check::fine("backup", format!("{name} can be restored"))
+    Check::fine(
+        "backup",
+        match check.verdict {
+            Verdict::Empty => format!("{name} is of the time before the database held a configuration"),
+            _ => format!("{name} can be restored"),
+        },
+    )
+}
+
+/// How many writes of this program the history has after a revision. Before each, a backup was taken.
+fn written_since(store: &mut Store, revision: i64) -> usize {
+    let ours = |it: &Revision| {
+        it.edit.is_none() && matches!(it.revision, RevisionId::Ours(number) if number > revision)
+    };
+    store.revisions().map_or(0, |revisions| revisions.iter().filter(|it| ours(it)).count())
 }
 
 /// Which configuration the orchestrator would load.

@@ -19,7 +19,7 @@ use crate::plan::{self, Circumstances, Plan};
 use crate::promotion::{PromotedKeys, Sides};
 use crate::report::Outcome;
 use crate::source::SourceSpec;
-use crate::store::{Decided, Retention, Store, check_backup, read_backup};
+use crate::store::{Decided, Store, check_backup, read_backup};
 use crate::sync::{Edit, Input, Mode, Pass, edit, read_source, sync_once};
 pub(crate) use ask::{Ask, DecisionMade, Done, Earlier, Order, Promoted, SyncHow, What};
 pub(crate) use choice::{How, differing};
@@ -87,7 +87,6 @@ impl Desk<'_> {
             actor: &ask.actor,
             reason: ask.reason.as_deref().unwrap_or(what),
             origin: ask.origin,
-            retention: Retention::default(),
             decide,
         };
         let mut refused = None;
