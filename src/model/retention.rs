@@ -219,7 +219,7 @@ mod tests {
             let asked = |items: &[Keepable]| items.iter().filter(|it| it.cause == Cause::Requested).count();
             prop_assert_eq!(asked(&left), asked(&items));
             let times = || items.iter().map(|item| item.at);
-            let holds = |at: f64| left.iter().any(|item| item.at == at);
+            let holds = |at: f64| left.iter().any(|item| item.at.total_cmp(&at).is_eq());
             prop_assert!(times().reduce(f64::max).is_none_or(holds));
             let others = |it: &&Keepable| it.cause == Cause::Automatic && it.at > times().reduce(f64::min).unwrap_or_default();
             // The first goes only where the newest alone is left besides it.
@@ -246,7 +246,7 @@ mod tests {
             let policy = Retention { count: usize::MAX, bytes: u64::MAX, ..policy };
             items.retain(|item| item.at <= NOW);
             items.sort_by(|one, two| one.at.total_cmp(&two.at));
-            items.dedup_by_key(|item| item.at);
+            items.dedup_by(|one, two| one.at.total_cmp(&two.at).is_eq());
             let mut left: Vec<Keepable> = Vec::new();
             for item in &items {
                 left.push(*item);
