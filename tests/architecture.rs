@@ -100,6 +100,8 @@ const CRATES: &[(&str, &[&str])] = &[
             "main.rs",
             "cli/actor.rs",
             "cli/doctor/",
+            "cli/holder.rs",
+            "cli/owner.rs",
         ],
     ),
     ("serde_yaml", &["desired/carried.rs", "export/"]),

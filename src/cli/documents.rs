@@ -77,6 +77,8 @@ pub(super) struct KeyCheckDocument {
     pub(super) undecryptable: usize,
     /// Retired keys at hand.
     pub(super) retired_keys: usize,
+    /// Where a key lies that is not used and opens more of them; null when none is known.
+    pub(super) other_key: Option<String>,
 }
 
 /// A backup, as `status` names it.

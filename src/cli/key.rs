@@ -7,9 +7,14 @@ use anyhow::{Context as _, Result, bail};
 
 use super::args::{Format, Key as Args, OutputFormat};
 use super::context::{Context, error_with_help};
+use super::doctor::quoted;
 use super::documents::KeyCheckDocument;
 use super::{Exit, output, reload};
-use crate::store::{Access, KeyText, Resumed, Store, files, generate_key, write_key_file};
+use crate::model::StoreSnapshot;
+use crate::store::{
+    Access, KEY_FILE, KEY_VARIABLE, KeyPlace, KeyText, Resumed, Store, StoreError, files, generate_key,
+    write_key_file,
+};
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Exit> {
     match args {
@@ -34,6 +39,7 @@ fn generate(file: Option<&Path>) -> Result<Exit> {
 fn check(context: &Context, format: Format) -> Result<Exit> {
     let mut store = open(context)?;
     let live = store.read()?;
+    let other = other_key(context, &mut store, &live)?;
     let keys = store.keys();
     let document = KeyCheckDocument {
         origin: keys.has_key().then(|| keys.origin()),
@@ -42,17 +48,18 @@ fn check(context: &Context, format: Format) -> Result<Exit> {
         under_retired_key: live.under_retired_key,
         undecryptable: live.undecryptable,
         retired_keys: keys.retired(),
+        other_key: other.as_ref().map(|other| other.place.to_string()),
     };
     let good = live.undecryptable == 0 && live.under_retired_key == 0;
     if format.output == OutputFormat::Table {
-        output::result(text(&document, keys.file()));
+        output::result(text(&document, keys.file(), other.as_ref()));
     } else {
         output::value(&document, format.output);
     }
     Ok(if good { Exit::Ok } else { Exit::Error })
 }
 
-fn text(check: &KeyCheckDocument, file: &Path) -> String {
+fn text(check: &KeyCheckDocument, file: &Path, other: Option<&KeyElsewhere>) -> String {
     let mut text = match (&check.origin, &check.fingerprint) {
         (Some(origin), Some(print)) => format!("Key      {origin} (fingerprint {print})\n"),
         _ => {
@@ -67,15 +74,19 @@ fn text(check: &KeyCheckDocument, file: &Path) -> String {
             output::counted(check.retired_keys, "key")
         ));
     }
+    if let Some(other) = other {
+        text.push_str(&format!("✗ {}\n  fix:  {}\n", other.what, other.commands.join("\n  then: ")));
+        return text;
+    }
     if check.under_retired_key > 0 {
         text.push_str(&format!(
-            "✗ {} under a retired key, so the orchestrator cannot read them\n  mend: oxide-operator key rotate\n",
+            "✗ {} under a retired key, so the orchestrator cannot read them\n  fix:  oxide-operator key rotate\n",
             output::counted(check.under_retired_key, "API key"),
         ));
     }
     if check.undecryptable > 0 {
         text.push_str(&format!(
-            "✗ {} of them open with no key at hand; `oxide-operator doctor` says what to do\n",
+            "✗ {} of them open with no key that can be reached; `oxide-operator doctor` says what to do\n",
             check.undecryptable
         ));
     }
@@ -130,6 +141,10 @@ fn rotate(context: &Context, new: Option<&Path>, dry_run: bool) -> Result<Exit> 
 fn reset(context: &Context, yes: bool) -> Result<Exit> {
     let mut store = open(context)?;
     let live = store.read()?;
+    if let Some(other) = other_key(context, &mut store, &live)? {
+        let message = format!("the key is not lost: {}", other.what);
+        return Err(error_with_help(message, other.commands.join("; then ")));
+    }
     if live.undecryptable == 0 {
         let message = "every stored API key opens with the keys at hand: the key is not lost";
         return Err(error_with_help(message, "to change the key, use `oxide-operator key rotate`"));
@@ -138,7 +153,7 @@ fn reset(context: &Context, yes: bool) -> Result<Exit> {
     let tokens = output::counted(live.undecryptable, "stored API key");
     if !yes {
         output::result(format!(
-            "{tokens} cannot be read with any key at hand. If the right key is found, put it into {} instead.\nThis would set {database} aside among its backups, and the key file beside its place.\nNothing was done; --yes does it.",
+            "{tokens} cannot be read with any key that can be reached: the variable, the key file, --old-key-file and every file named like the key file were tried. If the right key is found, put it into {} instead.\nThis would set {database} aside among its backups, and the key file beside its place.\nNothing was done; --yes does it.",
             file.display()
         ));
         return Ok(Exit::Guarded);
@@ -153,6 +168,66 @@ fn reset(context: &Context, yes: bool) -> Result<Exit> {
         "\nNext: oxide-operator migrate\nIt makes a new key and a new database from the YAML; then enter the API keys again.",
     );
     Ok(Exit::Ok)
+}
+
+/// A key that is not used and opens more than the used one, and how it is put to use.
+pub(super) struct KeyElsewhere {
+    /// Where it lies.
+    pub(super) place: KeyPlace,
+    /// What it opens, in a sentence without a full stop.
+    pub(super) what: String,
+    /// What puts it to use, in this order. Nothing is deleted by it.
+    pub(super) commands: Vec<String>,
+}
+
+/// Looks for a key that opens what the present one does not, wherever one can be reached.
+pub(super) fn other_key(
+    context: &Context,
+    store: &mut Store,
+    live: &StoreSnapshot,
+) -> Result<Option<KeyElsewhere>, StoreError> {
+    let all_open = live.undecryptable == 0 && live.under_retired_key == 0;
+    // A key that a rotation retired opens what the orchestrator wrote late: those are rotated, the key stays.
+    let rotated = live.undecryptable == 0 && store.keys().is_in_file();
+    if all_open || rotated {
+        return Ok(None);
+    }
+    let Some(other) = store.other_key(&context.keys)? else { return Ok(None) };
+    let (used, file) = (store.keys().origin(), store.keys().file().to_owned());
+    let what = format!(
+        "{} opens {} of {}",
+        other.place,
+        other.opens,
+        output::counted(live.tokens, "stored API key")
+    );
+    let what = if store.keys().has_key() { format!("{what}, which {used} does not") } else { what };
+    let beside = store.path().with_file_name(KEY_FILE);
+    let commands = if context.keys.file.is_some() && other.place == KeyPlace::File(beside) {
+        // It is where it belongs: only the setting that names another file is wrong.
+        vec!["env -u OXIDE_OPERATOR_KEY_FILE oxide-operator key check".to_owned()]
+    } else {
+        to_use(&other.place, &file, context.keys.environment.is_some())
+    };
+    Ok(Some(KeyElsewhere { place: other.place, what, commands }))
+}
+
+/// The commands after which a key is the one that is used, by the orchestrator as well.
+fn to_use(place: &KeyPlace, file: &Path, variable_is_set: bool) -> Vec<String> {
+    let mut commands = Vec::new();
+    if variable_is_set && *place != KeyPlace::Variable {
+        commands.push(format!("unset {KEY_VARIABLE}"));
+    }
+    match place {
+        KeyPlace::File(found) if found != file => {
+            if file.exists() {
+                let aside = file.with_extension("key.wrong");
+                commands.push(format!("mv -n {} {}", quoted(file), quoted(&aside)));
+            }
+            commands.push(format!("cp -np {} {}", quoted(found), quoted(file)));
+        }
+        _ => {}
+    }
+    commands
 }
 
 /// The store, which must be there; a rotation that was interrupted is finished first.

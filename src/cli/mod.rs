@@ -21,12 +21,14 @@ mod explain;
 mod export;
 mod get;
 mod history;
+mod holder;
 mod key;
 mod man;
 mod migrate;
 mod openapi;
 mod operator_file;
 mod output;
+mod owner;
 mod plan;
 mod promote;
 mod reload;
@@ -92,11 +94,19 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         | Command::Crd(_)
         | Command::Man(_)
         | Command::Schema(_)
-        | Command::Openapi => Ok(OperatorFile::default()),
+        | Command::Openapi => Ok(Ok(OperatorFile::default())),
         _ => OperatorFile::find(
             cli.common.config.as_deref().map(crate::source::at_home).as_deref(),
             context::usual_settings().as_deref(),
-        )?,
+        ),
+    };
+    let file = match (file, &cli.command) {
+        // Settings that cannot be read are one of the troubles that it is asked about.
+        (Err(error), Command::Doctor(_)) => {
+            print_error(&error);
+            Ok(OperatorFile::default())
+        }
+        (file, _) => file?,
     };
     let file = match file {
         Ok(file) => file,
@@ -150,13 +160,34 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
     }
 }
 
+/// What only this machine can tell about an error: the process that has the database, or whose file it is.
+fn in_the_way(error: &StoreError) -> Option<String> {
+    match error {
+        StoreError::InUse { path } => {
+            let user = holder::user_of(path)?;
+            Some(format!("{user} has it open: stop it the way it is usually stopped, then try again"))
+        }
+        StoreError::Sqlite { path, .. } if error.reason() == "locked" => {
+            let holder = holder::of(path)?;
+            Some(format!("{holder} holds it: wait for it, or stop it the way it is usually stopped"))
+        }
+        StoreError::Sqlite { path, .. } | StoreError::File { path, .. }
+            if matches!(error.reason(), "read_only" | "cannot_open") =>
+        {
+            let obstacle = owner::around_database(path).or_else(|| owner::obstacle_to_reading(path))?;
+            Some(format!("{}. {}", obstacle.what, obstacle.help))
+        }
+        _ => None,
+    }
+}
+
 /// Prints an error with its causes, each said once, and what to do next.
 fn print_error(error: &anyhow::Error) {
     let mut parts: Vec<String> = Vec::new();
     let mut hint = error.downcast_ref::<Hint>().map(ToString::to_string);
     for cause in error.chain() {
         if let Some(error) = cause.downcast_ref::<StoreError>() {
-            hint = hint.or(error.hint().map(str::to_owned));
+            hint = hint.or_else(|| in_the_way(error)).or(error.hint().map(str::to_owned));
         }
         if let Some(error) = cause.downcast_ref::<crate::run::RunError>() {
             hint = hint.or(error.hint());

@@ -101,10 +101,12 @@ impl OperatorFile {
             }
             Err(error) => {
                 let message = format!("read {}: {error}", path.display());
-                Err(error_with_help(
-                    message,
-                    "the settings are needed: free the disk, or name others with --config",
-                ))
+                let help = match super::owner::obstacle_to_reading(path) {
+                    Some(obstacle) => format!("{}. {}", obstacle.what, obstacle.help),
+                    None => "the settings are needed: make the file readable, or name another with --config"
+                        .into(),
+                };
+                Err(error_with_help(message, help))
             }
         }
     }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::backup_record::{self, BackupRecord, Found};
 use super::error::Doing as _;
 use super::schema::Present;
-use super::{KeyRing, StoreError, backup, read};
+use super::{KeyRing, Store, StoreError, backup, read};
 use crate::model::{Section, StoreSnapshot};
 
 /// What the drill found.
@@ -96,6 +96,20 @@ fn drill(path: &Path, keys: &KeyRing, record: Option<&BackupRecord>) -> Result<V
     } else {
         Verdict::Good
     })
+}
+
+impl Store {
+    /// Asks SQLite whether the database is sound, as a backup of it is asked before a write.
+    ///
+    /// # Errors
+    /// [`StoreError::Backup`] with SQLite's words when it is not: no write would be made then.
+    pub fn check_soundness(&mut self) -> Result<(), StoreError> {
+        let path = self.path().to_owned();
+        let said: String = self.in_read_transaction(|conn, _, _| {
+            conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        })?;
+        if said == "ok" { Ok(()) } else { Err(StoreError::Backup { path, why: said }) }
+    }
 }
 
 /// Reads what a backup holds.

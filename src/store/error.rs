@@ -288,6 +288,14 @@ impl StoreError {
 
     /// What the user can do next.
     pub fn hint(&self) -> Option<&'static str> {
+        let read_only_mount = match self {
+            Self::Sqlite { disk, .. } => *disk == Some(DiskFault::ReadOnly),
+            Self::File { source, .. } => source.kind() == ErrorKind::ReadOnlyFilesystem,
+            _ => false,
+        };
+        if read_only_mount {
+            return Some("it lies on a file system that is mounted read-only: mount it writable");
+        }
         Some(match self.reason() {
             "locked" => {
                 "another process holds the database; see who with `lsof` on it, or wait and try again"
@@ -320,10 +328,10 @@ impl StoreError {
                 "pass the key it was written with as --old-key-file, or set or remove that API key, and try again"
             }
             "wrong_key" => {
-                "set OXIDE_ENCRYPTION_KEY to the key the store was written with, or pass it as --old-key-file"
+                "set OXIDE_ENCRYPTION_KEY to the key the store was written with, or pass it as --old-key-file; `oxide-operator key check` tries every key it can reach"
             }
             "no_key" => {
-                "set OXIDE_ENCRYPTION_KEY, or put the key file back; without it the stored API keys are lost"
+                "set OXIDE_ENCRYPTION_KEY, or put the key file back; `oxide-operator key check` tries every key it can reach"
             }
             "in_use" => "stop the orchestrator and `oxide-operator run`, then try again",
             "occupied" => "set it aside first with `oxide-operator rollback`, or keep using it",

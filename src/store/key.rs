@@ -3,6 +3,7 @@
 //! Source: `_setup_encryption` in the orchestrator's `config_storage_sqlite.py`: `OXIDE_ENCRYPTION_KEY`, else
 //! `encryption.key` beside the database, else generated there. Ours is created 0600.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -37,6 +38,24 @@ impl fmt::Debug for KeySources {
             .field("file", &self.file)
             .field("retired", &self.retired)
             .finish()
+    }
+}
+
+/// Where a key was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyPlace {
+    /// `OXIDE_ENCRYPTION_KEY`.
+    Variable,
+    /// A file.
+    File(PathBuf),
+}
+
+impl fmt::Display for KeyPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Variable => f.write_str(KEY_VARIABLE),
+            Self::File(path) => path.display().fmt(f),
+        }
     }
 }
 
@@ -179,13 +198,7 @@ impl KeyRing {
 
     /// Decrypts a token with whichever key opens it.
     pub(super) fn open(&self, token: &str) -> Option<Opened> {
-        // Python's decoder wants the padding and accepts both alphabets; the crate does neither.
-        if !token.len().is_multiple_of(4) {
-            return None;
-        }
-        let normalised =
-            if token.contains(['+', '/']) { Some(token.replace('+', "-").replace('/', "_")) } else { None };
-        let token = normalised.as_deref().unwrap_or(token);
+        let token = &*normalised(token)?;
         let present = self.present.iter().map(|key| (&key.fernet, false));
         let keys = present.chain(self.retired.iter().map(|key| (key, true)));
         keys.into_iter().find_map(|(key, by_retired_key)| {
@@ -205,6 +218,43 @@ impl KeyRing {
         self.present = Some(Key { fernet, origin });
         Ok(())
     }
+}
+
+/// Python's decoder wants the padding and accepts both alphabets; the crate does neither.
+fn normalised(token: &str) -> Option<Cow<'_, str>> {
+    let whole = token.len().is_multiple_of(4);
+    whole.then(|| match token.contains(['+', '/']) {
+        true => Cow::Owned(token.replace('+', "-").replace('/', "_")),
+        false => Cow::Borrowed(token),
+    })
+}
+
+/// Whether a key opens a token.
+pub(super) fn opens(key: &Fernet, token: &str) -> bool {
+    normalised(token).is_some_and(|token| decrypt(key, &token).is_some())
+}
+
+/// Every key that can be reached for the database in `folder`, whether it is used or not: in the variable, in the file
+/// that was named, beside the database, in the old files that were named, and in whatever is named like a key file.
+/// What cannot be read, or is no key, is left out.
+pub(super) fn reachable(sources: &KeySources, folder: &Path) -> Vec<(KeyPlace, Fernet)> {
+    let beside = folder.join(KEY_FILE);
+    let mut files: Vec<PathBuf> = vec![beside.clone()];
+    files.extend(sources.file.clone());
+    files.extend(sources.retired.iter().cloned());
+    files.extend(files_named_after(&beside));
+    files.extend(sources.file.iter().flat_map(|file| files_named_after(file)));
+    let in_files =
+        files.into_iter().filter_map(|file| Some((read_key_file(&file).ok()??, KeyPlace::File(file))));
+    let in_variable = sources.environment.clone().map(|key| (key, KeyPlace::Variable));
+    let mut keys: Vec<(KeyPlace, Fernet)> = Vec::new();
+    for (key, place) in in_variable.into_iter().chain(in_files) {
+        let known = keys.iter().any(|(other, _)| *other == place);
+        if let (false, Ok((key, _))) = (known, parse(&key, "a key")) {
+            keys.push((place, key));
+        }
+    }
+    keys
 }
 
 /// A token's age says nothing: the crate's own default refuses tokens of a clock that is a minute ahead, and
@@ -267,14 +317,18 @@ fn retired_beside(file: &Path) -> Vec<Fernet> {
 }
 
 fn retired_files(file: &Path) -> Vec<PathBuf> {
+    let mut paths = files_named_after(file);
+    paths.retain(|path| path.extension().is_some_and(|ending| ending == "retired"));
+    paths
+}
+
+/// The files beside a key file that have its name and an ending, the newest first.
+fn files_named_after(file: &Path) -> Vec<PathBuf> {
     let beginning = format!("{}.", file.file_name().unwrap_or_default().to_string_lossy());
     let folder = super::files::folder_of(file);
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let mut paths: Vec<PathBuf> = entries
-        .filter(|path| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            name.starts_with(&beginning) && name.ends_with(".retired")
-        })
+        .filter(|path| path.file_name().unwrap_or_default().to_string_lossy().starts_with(&beginning))
         .collect();
     paths.sort_by(|one, two| two.cmp(one));
     paths

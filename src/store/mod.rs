@@ -14,7 +14,7 @@
 //! | `saved` | which copy holds just what the database does |
 //! | `quarantine` | what to do when the original is broken |
 //! | `retire` | back to YAML only, and the way back |
-//! | `key` | the encryption key |
+//! | `key`, `key_search` | the encryption key; which other one opens what it does not |
 //! | `decision`, `good_source` | what somebody decided about this store; the source as it was last good |
 //! | `files`, `temporary` | file operations beside the database; files in the making |
 //! | `scrub` | plain keys out of the orchestrator's own snapshots |
@@ -35,6 +35,7 @@ pub(crate) mod files;
 mod good_source;
 mod history;
 mod key;
+mod key_search;
 mod open;
 mod presence;
 mod programs;
@@ -71,7 +72,8 @@ use error::Doing as _;
 pub use error::StoreError;
 pub use good_source::KeptSource;
 pub use history::Record;
-pub use key::{KeyRing, KeySources, KeyText, generate_key, write_key_file};
+pub use key::{KeyPlace, KeyRing, KeySources, KeyText, generate_key, write_key_file};
+pub use key_search::OtherKey;
 pub use open::{Access, caution};
 pub use presence::{InPlace, WhenMissing};
 pub use programs::Program;

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::machine::{self, quoted};
-use super::{Check, holder};
+use super::machine;
+use super::{Check, Status};
 use crate::cli::context::Context;
 use crate::cli::status::counts;
+use crate::cli::{holder, key};
 use crate::consumer::ConsumerError;
 use crate::desired;
 use crate::guide::{Backend, load};
@@ -15,22 +16,46 @@ use crate::place::Place;
 use crate::plan::{Class, findings_text};
 use crate::report::{Outcome, SyncReport};
 use crate::source::SourceError;
-use crate::store::{Access, KeyRing, Revision, RevisionId, Store, StoreError, Verdict, check_backup};
+use crate::store::{
+    Access, KEY_FILE, KeyRing, Revision, RevisionId, Store, StoreError, Verdict, check_backup,
+};
 use crate::sync::Pass;
 
 /// Runs every check.
 pub(super) fn all(context: &Context) -> Vec<Check> {
     let mut store = match context.store(Access::Read) {
         Ok(store) => store,
-        Err(error) => return vec![unusable(&error)],
+        Err(error) => {
+            let key_file = context.keys.file.clone().unwrap_or_else(|| context.db.with_file_name(KEY_FILE));
+            let mut checks = machine::permissions(&context.db, &key_file);
+            checks.retain(|check| check.status == Status::Problem);
+            checks.push(unusable(&error));
+            return checks;
+        }
     };
     let database = store.path().to_owned();
     let place = Place::of(&database);
     let mut checks = vec![machine::place(&database, place)];
     checks.extend(machine::permissions(&database, store.keys().file()));
+    checks.push(machine::room(&database));
+    if database.is_dir() {
+        checks.push(Check::problem(
+            "database",
+            format!("{} is a folder", database.display()),
+            "A database is a file: name one in it with --db, or put the folder out of the way.",
+        ));
+        checks.push(source(context));
+        return checks;
+    }
     checks.push(machine::leftovers(&database));
     checks.extend(database.parent().filter(|folder| folder.is_dir()).map(machine::events));
     checks.extend(silent(context));
+    if let Err(error @ StoreError::Missing { .. }) = store.ensure_present() {
+        let check = Check::problem("database", error.to_string(), "Nothing is written until it is back, or a new one is begun with `--fresh`; the backups stay.");
+        checks.push(check.mend("oxide-operator backup list"));
+        checks.push(source(context));
+        return checks;
+    }
     if !store.exists() {
         let why = "The orchestrator uses its YAML until there is one.";
         let what = format!("{} does not exist", database.display());
@@ -41,8 +66,11 @@ pub(super) fn all(context: &Context) -> Vec<Check> {
     let mut asked = None;
     match store.read() {
         Ok(live) => {
-            checks.push(Check::fine("database", "it can be read"));
-            checks.push(machine::key(store.keys(), live.tokens, live.undecryptable, live.under_retired_key));
+            checks.push(sound(&mut store));
+            checks.push(match key::other_key(context, &mut store, &live) {
+                Ok(Some(other)) => key_elsewhere(&other),
+                _ => machine::key(store.keys(), live.tokens, live.undecryptable, live.under_retired_key),
+            });
             if place.suits_a_database() {
                 checks.push(lock(context, &database));
             }
@@ -78,11 +106,21 @@ fn unreadable(error: &StoreError, database: &Path) -> Check {
         let why = "SQLite cannot make sense of the file. `apply` keeps it under quarantine/ and restores the newest good backup.";
         return Check::problem("database", what, why).mend("oxide-operator apply");
     }
-    let hint = error.hint().unwrap_or("see the message");
-    let check = Check::problem("database", what, format!("It cannot be read: {hint}."));
-    match error.reason() {
-        "read_only" | "cannot_open" => check.mend(format!("chmod u+rw {}", quoted(database))),
-        _ => check,
+    let hint = match crate::cli::owner::around_database(database) {
+        Some(obstacle) => format!("{}. {}", obstacle.what, obstacle.help),
+        None => format!("{}.", error.hint().unwrap_or("see the message")),
+    };
+    Check::problem("database", what, format!("It cannot be read: {hint}"))
+}
+
+/// Whether the next write would find the database sound, as its backup must be.
+fn sound(store: &mut Store) -> Check {
+    match store.check_soundness() {
+        Ok(()) => Check::fine("database", "it can be read, and is sound"),
+        Err(error) => {
+            let why = "Nothing can be written: a backup of it would fail its check. `backup check` says which backup can be restored; `backup restore NAME` restores it.";
+            Check::problem("database", error.to_string(), why).mend("oxide-operator backup check")
+        }
     }
 }
 
@@ -95,6 +133,13 @@ fn silent(context: &Context) -> Vec<Check> {
     };
     let secrets = named.iter().map(|file| context.source.folder().join(file)).collect();
     crate::source::silent(&context.source, &secrets).iter().map(machine::silent).collect()
+}
+
+/// The right key is there, and another one is used.
+fn key_elsewhere(other: &key::KeyElsewhere) -> Check {
+    let why = "With the key that is used now the orchestrator cannot read them, and falls back to its YAML as a whole. Do the same where the orchestrator is started; nothing is lost.";
+    let check = Check::problem("key", &*other.what, why);
+    other.commands.iter().fold(check, |check, command| check.mend(command))
 }
 
 fn source(context: &Context) -> Check {
@@ -142,8 +187,8 @@ fn differ(report: &SyncReport) -> Check {
         let why = "The YAML was changed and is not in the database yet.";
         return Check::warning("sides", what, why).mend("oxide-operator apply");
     }
-    let why = "Somebody edited the database. `oxide-operator plan` shows each difference and why it stays; this writes the YAML's values back.";
-    Check::warning("sides", what, why).mend("oxide-operator apply --on-drift revert --on-conflict source")
+    let why = "Somebody edited the database, or it was in use before. `plan` shows each difference and why it stays. Then choose: `promote PATH` takes the database's value into the YAML, `accept PATH` leaves it, `adopt` answers all of a first meeting, and `revert PATH` writes the YAML's value back.";
+    Check::warning("sides", what, why).mend("oxide-operator plan")
 }
 
 /// Tries to get the write lock; says who has it.
@@ -169,11 +214,11 @@ fn lock(context: &Context, database: &Path) -> Check {
             why,
         );
     };
-    let what = format!(
-        "{} (process {}, running for {} s) has held the database for longer than 3 s",
-        holder.program, holder.pid, holder.running_seconds
+    let what = format!("{holder} has held the database for longer than 3 s");
+    let why = format!(
+        "{why} Wait for it, or stop it the way it is usually stopped: its service, its pod, Ctrl-C. This shows what it is:"
     );
-    Check::problem("lock", what, why).mend(format!("kill {}", holder.pid))
+    Check::problem("lock", what, why).mend(format!("ps -o pid,user,lstart,args -p {}", holder.pid))
 }
 
 /// Whether the newest backup can be restored, and is of the newest state but one.
@@ -227,7 +272,7 @@ fn orchestrator(context: &Context) -> Check {
                 Check::problem(
                     "orchestrator",
                     what,
-                    "Edits in the web UI have no effect until this is mended.",
+                    "Edits in the web UI have no effect until this is fixed.",
                 )
             }
         },

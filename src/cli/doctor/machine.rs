@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use notify::Watcher as _;
-use rustix::fs::{Access, access};
 
 use super::Check;
+use crate::cli::owner::{self, Obstacle};
 use crate::place::{Mounted, Place};
 use crate::source::Silent;
 use crate::store::{KeyRing, folder_of};
@@ -17,15 +17,15 @@ const SKEW: f64 = 60.0;
 
 pub(super) fn permissions(database: &Path, key_file: &Path) -> Vec<Check> {
     let mut checks = Vec::new();
-    let folder = database.parent().unwrap_or(Path::new("."));
-    for path in [folder, database] {
-        if path.exists() && access(path, Access::READ_OK | Access::WRITE_OK).is_err() {
-            let what = format!("this user may not read and write {}", path.display());
-            let why = "SQLite needs to write the database, and files beside it in the same folder.";
-            checks
-                .push(Check::problem("permissions", what, why).mend(format!("chmod u+rwX {}", quoted(path))));
-        }
+    let obstacles = owner::obstacles_around_database(database)
+        .into_iter()
+        .chain(owner::obstacle_to_reading(key_file))
+        .chain(owner::obstacle(&folder_of(database)));
+    for Obstacle { what, help, command } in obstacles {
+        let check = Check::problem("permissions", what, help);
+        checks.push(command.into_iter().fold(check, Check::mend));
     }
+    let shared = is_shared(database.parent().unwrap_or(Path::new(".")));
     let private = [
         (key_file.to_owned(), "0600", "Whoever can read it can decrypt every API key."),
         (database.to_owned(), "0600", "It holds your configuration and encrypted API keys."),
@@ -33,9 +33,15 @@ pub(super) fn permissions(database: &Path, key_file: &Path) -> Vec<Check> {
     ];
     for (path, wanted, why) in private {
         let Ok(metadata) = std::fs::metadata(&path) else { continue };
-        if metadata.mode() & 0o077 != 0 {
+        // What belongs to somebody else is theirs to close, and closing it could lock them or us out.
+        if !owner::is_ours(&metadata) {
+            continue;
+        }
+        let closed = if shared { 0o007 } else { 0o077 };
+        if metadata.mode() & closed != 0 {
             let mode = metadata.mode() & 0o777;
             let what = format!("{} is open to other users ({mode:04o})", path.display());
+            let wanted = if shared { "o-rwx" } else { wanted };
             let mend = format!("chmod {wanted} {}", quoted(&path));
             let check = if path == key_file { Check::problem } else { Check::warning };
             checks.push(check("permissions", what, why).mend(mend));
@@ -75,6 +81,35 @@ pub(super) fn silent(it: &Silent) -> Check {
         Some(caution) => Check::warning("events", what, caution),
         None => Check::fine("events", what),
     }
+}
+
+/// Whether a folder hands its group on to what is made in it, as Kubernetes' `fsGroup` sets it up.
+fn is_shared(folder: &Path) -> bool {
+    std::fs::metadata(folder).is_ok_and(|metadata| metadata.mode() & 0o2000 != 0)
+}
+
+/// With less room than this, in bytes, the next write may fail.
+const LITTLE_ROOM: u64 = 1 << 20;
+
+/// Whether there is room for the next write.
+pub(super) fn room(database: &Path) -> Check {
+    let folder = database.parent().unwrap_or(Path::new("."));
+    let Ok(disk) = rustix::fs::statvfs(folder) else {
+        return Check::fine("room", "the folder of the database is made when it is needed");
+    };
+    let free = disk.f_bavail * disk.f_frsize;
+    let no_more_files = disk.f_files > 0 && disk.f_favail == 0;
+    if free >= LITTLE_ROOM && !no_more_files {
+        return Check::fine("room", "there is room on the disk of the database");
+    }
+    let left = if no_more_files {
+        "no more files fit on it".to_owned()
+    } else {
+        format!("{} KiB are free", free >> 10)
+    };
+    let what = format!("the disk that holds {} is full: {left}", folder.display());
+    let why = "Each write takes a backup first, and needs room for the database once more.";
+    Check::problem("room", what, why).mend(format!("df -h {}", quoted(folder)))
 }
 
 /// Files that a killed process left half-made.
@@ -143,25 +178,25 @@ pub(super) fn key(keys: &KeyRing, tokens: usize, undecryptable: usize, under_ret
         (true, _, 0) => Check::fine("key", format!("{origin} opens every stored API key ({tokens})")),
         (true, _, bad) => {
             let what = format!("{bad} of {tokens} stored API keys do not open with {origin}");
-            let why = "The orchestrator cannot read them, and falls back to its YAML as a whole. Put the right key back, in OXIDE_ENCRYPTION_KEY or the key file. Only if it is lost for good: set the database aside, make a new one, and enter the API keys again.";
+            let why = "The orchestrator cannot read them, and falls back to its YAML as a whole. No key that can be reached opens them. Put the right key back, in OXIDE_ENCRYPTION_KEY or the key file, or name its file with --old-key-file. Only if it is lost for good: `key reset` sets the database aside, and the API keys are entered again.";
             reset(Check::problem("key", what, why))
         }
         (false, ..) => {
             let what =
                 format!("no encryption key: neither OXIDE_ENCRYPTION_KEY nor {}", keys.file().display());
-            let why = "Put the key file back, or set the variable. Only if it is lost for good: set the database aside, make a new one, and enter the API keys again.";
+            let why = "Put the key file back, or set the variable. Only if it is lost for good: `key reset` sets the database aside, and the API keys are entered again.";
             reset(Check::problem("key", what, why))
         }
     }
 }
 
-/// The guide's way when the key is lost; the database is kept.
+/// The guide's way when the key is lost. Without `--yes` it only says what it would do.
 fn reset(check: Check) -> Check {
-    check.mend("oxide-operator key reset --yes").mend("oxide-operator migrate")
+    check.mend("oxide-operator key reset")
 }
 
 /// A path as a shell takes it.
-pub(super) fn quoted(path: &Path) -> String {
+pub(in crate::cli) fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |char: char| char.is_ascii_alphanumeric() || "/._-".contains(char);
     if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }

@@ -1,8 +1,9 @@
-//! `doctor`: what is wrong, why it matters, and the command that mends it. It changes nothing.
+//! `doctor`: what is wrong, why it matters, and the command that fixes it. It changes nothing.
 
 mod checks;
-mod holder;
 mod machine;
+
+pub(super) use machine::quoted;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -94,7 +95,7 @@ fn text(checks: &[Check], problems: usize, warnings: usize) -> String {
             text.push_str(&format!("    {}\n", check.why));
         }
         for (position, command) in check.mend.iter().enumerate() {
-            let label = if position == 0 { "mend:" } else { "then:" };
+            let label = if position == 0 { "fix: " } else { "then:" };
             text.push_str(&format!("    {label} {command}\n"));
         }
     }

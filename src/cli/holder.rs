@@ -1,4 +1,4 @@
-//! Who holds the database's write lock, from what the kernel says. The database itself is not opened.
+//! Who holds the database's write lock, or has it open, from what the kernel says. The database itself is not opened.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -20,10 +20,26 @@ const WRITE_BYTE: u64 = 120;
 /// Where a rollback-journal database is locked. Source: `PENDING_BYTE` in SQLite's `os.h`.
 const PENDING_BYTE: u64 = 0x4000_0000;
 
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} (process {}, running for {} s)", self.program, self.pid, self.running_seconds)
+    }
+}
+
+/// The process that holds the write lock.
 pub(super) fn of(database: &Path) -> Option<Holder> {
+    find(database, holder_in)
+}
+
+/// Another process that has the database open, as far as its locks show it.
+pub(super) fn user_of(database: &Path) -> Option<Holder> {
+    find(database, user_in)
+}
+
+fn find(database: &Path, among: impl Fn(&str, Option<u64>, Option<u64>) -> Option<u32>) -> Option<Holder> {
     let locks = std::fs::read_to_string("/proc/locks").ok()?;
     let inode = |path: &Path| std::fs::metadata(path).ok().map(|metadata| metadata.ino());
-    let pid = holder_in(&locks, inode(&files::with_suffix(database, "-shm")), inode(database))?;
+    let pid = among(&locks, inode(&files::with_suffix(database, "-shm")), inode(database))?;
     let program = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned();
     Some(Holder { pid, program, running_seconds: running(pid).unwrap_or_default() })
 }
@@ -39,6 +55,17 @@ fn holder_in(locks: &str, shm: Option<u64>, database: Option<u64>) -> Option<u32
         let writes = Some(inode) == shm && (first..=last).contains(&WRITE_BYTE);
         let journal = Some(inode) == database && last >= PENDING_BYTE;
         if writes || journal { pid.parse().ok() } else { None }
+    })
+}
+
+/// Whoever has any lock on either file, besides this process.
+fn user_in(locks: &str, shm: Option<u64>, database: Option<u64>) -> Option<u32> {
+    locks.lines().find_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [_, _, _, _, pid, file, ..] = words[..] else { return None };
+        let inode: Option<u64> = file.rsplit(':').next()?.parse().ok();
+        let pid: u32 = pid.parse().ok()?;
+        (inode.is_some() && [shm, database].contains(&inode) && pid != std::process::id()).then_some(pid)
     })
 }
 
@@ -66,5 +93,7 @@ mod tests {
         assert_eq!(holder_in(locks, Some(5), None), Some(12));
         assert_eq!(holder_in(locks, None, Some(7)), Some(13));
         assert_eq!(holder_in(locks, Some(8), Some(9)), None);
+        assert_eq!(user_in(locks, Some(5), None), Some(10), "a reader has it open, too");
+        assert_eq!(user_in(locks, None, None), None);
     }
 }
