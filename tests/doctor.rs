@@ -69,7 +69,7 @@ fn a_healthy_store_is_in_order_and_doctor_changes_nothing() {
 }
 
 #[test]
-fn the_process_that_holds_the_lock_is_named_and_ending_it_mends_it() {
+fn the_process_that_holds_the_lock_is_named_and_never_just_killed() {
     let place = used();
     let script = "import sqlite3, sys, time\nc = sqlite3.connect(sys.argv[1], isolation_level=None)\n\
                   c.execute('BEGIN IMMEDIATE')\nprint('held', flush=True)\ntime.sleep(600)";
@@ -85,10 +85,15 @@ fn the_process_that_holds_the_lock_is_named_and_ending_it_mends_it() {
     let found = trouble(&place, "lock");
     let what = found["what"].as_str().expect("text");
     assert!(what.contains(&format!("process {}", holder.id())) && what.contains("python3"), "{found}");
-    // The holder must be waited for by its parent to be gone.
-    let waiting = std::thread::spawn(move || holder.wait());
-    mend(&place, "lock");
-    waiting.join().expect("no panic").expect("ended");
+    assert_eq!(found["mend"], serde_json::json!([format!("ps -o pid,user,lstart,args -p {}", holder.id())]));
+    // Whoever writes is told the same.
+    let locked = place.expect(1, &["set", "execution.timeout_seconds", "7"]);
+    assert!(locked.stderr.contains(&format!("(process {}", holder.id())), "{locked:#?}");
+    let in_use = place.expect(1, &["rollback", "--to-yaml"]);
+    assert!(in_use.stderr.contains(&format!("(process {}", holder.id())), "{in_use:#?}");
+    holder.kill().expect("killed");
+    holder.wait().expect("ended");
+    assert_eq!(troubles(&place), Vec::<Json>::new());
 }
 
 #[test]
@@ -98,7 +103,10 @@ fn a_lost_key_leads_to_the_guides_reset_that_keeps_the_database() {
     let found = trouble(&place, "key");
     assert!(found["what"].as_str().is_some_and(|what| what.contains("no encryption key")), "{found}");
     assert!(troubles(&place).iter().any(|it| it["check"] == "orchestrator"), "it falls back to the YAML");
-    mend(&place, "key");
+    assert_eq!(found["mend"], serde_json::json!(["oxide-operator key reset"]), "it says what it would do");
+    place.expect(7, &["key", "reset"]);
+    place.expect(0, &["key", "reset", "--yes"]);
+    place.expect(0, &["migrate", "--no-backup"]);
     let kept = place.files().into_iter().any(|file| file.to_string_lossy().ends_with("-retired.db"));
     assert!(kept, "the old database is kept");
     assert!(place.key_file().exists());
@@ -164,8 +172,105 @@ fn differences_after_a_migration_are_counted_and_written_or_undone() {
     assert!(trouble(&place, "sides")["what"].as_str().is_some_and(|what| what.ends_with("1 pending")));
     mend(&place, "sides");
     place.expect(0, &["set", "services.lmstudio.enabled", "false"]);
-    assert!(trouble(&place, "sides")["what"].as_str().is_some_and(|what| what.ends_with("1 drift")));
-    mend(&place, "sides");
+    let found = trouble(&place, "sides");
+    assert!(found["what"].as_str().is_some_and(|what| what.ends_with("1 drift")));
+    assert_eq!(found["mend"], serde_json::json!(["oxide-operator plan"]), "nothing is overwritten on advice");
+    assert!(found["why"].as_str().is_some_and(|why| why.contains("promote") && why.contains("accept")));
+}
+
+#[test]
+fn a_key_that_lies_there_is_found_before_anything_is_given_up() {
+    const WRONG: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    let place = used();
+    let with_wrong_key =
+        |arguments: &[&str]| process::said(place.command(arguments).env("OXIDE_ENCRYPTION_KEY", WRONG));
+    let doctor = with_wrong_key(&["doctor"]);
+    assert!(doctor.stdout.contains("encryption.key opens 1 of 1 stored API key"), "{doctor:#?}");
+    assert!(doctor.stdout.contains("fix:  unset OXIDE_ENCRYPTION_KEY"), "{doctor:#?}");
+    assert!(!doctor.stdout.contains("key reset"), "{doctor:#?}");
+    let check = with_wrong_key(&["key", "check"]);
+    assert!(check.stdout.contains("fix:  unset OXIDE_ENCRYPTION_KEY"), "{check:#?}");
+    let reset = with_wrong_key(&["key", "reset", "--yes"]);
+    assert_eq!(reset.code(), Some(1), "{reset:#?}");
+    assert!(reset.stderr.contains("the key is not lost"), "{reset:#?}");
+    assert!(place.db().exists());
+
+    // A file that only looks lost: it has another name, and another key took its place.
+    fs::rename(place.key_file(), place.oxide().join("encryption.key.old")).expect("moved");
+    fs::write(place.key_file(), WRONG).expect("written");
+    fs::set_permissions(place.key_file(), fs::Permissions::from_mode(0o600)).expect("set");
+    mend(&place, "key");
+    assert_eq!(troubles(&place), Vec::<Json>::new());
+    assert!(place.oxide().join("encryption.key.wrong").exists(), "nothing is deleted");
+
+    // The same for one that is named on the command line.
+    fs::rename(place.key_file(), place.root().join("kept.key")).expect("moved");
+    let named = place.run(&["key", "reset", "--yes", "--old-key-file", "kept.key"]);
+    assert_eq!(named.code(), Some(1), "{named:#?}");
+}
+
+#[test]
+fn another_owner_is_told_what_helps_and_never_to_take_it_away() {
+    let place = migrated();
+    for (path, mode) in [(place.root().to_owned(), 0o755), (place.oxide(), 0o755), (place.db(), 0o644)] {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("set");
+    }
+    let mut other = place.program("setpriv");
+    other.args(["--reuid", "65532", "--regid", "65532", "--clear-groups", process::BINARY]);
+    let said = process::said(other.arg("doctor"));
+    assert_eq!(said.code(), Some(1), "{said:#?}");
+    for word in ["belongs to uid 0", "uid 65532", "chown", "fsGroup", "runAsUser"] {
+        assert!(said.stdout.contains(word), "{word}: {said:#?}");
+    }
+    assert!(!said.stdout.contains("chmod"), "{said:#?}");
+    // A home that belongs to root since somebody ran it with sudo.
+    fs::set_permissions(place.oxide(), fs::Permissions::from_mode(0o700)).expect("set");
+    for command in ["plan", "status", "doctor"] {
+        let mut other = place.program("setpriv");
+        other.args(["--reuid", "65532", "--regid", "65532", "--clear-groups", process::BINARY]);
+        let said = process::said(other.arg(command));
+        assert_eq!(said.code(), Some(1), "{said:#?}");
+        let all = said.stdout.clone() + &said.stderr;
+        assert!(all.contains("belongs to uid 0") && all.contains("sudo chown -R 65532"), "{said:#?}");
+        assert!(!all.contains("free the disk"), "{said:#?}");
+    }
+}
+
+#[test]
+fn a_file_beside_the_database_that_cannot_be_written_is_found() {
+    let place = migrated();
+    for path in
+        [place.root().to_owned(), place.oxide(), place.db(), place.key_file(), place.oxide().join("backups")]
+    {
+        if path.exists() {
+            std::os::unix::fs::chown(path, Some(65532), Some(65532)).expect("root changes owners");
+        }
+    }
+    let shm = place.oxide().join("config.db-shm");
+    fs::write(&shm, "").expect("written");
+    std::os::unix::fs::chown(&shm, Some(65532), Some(65532)).expect("root changes owners");
+    fs::set_permissions(&shm, fs::Permissions::from_mode(0o444)).expect("set");
+    let mut owner = place.program("setpriv");
+    owner.args(["--reuid", "65532", "--regid", "65532", "--clear-groups", process::BINARY, "doctor"]);
+    let said = process::said(&mut owner);
+    assert!(said.stdout.contains(&format!("fix:  chmod u+rwX {}", shm.display())), "{said:#?}");
+}
+
+#[test]
+fn a_database_that_no_backup_can_be_taken_of_is_a_problem() {
+    let place = used();
+    let conn = place.connect().expect("opens");
+    conn.execute_batch(
+        "CREATE TABLE somebody_elses (x); INSERT INTO somebody_elses VALUES (NULL); PRAGMA writable_schema = ON;
+         UPDATE sqlite_schema SET sql = 'CREATE TABLE somebody_elses (x NOT NULL)' WHERE name = 'somebody_elses';",
+    )
+    .expect("written");
+    drop(conn);
+    let refused = place.expect(1, &["set", "execution.timeout_seconds", "7"]);
+    assert!(refused.stderr.contains("cannot be trusted"), "{refused:#?}");
+    let found = trouble(&place, "database");
+    assert_eq!(found["status"], "problem", "{found}");
+    assert!(found["what"].as_str().is_some_and(|what| what.contains("somebody_elses")), "{found}");
 }
 
 #[test]

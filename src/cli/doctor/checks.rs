@@ -38,20 +38,15 @@ pub(super) fn all(context: &Context) -> Vec<Check> {
     let mut checks = vec![machine::place(&database, place)];
     checks.extend(machine::permissions(&database, store.keys().file()));
     checks.push(machine::room(&database));
-    if database.is_dir() {
-        checks.push(Check::problem(
-            "database",
-            format!("{} is a folder", database.display()),
-            "A database is a file: name one in it with --db, or put the folder out of the way.",
-        ));
-        checks.push(source(context));
-        return checks;
-    }
     checks.push(machine::leftovers(&database));
     checks.extend(database.parent().filter(|folder| folder.is_dir()).map(machine::events));
     checks.extend(silent(context));
     if let Err(error @ StoreError::Missing { .. }) = store.ensure_present() {
-        let check = Check::problem("database", error.to_string(), "Nothing is written until it is back, or a new one is begun with `--fresh`; the backups stay.");
+        let check = Check::problem(
+            "database",
+            error.to_string(),
+            "Nothing is written until it is back, or a new one is begun with `--fresh`; the backups stay.",
+        );
         checks.push(check.mend("oxide-operator backup list"));
         checks.push(source(context));
         return checks;
