@@ -1,17 +1,22 @@
 //! Decisions about differences: which paths an acceptance covers, and until when something holds.
 
 use crate::desired::DesiredConfig;
-use crate::model::{ConfigPath, Decision, DecisionKind, Object, PathPattern, Selection, StoreSnapshot, mark};
+use crate::model::{
+    ConfigPath, Configuration, Decision, DecisionKind, Finding, Object, PathPattern, Section, StoreSnapshot,
+    mark,
+};
 use crate::plan::{Class, Plan, Step};
 
-/// Returns what is to be recorded to accept every difference that lies in `paths`, with the scope of each.
+use super::edit::{no_such_field, not_there};
+
+/// Returns what is to be recorded to accept every difference that `covers` names, with the scope of each.
 pub(crate) fn acceptances(
     plan: &Plan,
-    paths: &[Selection],
+    covers: impl Fn(&ConfigPath) -> bool,
     desired: &DesiredConfig,
     live: &StoreSnapshot,
 ) -> Vec<(DecisionKind, PathPattern)> {
-    let accepted = differing(plan).into_iter().filter(|path| paths.iter().any(|wanted| wanted.covers(path)));
+    let accepted = differing(plan).into_iter().filter(|path| covers(path));
     accepted
         .map(|path| {
             let of = |object: Option<&std::sync::Arc<Object>>| mark(&path, object.map(|object| &**object));
@@ -22,6 +27,90 @@ pub(crate) fn acceptances(
             (kind, PathPattern::exactly(&path))
         })
         .collect()
+}
+
+/// Reads a pattern, a path or the id of an object alone, which must name something: on the source's side when there is
+/// one, in the database, or in what both agreed on.
+///
+/// # Errors
+/// What is wrong with it, and what was perhaps meant.
+pub(crate) fn named(
+    text: &str,
+    desired: Option<&Configuration>,
+    live: &StoreSnapshot,
+) -> Result<PathPattern, Finding> {
+    let known = known(desired, live);
+    let (id, field) = match text.rsplit_once('.') {
+        Some((id, field)) if known.iter().any(|(_, known)| *known == id) => (id, Some(field)),
+        _ => (text, None),
+    };
+    let sections: Vec<Section> = known
+        .iter()
+        .filter(|(_, known)| !id.is_empty() && *known == id)
+        .map(|(section, _)| *section)
+        .collect();
+    match sections[..] {
+        [section] => return in_object(section, id, field),
+        [one, ..] => {
+            let finding = Finding::error("is the id of a service and of a routing rule").at_path(id);
+            return Err(finding.suggest(format!("write {} or rules.{id}", ConfigPath::object(one, id))));
+        }
+        [] => {}
+    }
+    let pattern: PathPattern = text.parse().map_err(|why: String| {
+        match Section::ALL.into_iter().find(|section| text.split('.').next() == Some(section.name())) {
+            Some(_) => Finding::error(why).at_path(text),
+            None => not_there(Section::Services, text, live),
+        }
+    })?;
+    let names_something = known.iter().any(|(section, id)| pattern.covers_object(*section, id));
+    if names_something || pattern.section() == Section::Execution || !text.contains('.') {
+        return Ok(pattern);
+    }
+    let id = text.split_once('.').map_or(text, |(_, id)| id);
+    Err(not_there(pattern.section(), id.trim_matches('"'), live))
+}
+
+fn in_object(section: Section, id: &str, field: Option<&str>) -> Result<PathPattern, Finding> {
+    let object = ConfigPath::object(section, id);
+    let Some(name) = field else { return Ok(PathPattern::exactly(&object)) };
+    match section.field(name) {
+        Some(field) => Ok(PathPattern::exactly(&ConfigPath::field(section, id, field))),
+        None => Err(no_such_field(section, id, name)),
+    }
+}
+
+/// The objects of every side.
+fn known<'a>(
+    desired: Option<&'a Configuration>,
+    live: &'a StoreSnapshot,
+) -> std::collections::BTreeSet<(Section, &'a str)> {
+    let sides = [Some(&live.live), desired].into_iter().flatten();
+    let of_sides = sides.flat_map(|side| {
+        let sections = [Section::Services, Section::RoutingRules].into_iter();
+        sections.flat_map(|section| {
+            side.section(section).into_iter().flatten().map(move |(id, _)| (section, &**id))
+        })
+    });
+    let of_base = live.base.objects.iter().filter(|(section, _)| **section != Section::Execution);
+    of_sides
+        .chain(of_base.flat_map(|(section, objects)| objects.keys().map(|id| (*section, &**id))))
+        .collect()
+}
+
+/// The paths at which only the source changed: a pass writes those, so there is nothing to accept.
+pub(crate) fn pending(plan: &Plan) -> Vec<ConfigPath> {
+    let left =
+        plan.left_alone.iter().filter(|left| left.class == Class::Pending).map(|left| left.path.clone());
+    let steps = plan.steps.iter().flat_map(|step| match step {
+        Step::Update { section, id, changes } => {
+            let pending = changes.iter().filter(|change| change.class == Class::Pending);
+            pending.map(|change| ConfigPath::field(*section, id, change.field)).collect()
+        }
+        Step::Create { section, id, class: Class::Pending, .. } => vec![ConfigPath::object(*section, id)],
+        _ => Vec::new(),
+    });
+    left.chain(steps).collect()
 }
 
 /// Returns a decision by `(who, why)`.

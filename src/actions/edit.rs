@@ -38,9 +38,7 @@ pub(crate) fn find(what: &str, live: &StoreSnapshot) -> Result<(Section, Box<str
 pub(crate) fn not_there(section: Section, id: &str, live: &StoreSnapshot) -> Finding {
     let outer = id.rsplit_once('.').filter(|(object, _)| live.live.get(section, object).is_some());
     if let Some((object, field)) = outer {
-        let finding = Finding::error(format!("`{field}` is not a field of a {}", section.noun()));
-        let finding = finding.at_path(ConfigPath::object(section, object).to_string());
-        return finding.suggest(format!("there are {}", section.field_names()));
+        return no_such_field(section, object, field);
     }
     let ids = [Section::Services, Section::RoutingRules]
         .into_iter()
@@ -53,6 +51,15 @@ pub(crate) fn not_there(section: Section, id: &str, live: &StoreSnapshot) -> Fin
         }
         _ => finding.suggest("`oxide-operator get services` and `get rules` list what there is"),
     }
+}
+
+/// The finding for a field that there is not, with the one that was perhaps meant.
+pub(crate) fn no_such_field(section: Section, object: &str, field: &str) -> Finding {
+    let finding = Finding::error(format!("`{field}` is not a field of a {}", section.noun()));
+    let names: Vec<&str> = section.fields().iter().map(|spec| spec.name).collect();
+    let near = crate::desired::closest(field, &names);
+    let finding = finding.at_path(ConfigPath::object(section, object));
+    finding.suggest(near.unwrap_or_else(|| format!("there are {}", section.field_names())))
 }
 
 /// The finding for a service that rules still name, unless none does.

@@ -2,17 +2,21 @@
 
 use anyhow::Result;
 
-use super::args::{Accept, OutputFormat, Pause, Resume};
+use super::args::{Accept, OutputFormat, Pause, Resume, Withdraw};
 use super::context::{Context, with_hint};
 use super::{Exit, output};
 use crate::actions::{self, DecisionDocument, acceptances};
-use crate::model::{Decision, DecisionKind, PathPattern};
+use crate::model::{ConfigPath, Configuration, Decision, DecisionKind, PathPattern, Selection};
 use crate::plan;
-use crate::store::{Access, Decided};
+use crate::store::{Access, Decided, Store};
 use crate::sync::read_source;
 
 pub(super) fn accept(context: &Context, args: &Accept) -> Result<Exit> {
+    if args.list {
+        return list(context, args.format.output);
+    }
     let until = args.until.as_deref().map(until).transpose()?;
+    let reason = args.reason.as_deref().unwrap_or_default();
     let source = context.read_source().map_err(with_hint)?;
     let mut store = context.existing_store(Access::Write)?;
     let desired = match read_source(&source, &context.secrets(), store.keys()) {
@@ -22,14 +26,24 @@ pub(super) fn accept(context: &Context, args: &Accept) -> Result<Exit> {
     let live = store.read()?;
     let policy = context.policy(None)?;
     let plan = plan::plan(&desired, &live, &policy, &super::context::circumstances());
-    let kinds = acceptances(&plan, &args.paths, &desired, &live);
-    let decisions: Vec<Decision> = kinds
-        .into_iter()
-        .map(|(kind, scope)| decided(context, kind, Some(scope), &args.reason, until))
-        .collect();
+    let patterns = args.paths.iter().map(|path| actions::named(path, Some(desired.configuration()), &live));
+    let (patterns, findings) = parted(patterns);
+    if !findings.is_empty() {
+        return Ok(output::invalid(&findings));
+    }
+    let covers = |path: &ConfigPath| patterns.iter().any(|pattern| pattern.covers(path));
+    let kinds = acceptances(&plan, covers, &desired, &live);
+    let decisions: Vec<Decision> =
+        kinds.into_iter().map(|(kind, scope)| decided(context, kind, Some(scope), reason, until)).collect();
     if decisions.is_empty() {
         show(&[], args.format.output, |_| String::new());
-        output::note("Nothing differs there: nothing was accepted.");
+        let pending = actions::pending(&plan).into_iter().find(|path| covers(path));
+        output::note(match pending {
+            Some(path) => format!(
+                "{path} is pending: the source changed, and a pass writes it into the database. Nothing was accepted.\n  help: to keep the database's value, write it into the source with `promote`, or hold writes there with `pause`"
+            ),
+            None => "Nothing differs there: nothing was accepted.".to_owned(),
+        });
         return Ok(Exit::Ok);
     }
     store.decide(&Decided { decide: decisions.clone(), forget: Vec::new() })?;
@@ -41,20 +55,41 @@ pub(super) fn accept(context: &Context, args: &Accept) -> Result<Exit> {
 
 pub(super) fn pause(context: &Context, args: &Pause) -> Result<Exit> {
     let until = args.until.as_deref().map(until).transpose()?;
-    let decision = decided(context, DecisionKind::Pause, args.scope.clone(), &args.reason, until);
     let mut store = context.existing_store(Access::Write)?;
+    let live = store.read()?;
+    let scope_text = args.scope.as_deref();
+    let scope = match scope_text
+        .map(|text| actions::named(text, declared(context, &store).as_ref(), &live))
+        .transpose()
+    {
+        Ok(scope) => scope,
+        Err(finding) => return Ok(output::invalid(&[finding])),
+    };
+    let decision = decided(context, DecisionKind::Pause, scope, &args.reason, until);
     store.decide(&Decided { decide: vec![decision.clone()], forget: Vec::new() })?;
     show(&[decision], args.format.output, |it| {
-        format!("Paused {}{}; drift is still watched.", scope(it), ends(it))
+        format!("Paused {}{}; drift is still watched.", self::scope(it), ends(it))
     });
     Ok(Exit::Ok)
 }
 
 pub(super) fn resume(context: &Context, args: &Resume) -> Result<Exit> {
     let mut store = context.existing_store(Access::Write)?;
-    let paused = store.read()?.decisions.into_iter().filter(|it| it.kind == DecisionKind::Pause);
-    let wanted = |it: &Decision| args.scope.as_ref().is_none_or(|scope| it.scope.as_ref() == Some(scope));
-    let ended: Vec<Decision> = paused.filter(wanted).collect();
+    let live = store.read()?;
+    let desired = declared(context, &store);
+    let scope_text = args.scope.as_deref();
+    let named = scope_text.map(|text| actions::named(text, desired.as_ref(), &live)).transpose();
+    let paused = live.decisions.iter().filter(|it| it.kind == DecisionKind::Pause);
+    let wanted = |it: &&Decision| match (scope_text, &named) {
+        (None, _) => true,
+        (Some(text), _) if it.scope_text() == text => true,
+        (_, Ok(scope)) => it.scope == *scope,
+        (_, Err(_)) => false,
+    };
+    let ended: Vec<Decision> = paused.filter(wanted).cloned().collect();
+    if let (true, Err(finding)) = (ended.is_empty(), &named) {
+        return Ok(output::invalid(std::slice::from_ref(finding)));
+    }
     if ended.is_empty() {
         show(&[], args.format.output, |_| String::new());
         output::note("Nothing is paused there.");
@@ -64,6 +99,96 @@ pub(super) fn resume(context: &Context, args: &Resume) -> Result<Exit> {
     store.decide(&Decided { decide: Vec::new(), forget })?;
     show(&ended, args.format.output, |it| format!("Resumed {}.", scope(it)));
     Ok(Exit::Ok)
+}
+
+/// Takes decisions back: what was accepted is a difference again, what was paused or pinned is written again.
+pub(super) fn withdraw(context: &Context, args: &Withdraw) -> Result<Exit> {
+    let mut store = context.existing_store(Access::Write)?;
+    let live = store.read()?;
+    let desired = declared(context, &store);
+    let of_kind = |it: &Decision| args.kind.as_deref().is_none_or(|kind| it.kind.name() == kind);
+    let (mut withdrawn, mut findings) = (Vec::new(), Vec::new());
+    if args.all {
+        withdrawn.extend(live.decisions.iter().filter(|it| of_kind(it)).cloned());
+    }
+    for path in &args.paths {
+        let exactly = |it: &&Decision| it.scope_text() == *path;
+        let mut found: Vec<Decision> = live.decisions.iter().filter(exactly).cloned().collect();
+        if found.is_empty() {
+            match actions::named(path, desired.as_ref(), &live) {
+                Ok(pattern) => {
+                    found.extend(live.decisions.iter().filter(|it| lies_in(it, &pattern)).cloned())
+                }
+                Err(finding) => findings.push(finding),
+            }
+        }
+        withdrawn.extend(found.into_iter().filter(|it| of_kind(it)));
+    }
+    if !findings.is_empty() {
+        return Ok(output::invalid(&findings));
+    }
+    if withdrawn.is_empty() {
+        show(&[], args.format.output, |_| String::new());
+        output::note("Nothing was decided there; `oxide-operator accept --list` lists what was.");
+        return Ok(Exit::Ok);
+    }
+    let forget = withdrawn.iter().map(|it| (it.kind.name().to_owned(), it.scope_text())).collect();
+    store.decide(&Decided { decide: Vec::new(), forget })?;
+    show(&withdrawn, args.format.output, |it| format!("Withdrawn: {} of {}.", it.kind.name(), scope(it)));
+    Ok(Exit::Ok)
+}
+
+/// Whether a decision is about something that a pattern covers.
+fn lies_in(decision: &Decision, pattern: &PathPattern) -> bool {
+    decision.scope.as_ref().is_some_and(|scope| {
+        scope.to_string().parse::<Selection>().is_ok_and(|path| match path.id {
+            Some(id) => pattern.covers(&ConfigPath { section: path.section, id, field: path.field }),
+            None => false,
+        })
+    })
+}
+
+/// Lists what was decided and holds.
+fn list(context: &Context, format: OutputFormat) -> Result<Exit> {
+    let decisions = context.existing_store(Access::Read)?.read()?.decisions;
+    let holding: Vec<Decision> = decisions.into_iter().filter(|it| !it.is_over(now())).collect();
+    if format != OutputFormat::Table {
+        show(&holding, format, |_| String::new());
+    } else if holding.is_empty() {
+        output::note("Nothing was decided: no acceptance, no pause, no pin.");
+    } else {
+        let rows = holding.iter().map(|it| {
+            let until = it.until.map_or_else(|| "-".to_owned(), output::local_time);
+            vec![
+                it.kind.name().to_owned(),
+                scope(it),
+                it.by.clone(),
+                output::local_time(it.at),
+                until,
+                it.reason.clone(),
+            ]
+        });
+        output::table(&["KIND", "PATH", "WHO", "WHEN", "UNTIL", "WHY"], rows);
+    }
+    Ok(Exit::Ok)
+}
+
+/// What the source declares, as far as it can be read now.
+fn declared(context: &Context, store: &Store) -> Option<Configuration> {
+    let source = context.read_source().ok()?;
+    let desired = read_source(&source, &context.secrets(), store.keys()).ok()?;
+    Some(desired.configuration().clone())
+}
+
+fn parted<T, E>(results: impl Iterator<Item = Result<T, E>>) -> (Vec<T>, Vec<E>) {
+    let (mut fine, mut wrong) = (Vec::new(), Vec::new());
+    for result in results {
+        match result {
+            Ok(it) => fine.push(it),
+            Err(why) => wrong.push(why),
+        }
+    }
+    (fine, wrong)
 }
 
 fn decided(

@@ -11,7 +11,7 @@ use super::args::{Add, EditArgs, OutputFormat, Remove, Set};
 use super::context::Context;
 use super::context::error_with_help;
 use super::{Exit, output};
-use crate::actions::{EditDocument, create, find, named_by_rules, not_there};
+use crate::actions::{EditDocument, create, find, named_by_rules, no_such_field, not_there};
 use crate::desired::partial_object;
 use crate::model::{ConfigPath, Decision, FieldId, Finding, Kind, Object, Section, Selection, StoreSnapshot};
 use crate::plan::{Refusal, Step, removal, update};
@@ -27,8 +27,7 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 
 pub(super) fn set(context: &Context, args: &Set) -> Result<Exit> {
     let Selection { section, id: Some(id), field: Some(field) } = &args.path else {
-        let help = "add the field, as in services.ID.enabled or execution.timeout_seconds";
-        return Ok(misused(format!("{} names no single value", args.path), help));
+        return Ok(no_single_value(args));
     };
     let spec = section.spec(*field);
     let is_secret = spec.kind == Kind::Secret;
@@ -114,6 +113,22 @@ pub(super) fn remove(context: &Context, args: &Remove) -> Result<Exit> {
         }
         Ok(removal(&live.live, section, &id, args.cascade))
     })
+}
+
+/// Says why a path names no value, and what was perhaps meant.
+fn no_single_value(args: &Set) -> Exit {
+    let id = args.path.id.as_deref().unwrap_or_default();
+    let path = args.path.to_string();
+    let help = match (id.split_once('='), id.rsplit_once('.')) {
+        (Some((name, value)), _) if args.value.is_none() => {
+            format!("write the value as a word of its own: set {}.{name} {value}", args.path.section.name())
+        }
+        (_, Some((object, field))) => {
+            no_such_field(args.path.section, object, field).suggestion.unwrap_or_default()
+        }
+        _ => "add the field, as in services.ID.enabled or execution.timeout_seconds".to_owned(),
+    };
+    misused(format!("{path} names no single value"), &help)
 }
 
 /// Says why a command line makes no sense.

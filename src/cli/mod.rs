@@ -39,6 +39,7 @@ mod schema;
 mod source;
 mod status;
 mod token;
+mod undo;
 mod verify;
 
 use clap::FromArgMatches as _;
@@ -153,6 +154,8 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Remove(args) => edit::remove(&context, args),
         Command::History(args) => history::list(&context, args),
         Command::Show(args) => history::show(&context, args),
+        Command::Undo(args) => undo::run(&context, args),
+        Command::Withdraw(args) => decide::withdraw(&context, args),
         Command::Restore(args) => restore::run(&context, args),
         Command::Backup(args) => backup::run(&context, args),
         Command::Key(args) => key::run(&context, args),

@@ -34,6 +34,9 @@ pub(super) fn to_state(
         .into_iter()
         .collect();
     edit::run_deciding(context, &how.edit, &what, &pin, |live, _| {
+        if let Some(only) = &how.only {
+            actions::named(&only.to_string(), Some(state), live).map_err(|finding| vec![finding])?;
+        }
         restore(state, &live.live, how.only.as_ref(), how.confirm_prune)
     })
 }

@@ -12,13 +12,16 @@ use super::{Exit, export, output, verify};
 use crate::model::{Policy, SourceSnapshot, StoreSnapshot};
 use crate::plan::plan;
 use crate::source::{SourceSpec, read};
-use crate::store::{Access, Store};
+use crate::store::{Access, RevisionId, Store};
 use crate::sync::read_source;
 
 pub(super) fn run(context: &Context, args: &Rollback) -> Result<Exit> {
+    if args.undo.is_none() && !args.to_yaml {
+        return Ok(say_what_is_meant(args));
+    }
     let mut store = context.store(if args.dry_run { Access::Read } else { Access::Write })?;
-    if args.undo {
-        return undo(&mut store, args.dry_run);
+    if let Some(name) = &args.undo {
+        return undo(&mut store, name.as_deref(), args.dry_run);
     }
     if !store.exists() {
         bail!("{} does not exist: the orchestrator uses its YAML already", store.path().display());
@@ -60,13 +63,34 @@ pub(super) fn run(context: &Context, args: &Rollback) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-fn undo(store: &mut Store, dry_run: bool) -> Result<Exit> {
+/// Elsewhere `rollback` takes the last change back, and a number names a revision. Here it sets the database aside, so
+/// nothing is done until that is said.
+fn say_what_is_meant(args: &Rollback) -> Exit {
+    let named = args.file.as_deref().and_then(Path::to_str);
+    let revision = named.filter(|text| text.parse::<RevisionId>().is_ok()).unwrap_or("REV");
+    output::error("`rollback` by itself does nothing: it could mean several things", None);
+    output::note(format!(
+        "  oxide-operator undo                take the last write back\n  oxide-operator restore {revision:<11} bring back a revision that `history` lists\n  oxide-operator rollback --to-yaml  back to YAML only: export the database, and set it aside"
+    ));
+    Exit::Usage
+}
+
+fn undo(store: &mut Store, name: Option<&str>, dry_run: bool) -> Result<Exit> {
     if dry_run {
-        output::result(format!("Would put the newest retired database back to {}.", store.path().display()));
+        let which = name.unwrap_or("the database that was set aside last");
+        output::result(format!("Would put {which} back to {}.", store.path().display()));
+        if store.exists() {
+            output::result("Would set the present one aside among its backups.");
+        }
         return Ok(Exit::Ok);
     }
-    let retired = store.bring_back(SystemTime::now())?;
-    output::result(format!("✅ {} is back, from {}", store.path().display(), retired.display()));
+    let back = store.bring_back(name, SystemTime::now())?;
+    output::result(format!("✅ {} is back, from {}", store.path().display(), back.from.display()));
+    if let Some(aside) = &back.set_aside {
+        let again = aside.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        output::result(format!("✅ The database that was there is kept: {}", aside.display()));
+        output::note(format!("The way back to it: oxide-operator rollback --undo {again}"));
+    }
     output::note("Restart the orchestrator, so that it reads the database again.");
     Ok(Exit::Ok)
 }
@@ -79,7 +103,7 @@ fn export_file(context: &Context, args: &Rollback) -> Result<PathBuf> {
     });
     if file.exists() {
         let message = format!("{} exists, and is not overwritten", file.display());
-        return Err(error_with_help(message, "name another file: oxide-operator rollback FILE"));
+        return Err(error_with_help(message, "name another file: oxide-operator rollback --to-yaml FILE"));
     }
     Ok(file)
 }

@@ -7,7 +7,7 @@ use super::context::Context;
 use super::documents::{BackupDocument, StatusDocument};
 use super::{Exit, output};
 use crate::actions::KeyDocument;
-use crate::model::{DecisionKind, Section};
+use crate::model::{Decision, DecisionKind, Section};
 use crate::plan::Class;
 use crate::report::{Outcome, SyncReport};
 use crate::store::{Access, Backup};
@@ -30,10 +30,11 @@ pub(super) fn run(context: &Context, format: Format) -> Result<Exit> {
             report
         }
     };
-    let keys =
-        store.read().ok().map(|live| StoredKeys { all: live.tokens, undecryptable: live.undecryptable });
+    let live = store.read().ok();
+    let keys = live.as_ref().map(|live| StoredKeys { all: live.tokens, undecryptable: live.undecryptable });
+    let decisions = live.map(|live| live.decisions).unwrap_or_default();
     let kept: Vec<Backup> = store.backups().into_iter().map(|listed| listed.backup).collect();
-    let lines = lines(&report, &store, keys.as_ref(), &kept);
+    let lines = lines(&report, &store, (keys.as_ref(), &decisions), &kept);
     match format.output {
         OutputFormat::Table => print(&report, &lines),
         other => {
@@ -62,7 +63,7 @@ struct StoredKeys {
 fn lines(
     report: &SyncReport,
     store: &crate::store::Store,
-    stored: Option<&StoredKeys>,
+    (stored, decisions): (Option<&StoredKeys>, &[Decision]),
     kept: &[crate::store::Backup],
 ) -> Vec<(&'static str, String)> {
     let objects = |section| {
@@ -80,7 +81,7 @@ fn lines(
         lines.push(("Rules", rules));
     }
     lines.push(("Differences", differences(report)));
-    lines.extend(standing(report));
+    lines.extend(standing(report, decisions));
     let keys = store.keys();
     let key = match (keys.has_key(), stored) {
         (true, None) => keys.origin(),
@@ -111,11 +112,22 @@ fn lines(
 }
 
 /// What somebody decided that holds now.
-fn standing(report: &SyncReport) -> Vec<(&'static str, String)> {
-    let decisions = report.plan.iter().flat_map(|plan| &plan.standing);
+fn standing(report: &SyncReport, decisions: &[Decision]) -> Vec<(&'static str, String)> {
+    let over = |it: &&Decision| {
+        let forget = |plan: &crate::plan::Plan| {
+            plan.forget.iter().any(|(kind, scope)| kind == it.kind.name() && *scope == it.scope_text())
+        };
+        report.plan.as_deref().is_some_and(forget)
+    };
     decisions
+        .iter()
+        .filter(|it| !over(it))
         .map(|decision| {
-            let name = if decision.kind == DecisionKind::Pause { "Paused" } else { "Pinned" };
+            let name = match decision.kind {
+                DecisionKind::Accept { .. } => "Accepted",
+                DecisionKind::Pause => "Paused",
+                DecisionKind::Pin { .. } => "Pinned",
+            };
             let scope = decision.scope.as_ref().map(|scope| format!("{scope}: ")).unwrap_or_default();
             let until =
                 decision.until.map(|at| format!(" until {}", output::local_time(at))).unwrap_or_default();

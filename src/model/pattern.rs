@@ -40,6 +40,11 @@ impl PathPattern {
         }
     }
 
+    /// The section that it lies in.
+    pub const fn section(&self) -> Section {
+        self.section
+    }
+
     /// Whether a path, or the object that it lies in, fits.
     pub fn covers(&self, path: &ConfigPath) -> bool {
         self.covers_object(path.section, &path.id)

@@ -13,6 +13,7 @@ mod patience;
 mod reason;
 mod result;
 mod three_way;
+mod undo;
 
 use std::sync::Arc;
 
@@ -32,6 +33,7 @@ pub use patience::{Fights, Patience};
 pub use reason::Reason;
 pub use result::{check, faults};
 pub use three_way::plan;
+pub use undo::undo;
 
 /// What one pass would do. Empty means in sync: nothing to write and nothing left alone.
 #[derive(Clone, Debug, Default)]

@@ -334,7 +334,9 @@ impl StoreError {
                 "set OXIDE_ENCRYPTION_KEY, or put the key file back; `oxide-operator key check` tries every key it can reach"
             }
             "in_use" => "stop the orchestrator and `oxide-operator run`, then try again",
-            "occupied" => "set it aside first with `oxide-operator rollback`, or keep using it",
+            "occupied" => {
+                "it is the one that was set aside, and is back already; `oxide-operator restore REV` or `backup restore NAME` bring back an earlier state of it"
+            }
             "backups_full" => {
                 "those are never deleted to make room: delete what nobody needs any more, or allow more with `backups.bytes`"
             }

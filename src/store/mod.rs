@@ -78,6 +78,7 @@ pub use open::{Access, caution};
 pub use presence::{InPlace, WhenMissing};
 pub use programs::Program;
 pub use quarantine::Quarantined;
+pub use retire::BroughtBack;
 pub use revision::{RecordedState, Revision, RevisionId};
 pub use rotate::{Resumed, Rotated};
 use saved::Saved;

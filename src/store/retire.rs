@@ -6,11 +6,24 @@ use std::time::SystemTime;
 
 use super::backup::{self, PREFIX, SUFFIX};
 use super::error::Doing as _;
+use super::schema::Present;
 use super::{Store, StoreError, connection, crash, files, quarantine, read, stamp};
 use crate::model::StoreFingerprint;
 
 /// What the name of a retired database has before its ending.
 const RETIRED: &str = "-retired";
+
+/// The same for one that gave way to a retired one.
+const REPLACED: &str = "-replaced";
+
+/// What was done to bring a retired database back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BroughtBack {
+    /// The copy that it came from, which stays.
+    pub from: PathBuf,
+    /// Where the database lies that was in its place, among the backups.
+    pub set_aside: Option<PathBuf>,
+}
 
 impl Store {
     /// Moves the database among its backups, so that the orchestrator finds none and reads its YAML.
@@ -22,10 +35,19 @@ impl Store {
     /// # Guarantees
     /// At every moment there is one whole copy, under the old name or the new one.
     pub fn retire(&mut self, expected: StoreFingerprint, now: SystemTime) -> Result<PathBuf, StoreError> {
+        self.set_aside(RETIRED, expected, now)
+    }
+
+    fn set_aside(
+        &mut self,
+        ending: &str,
+        expected: StoreFingerprint,
+        now: SystemTime,
+    ) -> Result<PathBuf, StoreError> {
         let path = self.path().to_owned();
         let folder = backup::folder_of(&path);
         files::create_folder(&folder)?;
-        let retired = folder.join(format!("{PREFIX}{}{RETIRED}{SUFFIX}", stamp(now)));
+        let retired = folder.join(format!("{PREFIX}{}{ending}{SUFFIX}", stamp(now)));
         self.reader = None;
         let moved = self.move_to(&retired, expected);
         if moved.is_err() {
@@ -62,22 +84,27 @@ impl Store {
         files::sync_folder(path.parent().unwrap_or(Path::new(".")))
     }
 
-    /// Puts the newest retired database back, as a copy; returns which one.
+    /// Puts a retired database back, as a copy: the one of this name, else the one that was retired last. A database
+    /// that is in its place is set aside under a name of its own, so that the next call does not take it for a
+    /// retired one.
     ///
     /// # Errors
-    /// [`StoreError::Occupied`] when there is a database with a configuration; one without is retired itself.
-    pub fn bring_back(&mut self, now: SystemTime) -> Result<PathBuf, StoreError> {
+    /// [`StoreError::Occupied`] when the database that is there is the one that was retired last: it is back already.
+    /// [`StoreError::InUse`] while anybody has the present one open.
+    pub fn bring_back(&mut self, name: Option<&str>, now: SystemTime) -> Result<BroughtBack, StoreError> {
         let path = self.path().to_owned();
-        let retired = retired(&path).ok_or_else(|| StoreError::NothingRetired { path: path.clone() })?;
-        if self.exists() {
+        let from = retired(&path, name).ok_or_else(|| StoreError::NothingRetired { path: path.clone() })?;
+        let mut set_aside = None;
+        if self.exists() && !self.is_empty_file() {
             let live = self.read()?;
-            if live.has_configuration() {
+            let same = self.identity().is_some_and(|ours| identity_of(&from).as_ref() == Some(&ours));
+            if live.has_configuration() && same && name.is_none() {
                 return Err(StoreError::Occupied { path });
             }
-            self.retire(live.fingerprint, now)?;
+            set_aside = Some(self.set_aside(REPLACED, live.fingerprint, now)?);
         }
-        self.put_back(&retired)?;
-        Ok(retired)
+        self.put_back(&from)?;
+        Ok(BroughtBack { from, set_aside })
     }
 
     /// Puts a whole copy of a backup where no database is.
@@ -100,9 +127,19 @@ impl Store {
     }
 }
 
-/// Returns the newest retired database.
-fn retired(database: &Path) -> Option<PathBuf> {
-    let ending = format!("{RETIRED}{SUFFIX}");
-    let backups = backup::list(database, None).into_iter().map(|listed| listed.backup.path);
-    backups.into_iter().find(|path| path.to_string_lossy().ends_with(&ending))
+/// Returns the newest retired database, or the database that was set aside under this name.
+fn retired(database: &Path, name: Option<&str>) -> Option<PathBuf> {
+    let backups = backup::list(database, None).into_iter().map(|listed| listed.backup);
+    let retired = format!("{RETIRED}{SUFFIX}");
+    let mut wanted = backups.filter(|backup| match name {
+        Some(name) => backup.name() == name.trim_end_matches(SUFFIX),
+        None => backup.path.to_string_lossy().ends_with(&retired),
+    });
+    wanted.next().map(|backup| backup.path)
+}
+
+/// Whose copy a file is; none where it does not say.
+fn identity_of(copy: &Path) -> Option<String> {
+    let conn = backup::open(copy).ok()?;
+    Present::read(&conn).ok()?.has_table("operator_meta").then(|| read::identity(&conn).ok())??
 }

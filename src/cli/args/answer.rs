@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{EditArgs, Format, PolicyArgs};
-use crate::model::{PathPattern, Selection};
+use crate::model::Selection;
 use crate::source::Branch;
 
 /// Arguments of `explain`.
@@ -11,7 +11,9 @@ use crate::source::Branch;
 #[command(before_help = "\
 Examples:
   oxide-operator explain services.lmstudio.enabled
-  oxide-operator explain lmstudio  every value of it that differs")]
+  oxide-operator explain lmstudio  every value of it that differs
+
+Exit 0 in sync, 2 when the value differs in any way, 6 when the path names nothing.")]
 pub struct Explain {
     /// services.ID.FIELD, rules.TASK.FIELD or execution.FIELD; an object, or its id alone
     #[arg(value_name = "PATH")]
@@ -90,14 +92,18 @@ impl Promote {
 #[command(before_help = "\
 Examples:
   oxide-operator accept services.lmstudio.enabled --reason 'being repaired' --until 7d
-  oxide-operator accept services.lmstudio --reason 'set by hand'")]
+  oxide-operator accept services.lmstudio --reason 'set by hand'
+  oxide-operator accept --list")]
 pub struct Accept {
-    /// Objects or fields that stay as the database has them, until either side moves
-    #[arg(value_name = "PATH", required = true)]
-    pub paths: Vec<Selection>,
+    /// Objects or fields that stay as the database has them, until either side moves; `*` stands for any text
+    #[arg(value_name = "PATH", required_unless_present = "list")]
+    pub paths: Vec<String>,
     /// Why; shown wherever the difference is
-    #[arg(long, value_name = "TEXT")]
-    pub reason: String,
+    #[arg(long, value_name = "TEXT", required_unless_present = "list")]
+    pub reason: Option<String>,
+    /// List what was decided: acceptances, pauses, pins
+    #[arg(long, conflicts_with_all = ["paths", "reason", "until"])]
+    pub list: bool,
     /// Until when: 2h, 7d, 2026-12-31, 2026-12-31T18:00Z
     #[arg(long, value_name = "TIME")]
     pub until: Option<String>,
@@ -115,7 +121,7 @@ Examples:
 pub struct Pause {
     /// Paths in which nothing is written; everything when none is named
     #[arg(value_name = "PATH")]
-    pub scope: Option<PathPattern>,
+    pub scope: Option<String>,
     /// Why; shown wherever something waits
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
@@ -133,7 +139,29 @@ pub struct Pause {
 pub struct Resume {
     /// What was paused; everything when none is named
     #[arg(value_name = "PATH")]
-    pub scope: Option<PathPattern>,
+    pub scope: Option<String>,
+    /// The form of the output.
+    #[command(flatten)]
+    pub format: Format,
+}
+
+/// Arguments of `withdraw`.
+#[derive(Args, Debug)]
+#[command(before_help = "\
+Examples:
+  oxide-operator withdraw services.lmstudio.enabled  what was decided there
+  oxide-operator withdraw --all --kind pin           the source that a restore rejected counts again
+  oxide-operator accept --list                       what could be withdrawn")]
+pub struct Withdraw {
+    /// Paths as `accept --list` shows them, or patterns that cover them
+    #[arg(value_name = "PATH", required_unless_present = "all", conflicts_with = "all")]
+    pub paths: Vec<String>,
+    /// Everything that was decided
+    #[arg(long)]
+    pub all: bool,
+    /// Only decisions of this kind
+    #[arg(long, value_name = "KIND", value_parser = ["accept", "pause", "pin"])]
+    pub kind: Option<String>,
     /// The form of the output.
     #[command(flatten)]
     pub format: Format,

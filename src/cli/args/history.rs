@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::edit::RestoreArgs;
+use super::edit::{EditArgs, RestoreArgs};
 use super::{Format, PlanArgs};
 use crate::store::RevisionId;
 
@@ -95,25 +95,45 @@ pub struct Restore {
     pub how: RestoreArgs,
 }
 
+/// Arguments of `undo`.
+#[derive(Args, Debug)]
+#[command(before_help = "\
+Examples:
+  oxide-operator undo --dry-run  what would be taken back
+  oxide-operator undo            the last write of oxide-operator, and nothing else
+  oxide-operator undo            again: the undo itself is taken back
+
+What somebody changed since is kept: where the last write no longer stands, nothing is written, and it is said.")]
+pub struct Undo {
+    /// How the edit is made.
+    #[command(flatten)]
+    pub edit: EditArgs,
+}
+
 /// Arguments of `rollback`.
 #[derive(Args, Debug)]
 #[command(before_help = "\
 Examples:
-  oxide-operator rollback --dry-run       what would be exported and set aside
-  oxide-operator rollback --with-secrets  a complete export
-  oxide-operator rollback --undo          the way back
+  oxide-operator rollback --to-yaml --dry-run       what would be exported and set aside
+  oxide-operator rollback --to-yaml --with-secrets  a complete export
+  oxide-operator rollback --undo                    the way back
 
-The database is kept among its backups. Stop the orchestrator first: a database in use is not set aside.")]
+The database is kept among its backups. Stop the orchestrator first: a database in use is not set aside.
+The last write is taken back by `undo`, an earlier state brought back by `restore REV`.")]
 pub struct Rollback {
-    /// The file to export to, 0600; it must not exist [default: current.yaml beside the source]
+    /// With --to-yaml: the file to export to, 0600; it must not exist [default: current.yaml beside the source]
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
+    /// Export the database to a YAML file, and set it aside among its backups
+    #[arg(long)]
+    pub to_yaml: bool,
     /// Write API keys in plain text, so that the orchestrator can use the file by itself
     #[arg(long)]
     pub with_secrets: bool,
-    /// Put the database back that the last rollback set aside
-    #[arg(long, conflicts_with_all = ["file", "with_secrets"])]
-    pub undo: bool,
+    /// Put the database back that the last rollback set aside, or the one that is named as `backup list` shows it; one
+    /// that was made meanwhile is set aside in its turn
+    #[arg(long, value_name = "NAME", num_args = 0..=1, conflicts_with_all = ["file", "with_secrets", "to_yaml"])]
+    pub undo: Option<Option<String>>,
     /// Say what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,

@@ -16,11 +16,12 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 pub use answer::{
     Accept, AcceptSource, Adopt, Explain, Pause, Promote, RestoreSource, Resume, Revert, Source, Take,
+    Withdraw,
 };
 pub use backup::Backup;
 pub use common::{ColourChoice, Common};
 pub use edit::{Add, AddObject, EditArgs, Get, Remove, RestoreArgs, RuleFields, ServiceFields, Set};
-pub use history::{Diff, History, HistoryCommand, Restore, Rollback, Show};
+pub use history::{Diff, History, HistoryCommand, Restore, Rollback, Show, Undo};
 pub use keep::BackupSettings;
 pub use key::Key;
 pub use policy::PolicyArgs;
@@ -86,7 +87,7 @@ pub enum Command {
     Apply(Apply),
     /// Compare every value of every managed field; exit 0 when all are equal, else 1
     #[command(
-        before_help = "Examples:\n  oxide-operator verify && echo equal\n  oxide-operator verify -o json"
+        before_help = "Examples:\n  oxide-operator verify && echo equal\n  oxide-operator verify -o json\n\nA value that only the database has is a difference here, and none to `plan`. Exit 0 equal, 1 not."
     )]
     Verify(Format),
     /// Write the whole configuration from the database to a YAML file
@@ -95,7 +96,9 @@ pub enum Command {
     #[command(before_help = "Examples:\n  oxide-operator config\n  oxide-operator config -o json")]
     Config(Format),
     /// Source, store, differences, backups and key on one screen
-    #[command(before_help = "Examples:\n  oxide-operator status\n  oxide-operator status -o json")]
+    #[command(
+        before_help = "Examples:\n  oxide-operator status\n  oxide-operator status -o json\n\nExit codes as of `plan`: 0 in sync, 2 differences, 5 conflict held, 6 invalid, 7 guard refused."
+    )]
     Status(Format),
     /// Tell the orchestrator to read the database again, and ask what it runs with
     #[command(
@@ -117,6 +120,8 @@ pub enum Command {
     Pause(Pause),
     /// End a pause
     Resume(Resume),
+    /// Take back a decision: an acceptance, a pause, a pin
+    Withdraw(Withdraw),
     /// Meet a store that somebody else filled: identical, different, extra
     Adopt(Adopt),
     /// After another program has written the source anew: take over or put back
@@ -135,6 +140,8 @@ pub enum Command {
     History(History),
     /// Show one revision
     Show(Show),
+    /// Take the last write back, and keep what was changed since
+    Undo(Undo),
     /// Bring the managed values back to what a revision recorded
     Restore(Restore),
     /// List, take, check and restore backups

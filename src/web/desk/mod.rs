@@ -148,7 +148,12 @@ impl Desk<'_> {
         let sides = self.sides()?;
         expect_differences(&sides.plan, &sides.desired, &sides.live, paths, ask)?;
         let reason = ask.reason.as_deref().unwrap_or("accepted");
-        let made = acceptances(&sides.plan, paths, &sides.desired, &sides.live);
+        let made = acceptances(
+            &sides.plan,
+            |path| paths.iter().any(|wanted| wanted.covers(path)),
+            &sides.desired,
+            &sides.live,
+        );
         let made = made
             .into_iter()
             .map(|(kind, scope)| decided(kind, Some(scope), (&ask.actor, reason), self.now, until));
