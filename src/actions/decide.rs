@@ -2,8 +2,8 @@
 
 use crate::desired::DesiredConfig;
 use crate::model::{
-    ConfigPath, Configuration, Decision, DecisionKind, Finding, Object, PathPattern, Section, StoreSnapshot,
-    mark,
+    ConfigPath, Configuration, Decision, DecisionKind, Finding, Object, PathPattern, Section, Selection,
+    StoreSnapshot, mark,
 };
 use crate::plan::{Class, Plan, Step};
 
@@ -67,8 +67,10 @@ pub(crate) fn named(
     if names_something || pattern.section() == Section::Execution || !text.contains('.') {
         return Ok(pattern);
     }
-    let id = text.split_once('.').map_or(text, |(_, id)| id);
-    Err(not_there(pattern.section(), id.trim_matches('"'), live))
+    // Of a path with a field the object is what is not there.
+    let object = text.parse::<Selection>().ok().and_then(|path| path.id);
+    let id = object.as_deref().or(text.split_once('.').map(|(_, id)| id)).unwrap_or(text);
+    Err(not_there(pattern.section(), id, live))
 }
 
 fn in_object(section: Section, id: &str, field: Option<&str>) -> Result<PathPattern, Finding> {

@@ -8,7 +8,7 @@ use super::destination::Overwrite;
 use super::{Exit, export, output, plan, verify};
 use crate::guide::{MigrationOptions, MigrationResult, migrate};
 use crate::model::{Policy, Section};
-use crate::plan::findings_text;
+use crate::plan::{Class, findings_text};
 use crate::report::Outcome;
 use crate::source::SourceSpec;
 use crate::store::{Access, StoreError, WhenMissing};
@@ -35,7 +35,11 @@ pub(super) fn run(context: &Context, args: &Migrate) -> Result<Exit> {
             format => plan::print_value(&passed.report, format),
         }
         ensure_not_failed(&passed.report)?;
-        return Ok(Exit::from(&passed.report));
+        // The guide's tool knows 0 and 1: that there is something to write is no failure.
+        return Ok(match Exit::from(&passed.report) {
+            Exit::Ok | Exit::Differences => Exit::Ok,
+            _ => Exit::Error,
+        });
     }
     migrate_now(context, args, &policy)
 }
@@ -101,7 +105,15 @@ fn print(result: &MigrationResult, args: &Migrate) {
         let migrated = if report.outcome == Outcome::Invalid { None } else { Some(configuration) };
         for (title, section) in [("services", Section::Services), ("routing rules", Section::RoutingRules)] {
             if let Some(objects) = migrated.and_then(|configuration| configuration.section(section)) {
-                output::result(format!("Migrating {title}...{}", names(objects.keys())));
+                // A tick is for what is there now: an object of which something was held back gets none.
+                let held = |id: &str| {
+                    let left = report.plan.iter().flat_map(|plan| &plan.left_alone);
+                    let blocking = [Class::Conflict, Class::Drift, Class::Pending];
+                    left.filter(|left| blocking.contains(&left.class))
+                        .any(|left| left.path.section == section && *left.path.id == *id)
+                };
+                let done: Vec<&Box<str>> = objects.keys().filter(|id| !held(id)).collect();
+                output::result(format!("Migrating {title}...{}", names(done.into_iter())));
             }
         }
         if migrated.is_some() {
@@ -115,7 +127,9 @@ fn print(result: &MigrationResult, args: &Migrate) {
             output::note("❌ Migration is not complete");
             if let Some(plan) = &report.plan {
                 output::result(plan.to_text(output::colour()));
-                output::note("  help: --on-conflict source and --on-drift revert let the YAML win");
+                output::note(
+                    "  help: `oxide-operator adopt --plan` shows both sides; `promote PATH` keeps the database's value, `accept PATH` leaves it; --on-conflict source and --on-drift revert overwrite it with the YAML's",
+                );
             }
         }
         return;

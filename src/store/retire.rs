@@ -97,7 +97,8 @@ impl Store {
         let mut set_aside = None;
         if self.exists() && !self.is_empty_file() {
             let live = self.read()?;
-            let same = self.identity().is_some_and(|ours| identity_of(&from).as_ref() == Some(&ours));
+            // A database that was made again inherits the identity: only the history tells the two apart.
+            let same = newest_in(&from).is_some_and(|newest| self.has_revision(newest));
             if live.has_configuration() && same && name.is_none() {
                 return Err(StoreError::Occupied { path });
             }
@@ -105,6 +106,18 @@ impl Store {
         }
         self.put_back(&from)?;
         Ok(BroughtBack { from, set_aside })
+    }
+
+    /// Whether the history has a revision of this number and time.
+    fn has_revision(&mut self, (number, recorded_at): (i64, f64)) -> bool {
+        let found = self.in_read_transaction(|conn, present, _| {
+            if !present.has_table("operator_revision") {
+                return Ok(false);
+            }
+            let sql = "SELECT EXISTS (SELECT 1 FROM operator_revision WHERE id = ?1 AND recorded_at = ?2)";
+            conn.query_row(sql, (number, recorded_at), |row| row.get(0))
+        });
+        found.unwrap_or(false)
     }
 
     /// Puts a whole copy of a backup where no database is.
@@ -138,8 +151,12 @@ fn retired(database: &Path, name: Option<&str>) -> Option<PathBuf> {
     wanted.next().map(|backup| backup.path)
 }
 
-/// Whose copy a file is; none where it does not say.
-fn identity_of(copy: &Path) -> Option<String> {
+/// The newest revision in a copy, with its time; none where it has none.
+fn newest_in(copy: &Path) -> Option<(i64, f64)> {
     let conn = backup::open(copy).ok()?;
-    Present::read(&conn).ok()?.has_table("operator_meta").then(|| read::identity(&conn).ok())??
+    let present = Present::read(&conn).ok()?;
+    let newest = "SELECT id, recorded_at FROM operator_revision ORDER BY id DESC LIMIT 1";
+    present
+        .has_table("operator_revision")
+        .then(|| conn.query_row(newest, [], |row| Ok((row.get(0)?, row.get(1)?))).ok())?
 }
