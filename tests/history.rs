@@ -201,7 +201,7 @@ fn happen(event: &Event, place: &Place, store: &mut Store) {
             let live = store.read().expect("readable");
             store.retire(live.fingerprint, SystemTime::now()).expect("nobody else has it open");
             assert!(!place.db().exists());
-            store.bring_back(SystemTime::now()).expect("back");
+            store.bring_back(None, SystemTime::now()).expect("back");
         }
     }
 }

@@ -38,7 +38,7 @@ pub(crate) fn named(
     text: &str,
     desired: Option<&Configuration>,
     live: &StoreSnapshot,
-) -> Result<PathPattern, Finding> {
+) -> Result<PathPattern, Vec<Finding>> {
     let known = known(desired, live);
     let (id, field) = match text.rsplit_once('.') {
         Some((id, field)) if known.iter().any(|(_, known)| *known == id) => (id, Some(field)),
@@ -53,14 +53,16 @@ pub(crate) fn named(
         [section] => return in_object(section, id, field),
         [one, ..] => {
             let finding = Finding::error("is the id of a service and of a routing rule").at_path(id);
-            return Err(finding.suggest(format!("write {} or rules.{id}", ConfigPath::object(one, id))));
+            return Err(vec![
+                finding.suggest(format!("write {} or rules.{id}", ConfigPath::object(one, id))),
+            ]);
         }
         [] => {}
     }
     let pattern: PathPattern = text.parse().map_err(|why: String| {
         match Section::ALL.into_iter().find(|section| text.split('.').next() == Some(section.name())) {
-            Some(_) => Finding::error(why).at_path(text),
-            None => not_there(Section::Services, text, live),
+            Some(_) => vec![Finding::error(why).at_path(text)],
+            None => vec![not_there(Section::Services, text, live)],
         }
     })?;
     let names_something = known.iter().any(|(section, id)| pattern.covers_object(*section, id));
@@ -70,15 +72,15 @@ pub(crate) fn named(
     // Of a path with a field the object is what is not there.
     let object = text.parse::<Selection>().ok().and_then(|path| path.id);
     let id = object.as_deref().or(text.split_once('.').map(|(_, id)| id)).unwrap_or(text);
-    Err(not_there(pattern.section(), id, live))
+    Err(vec![not_there(pattern.section(), id, live)])
 }
 
-fn in_object(section: Section, id: &str, field: Option<&str>) -> Result<PathPattern, Finding> {
+fn in_object(section: Section, id: &str, field: Option<&str>) -> Result<PathPattern, Vec<Finding>> {
     let object = ConfigPath::object(section, id);
     let Some(name) = field else { return Ok(PathPattern::exactly(&object)) };
     match section.field(name) {
         Some(field) => Ok(PathPattern::exactly(&ConfigPath::field(section, id, field))),
-        None => Err(no_such_field(section, id, name)),
+        None => Err(vec![no_such_field(section, id, name)]),
     }
 }
 

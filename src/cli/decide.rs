@@ -29,7 +29,7 @@ pub(super) fn accept(context: &Context, args: &Accept) -> Result<Exit> {
     let patterns = args.paths.iter().map(|path| actions::named(path, Some(desired.configuration()), &live));
     let (patterns, findings) = parted(patterns);
     if !findings.is_empty() {
-        return Ok(output::invalid(&findings));
+        return Ok(output::invalid(&findings.concat()));
     }
     let covers = |path: &ConfigPath| patterns.iter().any(|pattern| pattern.covers(path));
     let kinds = acceptances(&plan, covers, &desired, &live);
@@ -63,7 +63,7 @@ pub(super) fn pause(context: &Context, args: &Pause) -> Result<Exit> {
         .transpose()
     {
         Ok(scope) => scope,
-        Err(finding) => return Ok(output::invalid(&[finding])),
+        Err(findings) => return Ok(output::invalid(&findings)),
     };
     let decision = decided(context, DecisionKind::Pause, scope, &args.reason, until);
     store.decide(&Decided { decide: vec![decision.clone()], forget: Vec::new() })?;
@@ -87,8 +87,8 @@ pub(super) fn resume(context: &Context, args: &Resume) -> Result<Exit> {
         (_, Err(_)) => false,
     };
     let ended: Vec<Decision> = paused.filter(wanted).cloned().collect();
-    if let (true, Err(finding)) = (ended.is_empty(), &named) {
-        return Ok(output::invalid(std::slice::from_ref(finding)));
+    if let (true, Err(findings)) = (ended.is_empty(), &named) {
+        return Ok(output::invalid(findings));
     }
     if ended.is_empty() {
         show(&[], args.format.output, |_| String::new());
@@ -119,7 +119,7 @@ pub(super) fn withdraw(context: &Context, args: &Withdraw) -> Result<Exit> {
                 Ok(pattern) => {
                     found.extend(live.decisions.iter().filter(|it| lies_in(it, &pattern)).cloned())
                 }
-                Err(finding) => findings.push(finding),
+                Err(found) => findings.extend(found),
             }
         }
         withdrawn.extend(found.into_iter().filter(|it| of_kind(it)));

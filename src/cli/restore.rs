@@ -35,7 +35,7 @@ pub(super) fn to_state(
         .collect();
     edit::run_deciding(context, &how.edit, &what, &pin, |live, _| {
         if let Some(only) = &how.only {
-            actions::named(&only.to_string(), Some(state), live).map_err(|finding| vec![finding])?;
+            actions::named(&only.to_string(), Some(state), live)?;
         }
         restore(state, &live.live, how.only.as_ref(), how.confirm_prune)
     })

@@ -223,9 +223,12 @@ impl KeyRing {
 /// Python's decoder wants the padding and accepts both alphabets; the crate does neither.
 fn normalised(token: &str) -> Option<Cow<'_, str>> {
     let whole = token.len().is_multiple_of(4);
-    whole.then(|| match token.contains(['+', '/']) {
-        true => Cow::Owned(token.replace('+', "-").replace('/', "_")),
-        false => Cow::Borrowed(token),
+    whole.then(|| {
+        if token.contains(['+', '/']) {
+            Cow::Owned(token.replace('+', "-").replace('/', "_"))
+        } else {
+            Cow::Borrowed(token)
+        }
     })
 }
 

@@ -134,7 +134,7 @@ fn silent(context: &Context) -> Vec<Check> {
 fn key_elsewhere(other: &key::KeyElsewhere) -> Check {
     let why = "With the key that is used now the orchestrator cannot read them, and falls back to its YAML as a whole. Do the same where the orchestrator is started; nothing is lost.";
     let check = Check::problem("key", &*other.what, why);
-    other.commands.iter().fold(check, |check, command| check.mend(command))
+    other.commands.iter().fold(check, Check::mend)
 }
 
 fn source(context: &Context) -> Check {
