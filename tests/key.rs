@@ -264,7 +264,7 @@ fn an_api_key_under_a_retired_key_is_found_and_mended_by_a_rotation() {
     let found = place.expect(1, &["key", "check"]);
     assert!(found.stdout.contains("under a retired key"), "{found:#?}");
     let doctor = place.run(&["doctor"]);
-    assert!(doctor.stdout.contains("mend: oxide-operator key rotate"), "{doctor:#?}");
+    assert!(doctor.stdout.contains("fix:  oxide-operator key rotate"), "{doctor:#?}");
     place.expect(0, &["key", "rotate"]);
     place.expect(0, &["key", "check"]);
     assert_eq!(as_the_orchestrator(&place)["services"]["openrouter"]["api_key"], SECRET);

@@ -83,6 +83,11 @@ impl Store {
         self.connection()?.execute_batch("COMMIT").doing("read", &path)?;
         result
     }
+
+    /// Returns how long the write lock was held, each time since this was last called; at most the first 1,024.
+    pub fn take_lock_times(&mut self) -> Vec<std::time::Duration> {
+        std::mem::take(&mut self.lock_times)
+    }
 }
 
 /// What a database that does not exist reads as.

@@ -59,8 +59,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rusqlite::Connection;
 
-pub use crate::model::Retention;
-pub use crate::model::{KEY_FILE, KEY_VARIABLE};
+pub use crate::model::{KEY_FILE, KEY_VARIABLE, Retention};
 pub use apply::Sealed;
 pub use backup::{Backup, Listed, SourceCopy, backups_of_name as backups, folder_of};
 pub use backup_record::{BackupRecord, backup_record};
@@ -298,11 +297,6 @@ impl Store {
     fn note_unlocked(&mut self) {
         self.lock_times.extend(self.locked_at.take().map(|since| since.elapsed()));
         self.lock_times.truncate(MAX_LOCK_TIMES);
-    }
-
-    /// Returns how long the write lock was held, each time since this was last called; at most the first 1,024.
-    pub fn take_lock_times(&mut self) -> Vec<Duration> {
-        std::mem::take(&mut self.lock_times)
     }
 
     /// Writes a plan into the open transaction, reads it back, and records the revision.
