@@ -40,6 +40,7 @@ pub struct Metrics {
     fighting: IntGauge,
     source_clobbered: IntGauge,
     store_missing: IntGauge,
+    standing_by: IntGauge,
     write_lock: Histogram,
     watch_available: IntGaugeVec,
     polled_files: IntGaugeVec,
@@ -116,6 +117,8 @@ impl Metrics {
             fighting: make.int("fighting", "1 while a field is reverted and edited again and again"),
             source_clobbered: make
                 .int("source_clobbered", "1 while the source is one that another program wrote anew"),
+            standing_by: make
+                .int("standing_by", "1 while another agent holds the database, and this one writes nothing"),
             store_missing: make.int("store_missing", "1 while the database is gone and backups of it exist"),
             write_lock: make.add(Histogram::with_opts(
                 HistogramOpts::new("write_lock_seconds", "How long the database's write lock was held")
@@ -176,6 +179,7 @@ impl Metrics {
             Outcome::Invalid | Outcome::SourceUnavailable | Outcome::SourceClobbered
         );
         self.source_clobbered.set(i64::from(report.outcome == Outcome::SourceClobbered));
+        self.standing_by.set(i64::from(report.waits_for.is_some()));
         self.store_missing.set(i64::from(report.outcome == Outcome::StoreMissing));
         self.source_available.set(i64::from(!source_is_bad));
         let unusable = matches!(report.outcome, Outcome::Failed | Outcome::StoreMissing);

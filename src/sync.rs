@@ -33,7 +33,7 @@ use crate::plan::{self, Circumstances, Patience, Plan, Step};
 use crate::report::{Failure, Objects, Outcome, SyncReport};
 use crate::store::{Examined, KeptSource, Record, SourceCopy, Store, StoreError, files};
 pub use edit::{Edit, EditError, Edited, edit};
-use reading::{read_both, refuse_clobbered};
+use reading::{place, read_both, refuse_clobbered};
 pub use reading::{read_source, with_tokens};
 use write::Order;
 
@@ -211,7 +211,7 @@ fn attempt_pass(
     let kept = kept(input, store, pass, &desired, &live, &plan)?;
     plan.keeps_source = kept.is_some();
     let plan = Arc::new(plan);
-    note(&mut passed.report, &desired, &live, &plan);
+    note(&mut passed.report, input.source, &desired, &live, &plan);
     if let Some(expected) = &pass.expected
         && (plan.source.as_ref() != Some(&expected.0) || plan.store != expected.1)
     {
@@ -284,12 +284,26 @@ fn begin(input: &Input<'_>, store: &Store, now: SystemTime) -> SyncReport {
     SyncReport::new(&input.source.origin, store.path().display().to_string(), started)
 }
 
-fn note(report: &mut SyncReport, desired: &DesiredConfig, live: &StoreSnapshot, plan: &Arc<Plan>) {
+fn note(
+    report: &mut SyncReport,
+    source: &SourceSnapshot,
+    desired: &DesiredConfig,
+    live: &StoreSnapshot,
+    plan: &Arc<Plan>,
+) {
     report.declared(desired);
     if live.under_retired_key > 0 {
         let count = live.under_retired_key;
         let finding = Finding::warning(format!("{count} API keys are encrypted under a retired key"));
         report.findings.push(finding.suggest("the orchestrator cannot read them until they are rotated"));
+    }
+    if let Some(other) = live.place.as_ref().filter(|other| **other != place(source)) {
+        let finding = Finding::warning(format!("the database was kept equal to another source, {other}"));
+        report
+            .findings
+            .push(finding.suggest(
+                "what differs from that one counts as edited in the source; is this the right one?",
+            ));
     }
     report.undecryptable = live.undecryptable;
     report.objects = Section::ALL
@@ -353,6 +367,7 @@ fn record(input: &Input<'_>, pass: &Pass<'_>, desired: &DesiredConfig, kept: Opt
         actor: pass.actor.to_owned(),
         reason: pass.reason.to_owned(),
         source: input.source.origin.clone(),
+        place: Some(place(input.source)),
         source_digest: desired.digest().clone(),
         carried: desired.carried().clone(),
         kept,

@@ -229,6 +229,7 @@ impl World {
         let plan = plan::plan(&desired, &live, policy, &Circumstances::default());
         let sealed = store.seal(&plan).expect("sealed");
         let record = Record {
+            place: None,
             actor: "model".into(),
             reason: "crash".into(),
             source: source.origin.clone(),

@@ -5,6 +5,8 @@
 
 #![expect(clippy::disallowed_methods, reason = "it runs processes side by side")]
 
+#[path = "rivals/agents.rs"]
+mod agents;
 #[path = "support/process.rs"]
 mod process;
 

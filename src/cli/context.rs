@@ -15,7 +15,7 @@ use crate::plan::Circumstances;
 use crate::report::{Outcome, SyncReport};
 use crate::settings;
 use crate::source::{self, Declared, Secrets, SourceError, SourceSpec, at_home};
-use crate::store::{Access, KEY_VARIABLE, KeySources, Store, StoreError, WhenMissing};
+use crate::store::{Access, KEY_VARIABLE, KeySources, Store, StoreError, WhenMissing, agent_of};
 use crate::sync::{Input, Pass, Passed, sync_once};
 
 /// The source, the store and the keys of one invocation.
@@ -151,6 +151,18 @@ impl Context {
             super::output::note(super::key::resumed(resumed));
         }
         Ok(store)
+    }
+
+    /// Refuses to write by a source while an agent keeps the database equal to another one.
+    pub(super) fn ensure_agent_agrees(&self) -> Result<()> {
+        let path = Store::at(&self.db, Access::Read, &self.keys)?.path().to_owned();
+        let here = self.source.resolved().to_string();
+        match agent_of(&path).filter(|holder| holder.source != here) {
+            Some(holder) => {
+                Err(StoreError::OtherAgent { path, holder: Box::new(holder), source_here: here }.into())
+            }
+            None => Ok(()),
+        }
     }
 
     /// The store, which must be there already.

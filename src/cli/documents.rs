@@ -14,7 +14,7 @@ use crate::actions::{
     RevisionDocument, field_schema,
 };
 use crate::guide::MigrationResult;
-use crate::model::{Finding, Section};
+use crate::model::{AgentHolder, Finding, Section};
 use crate::plan::PlanDocument;
 use crate::report::{Objects, SyncReport};
 use crate::store::{BackupCheck, Revision};
@@ -55,6 +55,8 @@ pub(super) struct VerifyDocument<'a> {
 pub(super) struct StatusDocument<'a> {
     /// How the two sides compare.
     pub(super) report: &'a SyncReport,
+    /// The agent that holds the database; null when none does.
+    pub(super) agent: Option<AgentHolder>,
     /// The encryption key.
     pub(super) key: KeyDocument,
     /// The backups, newest first.

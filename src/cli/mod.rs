@@ -72,7 +72,7 @@ pub fn main() -> Exit {
         Err(error) => {
             print_error(&error);
             match error.chain().find_map(|cause| cause.downcast_ref::<StoreError>()) {
-                Some(StoreError::Missing { .. }) => Exit::Guarded,
+                Some(StoreError::Missing { .. } | StoreError::OtherAgent { .. }) => Exit::Guarded,
                 _ => Exit::Error,
             }
         }
@@ -117,6 +117,9 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         }
     };
     let mut context = Context::new(&cli.common, file)?;
+    if writes_by_the_source(&cli.command) {
+        context.ensure_agent_agrees()?;
+    }
     match &cli.command {
         Command::Run(args) => run::run(context, args, cli.common.verbose, cli.common.color),
         Command::Migrate(args) => {
@@ -181,6 +184,20 @@ fn in_the_way(error: &StoreError) -> Option<String> {
             Some(format!("{}. {}", obstacle.what, obstacle.help))
         }
         _ => None,
+    }
+}
+
+/// Whether a command writes what its source says, or into its source.
+fn writes_by_the_source(command: &Command) -> bool {
+    match command {
+        Command::Migrate(args) => !args.dry_run && !args.verify && args.export.is_none(),
+        Command::Apply(args) => !args.dry_run,
+        Command::Promote(args) => !args.dry_run,
+        Command::Revert(args) => !args.edit.dry_run,
+        Command::Restore(args) => !args.how.edit.dry_run,
+        Command::Adopt(args) => !args.plan,
+        Command::Source(_) => true,
+        _ => false,
     }
 }
 

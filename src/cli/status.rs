@@ -10,7 +10,7 @@ use crate::actions::KeyDocument;
 use crate::model::{Decision, DecisionKind, Section};
 use crate::plan::Class;
 use crate::report::{Outcome, SyncReport};
-use crate::store::{Access, Backup};
+use crate::store::{Access, Backup, agent_of};
 use crate::sync::Pass;
 
 pub(super) fn run(context: &Context, format: Format) -> Result<Exit> {
@@ -48,7 +48,8 @@ pub(super) fn run(context: &Context, format: Format) -> Result<Exit> {
                 tokens: keys.as_ref().map(|keys| keys.all),
                 undecryptable: keys.as_ref().map(|keys| keys.undecryptable),
             };
-            output::value(&StatusDocument { report: &report, key, backups }, other);
+            let agent = agent_of(store.path());
+            output::value(&StatusDocument { report: &report, agent, key, backups }, other);
         }
     }
     Ok(Exit::from(&report))
@@ -79,6 +80,9 @@ fn lines(
     }
     if let Some(rules) = objects(Section::RoutingRules) {
         lines.push(("Rules", rules));
+    }
+    if let Some(agent) = agent_of(store.path()) {
+        lines.push(("Agent", agent.to_string()));
     }
     lines.push(("Differences", differences(report)));
     lines.extend(standing(report, decisions));

@@ -98,7 +98,8 @@ fn conditions(seen: &Seen) -> Vec<Condition> {
         Some(hint) => format!("{}; {hint}", report.summary),
         None => summary(report),
     };
-    let written = matches!(report.outcome, Outcome::InSync | Outcome::Applied | Outcome::Differences)
+    let written = report.waits_for.is_none()
+        && matches!(report.outcome, Outcome::InSync | Outcome::Applied | Outcome::Differences)
         && counts.pending == 0;
     let compared = report.outcome.compared();
     let counted = |count: i64, what: &str| format!("{count} {what}");
@@ -125,6 +126,7 @@ fn conditions(seen: &Seen) -> Vec<Condition> {
             if counts.conflict > 0 { "BothMoved" } else { "NoConflict" },
             &counted(counts.conflict, "differences wait for a choice"),
         ),
+        standing_by(report),
         paused(seen),
         condition(
             "Pinned",
@@ -171,6 +173,16 @@ fn conditions(seen: &Seen) -> Vec<Condition> {
     };
     conditions.push(condition("ConsumerInSync", in_sync, reason, message));
     conditions
+}
+
+fn standing_by(report: &SyncReport) -> Condition {
+    match &report.waits_for {
+        None => condition("StandingBy", Some(false), "Holding", "this agent holds the database"),
+        Some(holder) => {
+            let message = format!("another agent holds the database: {holder}; this one writes nothing");
+            condition("StandingBy", Some(true), "OtherAgent", &message)
+        }
+    }
 }
 
 fn paused(seen: &Seen) -> Condition {

@@ -83,6 +83,8 @@ pub struct CarriedSection {
 /// The store as it was in one read transaction.
 #[derive(Clone, Debug, Default)]
 pub struct StoreSnapshot {
+    /// From which source what is agreed on comes, as it resolves on this machine; none before that was recorded.
+    pub place: Option<String>,
     /// The orchestrator's own rows. Services in the order in which it lists them. Every section is in scope.
     pub live: Configuration,
     /// Ids of services of other machines (`node_id` is set): never ours.

@@ -77,7 +77,10 @@ impl Judge<'_> {
     }
 
     pub(super) fn pending(&self, path: &ConfigPath) -> Verdict {
-        self.unless_stopped(path)
+        match self.circumstances.patience.and_then(|patience| patience.fights(path)) {
+            Some(reason) => Verdict::Leave(reason),
+            None => self.unless_stopped(path),
+        }
     }
 
     /// What becomes of an object of ours that the source no longer declares.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Class, Plan, Reason, Step};
-use crate::model::ConfigPath;
+use crate::model::{ConfigPath, SourceDigest};
 
 /// When a field is fought over, and what then happens. Times are in seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,9 +32,13 @@ const FACTOR: f64 = 3.0;
 /// What is known of the paths that drifted lately.
 #[derive(Clone, Debug, Default)]
 pub struct Patience {
+    /// When the last pass judged, and the time.
+    judged: f64,
     now: f64,
     fights: Fights,
     watched: HashMap<ConfigPath, Watched>,
+    /// What was written last at a path, for which source.
+    wrote: HashMap<ConfigPath, (Option<SourceDigest>, String)>,
     /// How many fights began.
     pub fought: u64,
 }
@@ -73,8 +77,13 @@ impl Patience {
         Self { fights, ..Self::default() }
     }
 
-    /// Sets the time, in seconds of a clock that never goes back.
+    /// Sets the time at which a pass judges, in seconds of a clock that never goes back.
     pub fn at(&mut self, now: f64) {
+        (self.judged, self.now) = (now, now);
+    }
+
+    /// Sets the time after a pass. What fell due while it ran is due at once: see [`next`](Self::next).
+    pub fn later(&mut self, now: f64) {
         self.now = now;
     }
 
@@ -111,7 +120,8 @@ impl Patience {
                 (watched.mark, watched.since) = (mark, now);
             }
         }
-        for path in applied.then(|| reverted(plan)).into_iter().flatten() {
+        let undone = if applied { self.undone(plan) } else { Vec::new() };
+        for path in applied.then(|| reverted(plan)).into_iter().flatten().chain(undone) {
             let watched = self.watched.entry(path).or_insert_with(|| Watched::since(now));
             let window = WINDOW.max(watched.rest());
             watched.reverts.retain(|at| now - at < window);
@@ -135,7 +145,30 @@ impl Patience {
         });
     }
 
-    /// Returns when some wait will be over, in seconds of the same clock.
+    /// Why a value of the source is not written yet, if it is not: another agent, with another source, takes turns with us.
+    pub(super) fn fights(&self, path: &ConfigPath) -> Option<Reason> {
+        let watched = self.watched.get(path)?;
+        if watched.rounds > self.fights.rounds && self.now < watched.last_revert() + watched.rest() {
+            return Some(Reason::Fighting);
+        }
+        let waits = watched.wait > 0.0 && self.now < watched.last_revert() + watched.wait;
+        waits.then_some(Reason::BackOff { seconds: watched.wait })
+    }
+
+    /// The paths at which a plan wrote what was written before, for the same source: somebody undid it, and agreed on what
+    /// they wrote, so that it is no drift.
+    fn undone(&mut self, plan: &Plan) -> Vec<ConfigPath> {
+        let mut undone = Vec::new();
+        for (path, value) in pending(plan) {
+            let now = (plan.source.clone(), value);
+            if self.wrote.insert(path.clone(), now.clone()) == Some(now) {
+                undone.push(path);
+            }
+        }
+        undone
+    }
+
+    /// Returns when some wait will be over that was not when the last pass judged, in seconds of the same clock.
     pub fn next(&self, grace: f64) -> Option<f64> {
         let held = |watched: &Watched| watched.rounds > self.fights.rounds;
         let answered = |watched: &Watched| {
@@ -147,7 +180,7 @@ impl Patience {
         self.watched
             .values()
             .flat_map(|watched| [answered(watched), over(watched)])
-            .filter(|at| *at > self.now)
+            .filter(|at| *at > self.judged)
             .reduce(f64::min)
     }
 
@@ -155,6 +188,22 @@ impl Patience {
     pub fn is_fighting(&self) -> bool {
         self.watched.values().any(|watched| watched.rounds > 0)
     }
+}
+
+/// The values that a plan brings in from the source.
+fn pending(plan: &Plan) -> Vec<(ConfigPath, String)> {
+    let values = plan.steps.iter().flat_map(|step| match step {
+        Step::Update { section, id, changes } => changes
+            .iter()
+            .filter(|change| change.class == Class::Pending)
+            .map(|change| {
+                let path = ConfigPath::field(*section, id, change.field);
+                (path, change.new.shown().to_string())
+            })
+            .collect(),
+        _ => Vec::new(),
+    });
+    values.collect()
 }
 
 /// The paths at which a plan writes back over an edit.
@@ -228,6 +277,40 @@ mod tests {
         assert_eq!(reverts, 5, "three, and one after each wait");
         assert!(at > 7.9, "waits of 2 and 6 seconds: {at}");
         assert_eq!(patience.fought, 1);
+    }
+
+    #[test]
+    fn what_falls_due_while_a_pass_runs_is_due_at_once() {
+        let mut patience = Patience::new(Fights::default());
+        patience.observe(&waiting(Reason::Grace { seconds: 1.0 }), false, |_| "a".into());
+        // The pass judged just before the grace was over, and took longer than what was left of it.
+        patience.at(0.999);
+        patience.observe(&waiting(Reason::Grace { seconds: 0.001 }), true, |_| "a".into());
+        patience.later(1.02);
+        assert_eq!(patience.next(1.0), Some(1.0));
+    }
+
+    #[test]
+    fn a_value_that_is_written_again_for_the_same_source_is_fought_over() {
+        let mut patience = Patience::new(Fights { after: 3, back_off: 2.0, rounds: 2 });
+        let bringing_in = |value: i64, source: &str| {
+            let change = Change {
+                field: FieldId(0),
+                old: Value::Unset,
+                new: Value::Integer(value),
+                class: Class::Pending,
+            };
+            let step = Step::Update { section: Section::Execution, id: "".into(), changes: vec![change] };
+            Plan { steps: vec![step], source: Some(SourceDigest(source.into())), ..Plan::default() }
+        };
+        for round in 0..10 {
+            patience.observe(&bringing_in(round, &round.to_string()), true, |_| String::new());
+        }
+        assert_eq!(patience.fights(&path()), None, "somebody edits the source");
+        for _ in 0..4 {
+            patience.observe(&bringing_in(1, "one"), true, |_| String::new());
+        }
+        assert_eq!(patience.fights(&path()), Some(Reason::BackOff { seconds: 2.0 }));
     }
 
     #[test]

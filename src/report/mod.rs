@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::desired::DesiredConfig;
-use crate::model::{Finding, Section, SourceDigest, StoreFingerprint};
+use crate::model::{AgentHolder, Finding, Section, SourceDigest, StoreFingerprint};
 use crate::plan::{Class, Plan, Reason, Step};
 
 /// What one pass found and did. Always made, also on failure. It holds no secret.
@@ -39,6 +39,9 @@ pub struct SyncReport {
     /// What was written, if anything was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub written: Option<Written>,
+    /// The agent that holds the database, while this one stands by for it and writes nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<AgentHolder>,
     /// Why the pass failed, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
@@ -212,6 +215,7 @@ impl SyncReport {
             objects: Vec::new(),
             findings: Vec::new(),
             written: None,
+            waits_for: None,
             failure: None,
             plaintext_secrets: 0,
             accepted: 0,

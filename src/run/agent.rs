@@ -11,6 +11,7 @@ use super::poll::Polled;
 use super::say::Said;
 use super::schedule::{Due, Schedule};
 use super::source::Source;
+use super::standby::Role;
 use super::watch::{Hint, Watcher};
 use super::{Published, RunError, RunOptions, Wake};
 use crate::cluster::{Feed, Wishes};
@@ -31,6 +32,8 @@ pub(super) struct Agent {
     /// The API's side, when the source is an object.
     pub(super) feed: Option<Feed>,
     pub(super) store: Store,
+    /// Whether it writes, or stands by.
+    pub(super) role: Role,
     pub(super) watcher: Watcher,
     /// What is looked at because no event tells of it.
     pub(super) polled: Polled,
@@ -82,9 +85,7 @@ impl Agent {
     ) -> Result<Self, RunError> {
         let mut store = Store::at(&options.db, Access::Write, &options.keys)?;
         store.set_retention(options.retention);
-        if let Some(resumed) = store.finish_rotation(SystemTime::now())? {
-            tracing::warn!(?resumed, "a key rotation had been interrupted");
-        }
+        let role = Role::take(&mut store, &options.source, &wakes)?;
         if let Some(folder) = store.path().parent() {
             // The folder must be there to be watched.
             crate::store::files::create_folder(folder)?;
@@ -101,6 +102,7 @@ impl Agent {
             watcher,
             polled: Polled::new(&options.source),
             store,
+            role,
             schedule: Schedule::new(Instant::now()),
             published,
             metrics,
@@ -171,6 +173,7 @@ impl Agent {
                 self.schedule.source_hint(Hint::Replaced, now);
                 self.schedule.store_hint(now);
             }
+            Wake::Lock(lock) => self.take_over(lock),
             Wake::Order(order) => self.take_order(*order),
             Wake::Stop => return false,
         }
@@ -233,7 +236,8 @@ impl Agent {
     }
 
     pub(super) fn pass(&mut self) {
-        let passed = self.pass_over_source();
+        let mut passed = self.pass_over_source();
+        passed.waits_for = self.role.waits_for().cloned();
         let report = Arc::new(passed);
         match &report.failure {
             Some(failure) if failure.transient || report.outcome == Outcome::Failed => {
@@ -248,7 +252,9 @@ impl Agent {
         }
         self.locked_out = report.failure.as_ref().is_some_and(|failure| failure.reason == "locked");
         self.compared = report.fingerprint;
-        self.record_edits();
+        if self.may_write() {
+            self.record_edits();
+        }
         for held in self.store.take_lock_times() {
             self.metrics.lock_held(held);
         }
@@ -270,8 +276,10 @@ impl Agent {
             self.schedule.store_hint(Instant::now());
         }
         self.tell_consumer();
-        self.store.checkpoint_when_large(settings::CHECKPOINT_WAL_BYTES);
-        self.back_up_between_writes(&report);
+        if self.role.waits_for().is_none() {
+            self.store.checkpoint_when_large(settings::CHECKPOINT_WAL_BYTES);
+            self.back_up_between_writes(&report);
+        }
     }
 
     /// Hands over what the store holds, when that is something else than the consumer's thread has.

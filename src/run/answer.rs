@@ -29,7 +29,7 @@ impl Agent {
         // Only while something waits is what it waits for read once more.
         let live = waits.then(|| self.store.read().ok()).flatten();
         let now = self.monotonic();
-        self.patience.at(now);
+        self.patience.later(now);
         self.patience.observe(plan, report.written.is_some(), |path| {
             let object = live.as_ref().and_then(|it| it.live.get(path.section, &path.id));
             mark(path, object.map(|object| &**object))
@@ -47,7 +47,7 @@ impl Agent {
             .filter(|left| left.reason == Reason::ToPromote)
             .map(|left| left.path.clone())
             .collect();
-        if !paths.is_empty() && !self.is_suspended() {
+        if !paths.is_empty() && self.may_write() {
             self.promote(&paths);
         }
     }

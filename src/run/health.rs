@@ -45,7 +45,11 @@ async fn started(State(served): State<Served>) -> Response {
 }
 
 async fn ready(State(served): State<Served>) -> Response {
-    answer(served.published.readiness())
+    // Ready while it stands by, too: a rolling update ends the old agent only once the new one is.
+    match (served.published.readiness(), served.published.waits_for()) {
+        (Ok(()), Some(text)) => format!("{text}\n").into_response(),
+        (found, _) => answer(found),
+    }
 }
 
 fn answer(found: Result<(), String>) -> Response {

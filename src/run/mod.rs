@@ -25,6 +25,7 @@ mod poll;
 mod say;
 mod schedule;
 mod source;
+mod standby;
 mod watch;
 
 use std::io::ErrorKind;
@@ -45,7 +46,7 @@ use crate::plan::Fights;
 use crate::report::SyncReport;
 use crate::settings;
 use crate::source::SourceSpec;
-use crate::store::{KeySources, StoreError};
+use crate::store::{AgentLock, KeySources, StoreError};
 use crate::web::{Board, Order, Web};
 use agent::Agent;
 use watch::Hint;
@@ -145,6 +146,8 @@ enum Wake {
     Mounts,
     /// Events were lost, or somebody asked for a full comparison.
     Rescan,
+    /// The agent that held the database has ended: its lock is ours.
+    Lock(AgentLock),
     /// Something that the web page or the API asks for.
     Order(Box<Order>),
     /// Finish and leave.
@@ -167,6 +170,13 @@ struct State {
 }
 
 impl Published {
+    /// Whom this agent waits for, in words; none for the one that writes.
+    fn waits_for(&self) -> Option<String> {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let holder = state.report.as_ref()?.waits_for.as_ref()?;
+        Some(format!("ok, standing by for {holder}"))
+    }
+
     fn publish(&self, report: Arc<SyncReport>, holds_revision: bool) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.holds_revision = holds_revision;

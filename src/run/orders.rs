@@ -6,11 +6,17 @@ use super::agent::Agent;
 use super::answer::wall_clock;
 use crate::report::Outcome;
 use crate::sync::Mode;
-use crate::web::{Desk, Order, Seen, carry_out};
+use crate::web::{Desk, Order, Refused, Seen, carry_out};
 
 impl Agent {
     /// Carries an order out, lets a pass see what it changed, and answers.
     pub(super) fn take_order(&mut self, order: Order) {
+        if order.ask.mode == Mode::Apply
+            && let Some(failure) = self.refusal_of_stand_by()
+        {
+            let _ = order.reply.send(Err(Refused::from_failure(Some(failure))));
+            return;
+        }
         // What the order was made for may be newer than what was read last.
         self.read_source(false);
         let secrets = self.secrets();

@@ -140,7 +140,7 @@ impl Agent {
             && let Some(current) = self.source.current.clone()
         {
             let suspended = self.is_suspended();
-            let mode = if suspended { Mode::Plan } else { Mode::Apply };
+            let mode = if self.may_write() { Mode::Apply } else { Mode::Plan };
             let mut passed = self.sync(&current, self.source.known.clone(), mode);
             passed.report.paused |= suspended;
             self.source.known.clone_from(&passed.desired);

@@ -53,6 +53,20 @@ impl SourceSpec {
         }
     }
 
+    /// The same source under the name that it has from everywhere on this machine.
+    pub fn resolved(&self) -> Self {
+        let resolved = |path: &Path| {
+            std::fs::canonicalize(path)
+                .or_else(|_| std::path::absolute(path))
+                .unwrap_or_else(|_| path.to_owned())
+        };
+        match self {
+            Self::File(path) => Self::File(resolved(path)),
+            Self::Folder(path) => Self::Folder(resolved(path)),
+            Self::Object(object) => Self::Object(object.clone()),
+        }
+    }
+
     /// Whether a file is the source itself, or one of its files, under whatever name.
     pub fn reads(&self, file: &Path) -> bool {
         use std::os::unix::fs::MetadataExt as _;

@@ -7,6 +7,7 @@ use rusqlite::ErrorCode;
 use thiserror::Error;
 
 use super::presence::InPlace;
+use crate::model::AgentHolder;
 use crate::verify::Mismatch;
 
 /// Why the store could not be used.
@@ -62,6 +63,16 @@ pub enum StoreError {
         in_place: InPlace,
         /// The name of the newest backup.
         backup: String,
+    },
+    /// An agent with another source holds the database. Nothing was written.
+    #[error("an agent keeps {path} equal to another source: {holder}; this is {source_here}", path = path.display())]
+    OtherAgent {
+        /// The database.
+        path: PathBuf,
+        /// The agent.
+        holder: Box<AgentHolder>,
+        /// The source of this command.
+        source_here: String,
     },
     /// Somebody is writing the database's file, as `cp` does.
     #[error("{path} is being written by another program; it is judged when that is over", path = path.display())]
@@ -246,6 +257,7 @@ impl StoreError {
             Self::UnsafePlace { .. } => "unsafe_place",
             Self::NotADatabase { .. } => "not_a_database",
             Self::Missing { .. } => "missing",
+            Self::OtherAgent { .. } => "other_agent",
             Self::BeingReplaced { .. } => "being_replaced",
             Self::DamagedInUse { .. } => "damaged_in_use",
             Self::WrongKey { .. } => "wrong_key",
@@ -311,6 +323,7 @@ impl StoreError {
             "missing" => {
                 "bring it back with `oxide-operator backup restore NAME`, or begin a new one with `oxide-operator apply --fresh`"
             }
+            "other_agent" => "name that source with --source, or end the agent first",
             "being_replaced" => "wait until the copy is done, and try again",
             "damaged_in_use" => {
                 "stop the orchestrator, then `oxide-operator apply` moves the database aside and restores the newest good backup"

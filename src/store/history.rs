@@ -28,6 +28,8 @@ pub struct Record {
     pub reason: String,
     /// The source as the user named it.
     pub source: String,
+    /// Where the source is, under the name that it has from everywhere; none for what is no pass over one.
+    pub place: Option<String>,
     /// The source's digest.
     pub source_digest: SourceDigest,
     /// The carried sections of the source.

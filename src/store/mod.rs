@@ -16,11 +16,13 @@
 //! | `retire` | back to YAML only, and the way back |
 //! | `key`, `key_search` | the encryption key; which other one opens what it does not |
 //! | `decision`, `good_source` | what somebody decided about this store; the source as it was last good |
+//! | `agent_lock` | one agent for one database |
 //! | `files`, `temporary` | file operations beside the database; files in the making |
 //! | `scrub` | plain keys out of the orchestrator's own snapshots |
 
 #![expect(clippy::disallowed_methods, reason = "the store touches the world")]
 
+mod agent_lock;
 mod apply;
 mod backup;
 mod backup_record;
@@ -60,6 +62,7 @@ use std::time::{Duration, Instant, SystemTime};
 use rusqlite::Connection;
 
 pub use crate::model::{KEY_FILE, KEY_VARIABLE, Retention};
+pub use agent_lock::{AgentLock, Taken, agent_of};
 pub use apply::Sealed;
 pub use backup::{Backup, Listed, SourceCopy, backups_of_name as backups, folder_of};
 pub use backup_record::{BackupRecord, backup_record};
@@ -334,6 +337,9 @@ impl Store {
         let Some(conn) = &self.conn else { return Err(StoreError::Moved { path }) };
         apply::write_steps(conn, &present, plan, sealed, seconds).doing("write", &path)?;
         apply::write_base(conn, plan).doing("write", &path)?;
+        if let Some(place) = &record.place {
+            read::note_place(conn, place).doing("write", &path)?;
+        }
         if let Some(kept) = &record.kept {
             good_source::write(conn, kept).doing("write", &path)?;
         }

@@ -19,6 +19,8 @@ const GENERATION: &str = "generation";
 pub(super) const MET: &str = "met";
 /// The key in `operator_meta` that tells this database from others. Backups carry it.
 const IDENTITY: &str = "database";
+/// The key in `operator_meta` that says from which source what is agreed on comes.
+const PLACE: &str = "source";
 /// The key in `operator_meta` that holds the carried sections.
 pub(super) const CARRIED: &str = "carried";
 
@@ -234,6 +236,7 @@ fn read_records(conn: &Connection, snapshot: &mut StoreSnapshot, hasher: &mut Xx
     hasher.update(&generation.to_le_bytes());
     snapshot.base = base(conn)?;
     snapshot.base.met = meta::<i64>(conn, MET)?.is_some();
+    snapshot.place = meta(conn, PLACE)?;
     if let Some(carried) = meta::<String>(conn, CARRIED)? {
         snapshot.carried = serde_json::from_str(&carried).unwrap_or_default();
     }
@@ -266,6 +269,15 @@ pub(super) fn next_generation(conn: &Connection) -> rusqlite::Result<()> {
 /// Returns how often we have recorded anything; 0 before the first pass.
 pub(super) fn generation(conn: &Connection) -> rusqlite::Result<i64> {
     Ok(meta(conn, GENERATION)?.unwrap_or(0))
+}
+
+/// Notes from which source what is agreed on comes.
+pub(super) fn note_place(conn: &Connection, place: &str) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO operator_meta (key, value) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value",
+    )?
+    .execute((PLACE, place))
+    .map(|_| ())
 }
 
 /// Returns the database's identity; none in one that we have not written to since databases have one.

@@ -102,6 +102,7 @@ fn attempt_edit(
     }
     let nothing = SourceSnapshot { origin: edit.origin.to_owned(), documents: Vec::new() };
     let record = Record {
+        place: None,
         actor: edit.actor.to_owned(),
         reason: edit.reason.to_owned(),
         source: nothing.origin.clone(),

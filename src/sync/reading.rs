@@ -84,3 +84,16 @@ pub(super) fn refuse_clobbered(
         None => Ok(()),
     }
 }
+
+/// Where a source is, under the name that it has from every folder: two agents may both call theirs
+/// `config/default.yaml`.
+pub(super) fn place(source: &SourceSnapshot) -> String {
+    let origin = &source.origin;
+    match origin.split_once(':') {
+        Some((kind @ ("file" | "dir"), path)) => {
+            let resolved = std::fs::canonicalize(path).or_else(|_| std::path::absolute(path));
+            resolved.map_or_else(|_| origin.clone(), |path| format!("{kind}:{}", path.display()))
+        }
+        _ => origin.clone(),
+    }
+}

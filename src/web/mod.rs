@@ -36,7 +36,7 @@ use tokio::net::TcpListener;
 
 pub(crate) use api::document as openapi;
 pub(crate) use board::{Board, Seen};
-pub(crate) use desk::{Desk, Order, carry_out};
+pub(crate) use desk::{Desk, Order, Refused, carry_out};
 pub(crate) use login::token_beside;
 
 use crate::cluster::Reviewer;

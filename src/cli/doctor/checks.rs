@@ -17,7 +17,7 @@ use crate::plan::{Class, findings_text};
 use crate::report::{Outcome, SyncReport};
 use crate::source::SourceError;
 use crate::store::{
-    Access, KEY_FILE, KeyRing, Revision, RevisionId, Store, StoreError, Verdict, check_backup,
+    Access, KEY_FILE, KeyRing, Revision, RevisionId, Store, StoreError, Verdict, agent_of, check_backup,
 };
 use crate::sync::Pass;
 
@@ -41,13 +41,20 @@ pub(super) fn all(context: &Context) -> Vec<Check> {
     checks.push(machine::leftovers(&database));
     checks.extend(database.parent().filter(|folder| folder.is_dir()).map(machine::events));
     checks.extend(silent(context));
+    checks
+        .extend(agent_of(&database).map(|agent| Check::fine("agent", format!("{agent} holds the database"))));
     if let Err(error @ StoreError::Missing { .. }) = store.ensure_present() {
         let check = Check::problem(
             "database",
             error.to_string(),
             "Nothing is written until it is back, or a new one is begun with `--fresh`; the backups stay.",
         );
-        checks.push(check.mend("oxide-operator backup list"));
+        checks.push(match &error {
+            StoreError::Missing { backup, .. } => {
+                check.mend(format!("oxide-operator backup restore {backup}"))
+            }
+            _ => check,
+        });
         checks.push(source(context));
         return checks;
     }

@@ -169,6 +169,9 @@ fn said(text: &str) -> Option<Said> {
 /// Says how the two sides stand, the gravest first.
 pub(super) fn verdict(compared: &Compared) -> Verdict {
     let is = |mood, text: &str| Verdict { mood, text: text.to_owned() };
+    if let Some(holder) = &compared.seen.report.waits_for {
+        return is(Mood::Attention, &format!("Standing by for {holder}"));
+    }
     match compared.seen.report.outcome {
         Outcome::Failed => return is(Mood::Bad, "The database cannot be used"),
         Outcome::SourceUnavailable => return is(Mood::Bad, "The source cannot be read"),

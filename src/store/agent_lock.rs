@@ -1,0 +1,142 @@
+//! One agent for one database: a lock that the kernel drops when its holder dies.
+//!
+//! The lock is on a file of its own beside the database: a plain handle on the database itself would drop SQLite's locks
+//! when it is closed. The file stays; only the lock on it says whether anybody holds it, its text says who.
+
+use std::fs::{File, TryLockError};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::error::Doing as _;
+use super::{StoreError, files};
+use crate::model::AgentHolder;
+
+/// What the lock's file is called, behind the name of the database.
+const SUFFIX: &str = ".agent";
+
+/// A longer text is none of ours, in bytes.
+const MAX_TEXT_BYTES: u64 = 16 << 10;
+
+/// The lock, held for as long as this value lives.
+#[derive(Debug)]
+pub struct AgentLock {
+    _file: File,
+}
+
+/// What came of trying to take the lock.
+#[derive(Debug)]
+pub enum Taken {
+    /// It is ours.
+    Lock(AgentLock),
+    /// Another agent has it.
+    By(AgentHolder),
+}
+
+impl AgentLock {
+    /// Takes the lock, unless another agent holds it.
+    ///
+    /// # Errors
+    /// The file cannot be made, or lies where there are no locks.
+    pub fn try_take(database: &Path, me: &AgentHolder) -> Result<Taken, StoreError> {
+        let path = path_of(database);
+        let mut file = open(&path)?;
+        match file.try_lock() {
+            Ok(()) => Self::sign(file, &path, me).map(Taken::Lock),
+            Err(TryLockError::WouldBlock) => Ok(Taken::By(text_of(&mut file))),
+            Err(TryLockError::Error(source)) => Err(source).doing("lock", &path),
+        }
+    }
+
+    /// Waits until the lock is free, and takes it.
+    ///
+    /// # Errors
+    /// As for [`try_take`](Self::try_take).
+    pub fn wait(database: &Path, me: &AgentHolder) -> Result<Self, StoreError> {
+        let path = path_of(database);
+        let file = open(&path)?;
+        file.lock().doing("lock", &path)?;
+        Self::sign(file, &path, me)
+    }
+
+    /// Writes who holds the lock into its file.
+    fn sign(mut file: File, path: &Path, me: &AgentHolder) -> Result<Self, StoreError> {
+        let text = serde_json::to_string(me).unwrap_or_default() + "\n";
+        let signed = file.rewind().and_then(|()| file.write_all(text.as_bytes()));
+        signed.and_then(|()| file.set_len(text.len() as u64)).doing("write", path)?;
+        Ok(Self { _file: file })
+    }
+}
+
+/// Who holds a database; none when nobody does. Never waits.
+pub fn agent_of(database: &Path) -> Option<AgentHolder> {
+    let mut file = files::open_regular(&path_of(database)).ok()?;
+    // Shared, so that two who ask do not take each other for an agent.
+    match file.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => Some(text_of(&mut file)),
+        _ => None,
+    }
+}
+
+fn path_of(database: &Path) -> PathBuf {
+    files::with_suffix(database, SUFFIX)
+}
+
+fn open(path: &Path) -> Result<File, StoreError> {
+    files::create_folder(files::folder_of(path))?;
+    let flags = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default();
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags);
+    options.open(path).doing("open", path)
+}
+
+/// Who the file says it is; between the lock and its text nobody has signed yet.
+fn text_of(file: &mut File) -> AgentHolder {
+    let mut text = String::new();
+    let read = file.rewind().and_then(|()| file.take(MAX_TEXT_BYTES).read_to_string(&mut text));
+    let signed = read.ok().and_then(|_| serde_json::from_str(&text).ok());
+    signed.unwrap_or_else(|| AgentHolder {
+        host: "unknown".into(),
+        pid: 0,
+        source: "unknown".into(),
+        since: "unknown".into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holder(pid: u32) -> AgentHolder {
+        AgentHolder {
+            host: "here".into(),
+            pid,
+            source: "file:/a.yaml".into(),
+            since: "2026-01-01T00:00:00Z".into(),
+        }
+    }
+
+    #[test]
+    fn one_holds_it_the_others_hear_who_and_the_next_gets_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = folder.path().join("config.db");
+        assert_eq!(agent_of(&database), None);
+        let Ok(Taken::Lock(first)) = AgentLock::try_take(&database, &holder(1)) else { panic!("free") };
+        assert_eq!(agent_of(&database), Some(holder(1)));
+        let Ok(Taken::By(other)) = AgentLock::try_take(&database, &holder(2)) else { panic!("taken") };
+        assert_eq!(other, holder(1));
+        let waiting = std::thread::spawn({
+            let database = database.clone();
+            move || AgentLock::wait(&database, &holder(2))
+        });
+        drop(first);
+        let second = waiting.join().expect("no panic").expect("taken");
+        assert_eq!(agent_of(&database), Some(holder(2)));
+        drop(second);
+        assert_eq!(agent_of(&database), None);
+        let mode = std::os::unix::fs::PermissionsExt::mode(
+            &std::fs::metadata(folder.path().join("config.db.agent")).expect("there").permissions(),
+        );
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}
