@@ -297,14 +297,7 @@ fn note(
         let finding = Finding::warning(format!("{count} API keys are encrypted under a retired key"));
         report.findings.push(finding.suggest("the orchestrator cannot read them until they are rotated"));
     }
-    if let Some(other) = live.place.as_ref().filter(|other| **other != place(source)) {
-        let finding = Finding::warning(format!("the database was kept equal to another source, {other}"));
-        report
-            .findings
-            .push(finding.suggest(
-                "what differs from that one counts as edited in the source; is this the right one?",
-            ));
-    }
+    report.findings.extend(reading::another_source(source, live));
     report.undecryptable = live.undecryptable;
     report.objects = Section::ALL
         .into_iter()

@@ -54,6 +54,7 @@ impl SourceSpec {
     }
 
     /// The same source under the name that it has from everywhere on this machine.
+    #[must_use]
     pub fn resolved(&self) -> Self {
         let resolved = |path: &Path| {
             std::fs::canonicalize(path)

@@ -15,6 +15,23 @@ impl Store {
         self.conn.is_some()
     }
 
+    /// Whether the file that is open is no longer the one at the path.
+    pub fn has_moved(&self) -> bool {
+        let Some(conn) = &self.conn else { return false };
+        let mut moved = 0;
+        let asked = conn.file_control(None::<&str>, rusqlite::FileControl::HasMoved(&mut moved));
+        asked.is_err() || moved != 0
+    }
+
+    /// Closes the connections; the next use opens the file that is then at the path.
+    pub fn close(&mut self) {
+        self.reader = None;
+        self.conn = None;
+        self.present = None;
+        self.saved = None;
+        self.present_checked = false;
+    }
+
     pub(super) fn connection(&mut self) -> Result<&Connection, StoreError> {
         if self.conn.is_none() {
             let conn = open::connect(&self.path, self.access)?;

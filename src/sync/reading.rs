@@ -85,6 +85,13 @@ pub(super) fn refuse_clobbered(
     }
 }
 
+/// Says so where what is agreed on is from another source: people mix up two checkouts.
+pub(super) fn another_source(source: &SourceSnapshot, live: &StoreSnapshot) -> Option<Finding> {
+    let other = live.place.as_ref().filter(|other| **other != place(source))?;
+    let finding = Finding::warning(format!("the database was kept equal to another source, {other}"));
+    Some(finding.suggest("what differs from that one counts as edited in the source; is this the right one?"))
+}
+
 /// Where a source is, under the name that it has from every folder: two agents may both call theirs
 /// `config/default.yaml`.
 pub(super) fn place(source: &SourceSnapshot) -> String {
