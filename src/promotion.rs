@@ -88,18 +88,21 @@ pub fn promote(
             Err(finding) => promotion.blocked.push(*finding),
         }
     }
-    let mut texts = match splice_all(sides.source, &edits) {
-        Some(texts) => texts,
-        None => splice_one_by_one(sides.source, &mut edits, &mut promotion.blocked),
-    };
-    let mut after = sides.source.clone();
-    for (document, text) in &mut texts {
-        after.documents[*document].bytes = std::mem::take(text).into_bytes();
+    let mut after = edited(sides.source, &mut edits, &mut promotion.blocked);
+    if edits.is_empty() {
+        return promotion;
+    }
+    let mut found = read(&after);
+    if found.is_err() && edits.len() <= MAX_TRIED {
+        // One row that the source must not say is no reason to keep the others out of it.
+        leave_out_invalid(sides.source, &mut edits, &mut promotion.blocked, &read);
+        after = edited(sides.source, &mut edits, &mut promotion.blocked);
+        found = read(&after);
     }
     if edits.is_empty() {
         return promotion;
     }
-    match read(&after) {
+    match found {
         Err(findings) => {
             let why = Finding::error("the source would no longer be valid; nothing was promoted");
             promotion.blocked.extend([why].into_iter().chain(findings));
@@ -115,6 +118,63 @@ pub fn promote(
         }
     }
     promotion
+}
+
+/// More edits than this are not tried one by one: each takes a reading of the source.
+const MAX_TRIED: usize = 200;
+
+/// The source with the edits made in it; those that cannot be made are taken out.
+fn edited(source: &SourceSnapshot, edits: &mut Vec<Placed>, blocked: &mut Vec<Finding>) -> SourceSnapshot {
+    let texts = match splice_all(source, edits) {
+        Some(texts) => texts,
+        None => splice_one_by_one(source, edits, blocked),
+    };
+    with_texts(source, texts)
+}
+
+fn with_texts(source: &SourceSnapshot, texts: Texts) -> SourceSnapshot {
+    let mut after = source.clone();
+    for (document, text) in texts {
+        after.documents[document].bytes = text.into_bytes();
+    }
+    after
+}
+
+/// Takes out the edits with which the source would no longer be valid.
+fn leave_out_invalid(
+    source: &SourceSnapshot,
+    edits: &mut Vec<Placed>,
+    blocked: &mut Vec<Finding>,
+    read: &impl Fn(&SourceSnapshot) -> Result<DesiredConfig, Vec<Finding>>,
+) {
+    let (mut sound, mut rest): (Vec<Placed>, _) = (Vec::new(), std::mem::take(edits));
+    // Two may be valid only together, as a rule and the service that it names: those left are tried again.
+    loop {
+        let (mut left, tried) = (Vec::new(), rest.len());
+        for edit in rest {
+            sound.push(edit);
+            let texts = splice_all(source, &sound);
+            match texts.map(|texts| read(&with_texts(source, texts))) {
+                Some(Ok(_)) => {}
+                failed => {
+                    let why = failed.and_then(Result::err).and_then(|findings| findings.into_iter().next());
+                    left.extend(sound.pop().map(|edit| (edit, why)));
+                }
+            }
+        }
+        if left.is_empty() || left.len() == tried {
+            blocked.extend(left.iter().map(|(edit, why)| left_out(edit, why.as_ref())));
+            break;
+        }
+        rest = left.into_iter().map(|(edit, _)| edit).collect();
+    }
+    *edits = sound;
+}
+
+fn left_out(edit: &Placed, why: Option<&Finding>) -> Finding {
+    let why = why.map_or_else(String::new, |finding| format!(": {}", finding.message));
+    let finding = Finding::error(format!("the source would no longer be valid{why}"));
+    finding.at_path(&edit.path).suggest("it stays in the database; correct it there, or revert it")
 }
 
 /// An edit with the document that it belongs into.

@@ -297,7 +297,8 @@ fn note(
         let finding = Finding::warning(format!("{count} API keys are encrypted under a retired key"));
         report.findings.push(finding.suggest("the orchestrator cannot read them until they are rotated"));
     }
-    report.findings.extend(reading::another_source(source, live));
+    // Where both say the same, it does not matter which it was.
+    report.findings.extend(reading::another_source(source, live).filter(|_| !plan.is_in_sync()));
     report.undecryptable = live.undecryptable;
     report.objects = Section::ALL
         .into_iter()
@@ -348,7 +349,7 @@ fn clobbered(signs: &str) -> Failure {
             "SourceClobbered: another program wrote the source anew ({signs}); it is not applied"
         ),
         hint: Some(
-            "`source restore` puts the file back as it was; `source accept` takes over only what it changed"
+            "`source accept` takes over only what it changed, `source restore` puts the file back as it was, and `source accept --as-is` takes it whole; each keeps what it replaces"
                 .into(),
         ),
         transient: false,

@@ -76,7 +76,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("fernet", &["store/"]),
     ("form_urlencoded", &["web/"]),
     ("futures_util", &["cluster/", "web/"]),
-    ("getrandom", &["store/temporary.rs", "web/login.rs"]),
+    ("getrandom", &["source/replace.rs", "store/temporary.rs", "web/login.rs"]),
     ("granit_parser", &["write_back/"]),
     ("hyper", &["web/server.rs"]),
     ("hyper_util", &["web/server.rs"]),

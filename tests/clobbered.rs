@@ -164,3 +164,60 @@ fn the_good_source_survives_a_rotation_of_the_key() {
     place.expect(0, &["source", "restore"]);
     assert_eq!(yaml(&place), GOOD);
 }
+
+/// The copies that were kept of files that were replaced.
+fn kept(place: &Place) -> Vec<std::path::PathBuf> {
+    place.files().into_iter().filter(|file| file.to_string_lossy().contains(".replaced.")).collect()
+}
+
+#[test]
+fn what_is_replaced_is_kept_listed_and_private() {
+    use std::os::unix::fs::PermissionsExt as _;
+    for command in ["accept", "restore"] {
+        let place = clobbered();
+        let replaced = yaml(&place);
+        let shown = place.expect(0, &["source", command, "--dry-run"]);
+        assert!(shown.stdout.contains("--- "), "{shown:#?}");
+        assert!(!shown.stdout.contains("canary"), "{shown:#?}");
+        assert!(kept(&place).is_empty() && yaml(&place) == replaced);
+        place.expect(0, &["source", command]);
+        let kept = kept(&place);
+        assert_eq!(kept.len(), 1, "{command}");
+        assert_eq!(fs::read_to_string(&kept[0]).expect("there"), replaced);
+        assert_eq!(fs::metadata(&kept[0]).expect("there").permissions().mode() & 0o777, 0o600);
+        let listed = place.expect(0, &["source", "list"]);
+        assert!(listed.stdout.contains(".replaced."), "{listed:#?}");
+        place.run(&["plan", "--source", "dir:config"]);
+    }
+}
+
+#[test]
+fn an_api_key_that_was_typed_into_the_page_goes_into_the_database() {
+    let place = Place::new(GOOD);
+    fs::write(place.root().join("config/key.txt"), KEY).expect("ours");
+    place.expect(0, &["migrate", "--no-backup"]);
+    let dumped = python::run(WEB_UI, &json!({"yaml": GOOD, "key": "sk-typed-in-the-page"}));
+    place.write_yaml(dumped.as_str().expect("a text"));
+    let said = place.expect(0, &["source", "accept"]);
+    assert!(!format!("{said:?}").contains("typed-in"), "{said:#?}");
+    assert_eq!(place.values()["services.cloud.api_key_encrypted"], "sk-typed-in-the-page");
+    assert!(yaml(&place).contains("file: key.txt") && !yaml(&place).contains("typed-in"));
+}
+
+#[test]
+fn what_cannot_be_taken_over_changes_nothing() {
+    let place = clobbered();
+    // A file of one's own in its place, in which a service is gone that a rule still names.
+    let own = "services:\n  other: {type: cli, executable: mine}\n  cloud: {type: http, base_url: 'http://x', api_key: sk-canary-1}\n";
+    place.write_yaml(own);
+    let before = place.values();
+    let said = place.run(&["source", "accept"]);
+    if said.code() == Some(0) {
+        assert!(kept(&place).iter().any(|file| fs::read_to_string(file).is_ok_and(|text| text == own)));
+    } else {
+        assert_eq!(said.code(), Some(7), "{said:#?}");
+        assert!(said.stderr.contains("--as-is") && said.stderr.contains("nothing was changed"), "{said:#?}");
+        assert_eq!(yaml(&place), own);
+    }
+    assert_eq!(place.values()["services.local.executable"], before["services.local.executable"]);
+}

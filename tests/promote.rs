@@ -91,3 +91,67 @@ fn what_cannot_be_edited_is_left_and_the_rest_is_promoted() {
     assert!(promoted.stderr.contains("line 5: the value is an alias"), "{}", promoted.stderr);
     assert_eq!(read(&place, "config/default.yaml"), source.replace("max_retries: 1", "max_retries: 5"));
 }
+
+fn git(place: &Place, args: &[&str]) -> process::Said {
+    process::said(place.program("git").args(args))
+}
+
+/// A repository with the source, and a database in which a value was changed.
+fn repository() -> Place {
+    let place = Place::empty();
+    write(&place, "config/default.yaml", SERVICES);
+    write(&place, ".gitignore", ".oxide/\n");
+    for args in [
+        &["init", "--quiet", "--initial-branch=main", "."][..],
+        &["config", "user.name", "x"],
+        &["config", "user.email", "x@y"],
+        &["add", "--all"],
+        &["commit", "--quiet", "--message=first"],
+    ] {
+        assert_eq!(git(&place, args).code(), Some(0), "{args:?}");
+    }
+    place.expect(0, &["migrate", "--no-backup"]);
+    place.expect(0, &["set", "services.b.executable", "B"]);
+    place
+}
+
+#[test]
+fn a_commit_that_git_refuses_changes_neither_the_file_nor_the_branch() {
+    let refusals: [(&str, &str, &str); 3] = [
+        ("a locked index", "touch .git/index.lock", "index"),
+        (
+            "a hook",
+            "printf '#!/bin/sh\\necho not today >&2; exit 1\\n' > .git/hooks/pre-commit; chmod +x .git/hooks/pre-commit",
+            "not today",
+        ),
+        (
+            "no identity",
+            "git config user.email ''; git config user.useConfigOnly true; git config --unset user.name",
+            "git config user",
+        ),
+    ];
+    for (what, script, said) in refusals {
+        let place = repository();
+        assert_eq!(process::said(place.program("bash").args(["-c", script])).code(), Some(0));
+        let head = git(&place, &["rev-parse", "HEAD"]).stdout;
+        let refused = place.run(&["promote", "--all", "--git"]);
+        assert_eq!(refused.code(), Some(1), "{what}: {refused:#?}");
+        assert!(refused.stderr.contains(said), "{what}: {refused:#?}");
+        assert_eq!(read(&place, "config/default.yaml"), SERVICES, "{what}");
+        assert_eq!(git(&place, &["rev-parse", "HEAD"]).stdout, head, "{what}");
+        let _ = fs::remove_file(place.root().join(".git/index.lock"));
+        assert_eq!(git(&place, &["status", "--porcelain"]).stdout, "", "{what}");
+    }
+}
+
+#[test]
+fn a_row_that_the_source_must_not_say_does_not_keep_the_others_out_of_it() {
+    let place = repository();
+    let conn = place.connect().expect("opens");
+    conn.execute("UPDATE services SET executable = '' WHERE id = 'a'", []).expect("written");
+    let said = place.run(&["promote", "--all"]);
+    assert_eq!(said.code(), Some(7), "{said:#?}");
+    assert!(said.stderr.contains("services.a.executable"), "{said:#?}");
+    assert!(read(&place, "config/default.yaml").contains("executable: B"), "{said:#?}");
+    assert!(read(&place, "config/default.yaml").contains("executable: a"), "{said:#?}");
+}

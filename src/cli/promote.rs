@@ -87,14 +87,19 @@ fn committed(
         .iter()
         .map(|document| (Path::new(&document.name), document.after.as_slice()))
         .collect();
-    let made = repository.commit(&files, message);
-    if !elsewhere {
-        let names: Vec<&Path> = files.iter().map(|(name, _)| *name).collect();
-        if made.is_ok() {
-            repository.refresh(&names).map_err(refused)?;
-        } else {
-            for document in &promotion.documents {
-                let _ = replace(Path::new(&document.name), &document.after, &document.before);
+    if elsewhere {
+        output::note("note: hooks of the repository are not run for a commit on another branch");
+        return repository.commit(&files, message).map_err(refused);
+    }
+    let names: Vec<&Path> = files.iter().map(|(name, _)| *name).collect();
+    let made = repository.commit_work_tree(&names, message);
+    if made.is_err() {
+        for document in &promotion.documents {
+            let path = Path::new(&document.name);
+            // A hook may have changed the file before it refused.
+            let restored = std::fs::read(path).ok().map(|now| replace(path, &now, &document.before));
+            if !matches!(restored, Some(Ok(()))) {
+                output::note(format!("warning: {} could not be put back as it was", path.display()));
             }
         }
     }
@@ -114,10 +119,17 @@ fn message(promotion: &Promotion, args: &Promote, actor: &str) -> String {
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn refused(error: crate::source::GitError) -> anyhow::Error {
-    error_with_help(
-        error.to_string(),
-        "nothing was promoted; --git wants a clean work tree on a branch that stays",
-    )
+    let said = error.to_string();
+    let help = if said.contains("user.email") || said.contains("user.name") {
+        "nothing was promoted; tell git who you are: git config user.name NAME; git config user.email ADDRESS"
+    } else if said.contains("index.lock") {
+        "nothing was promoted; wait for the other git process, or remove the file when there is none"
+    } else if matches!(error, crate::source::GitError::Failed { .. }) {
+        "nothing was promoted, and the file is as it was; what git said is above"
+    } else {
+        "nothing was promoted; --git wants a clean work tree on a branch that stays"
+    };
+    error_with_help(said, help)
 }
 
 /// Records that both sides agree now, and writes nothing else. What goes wrong here is mended by the next pass.

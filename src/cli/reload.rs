@@ -15,6 +15,12 @@ pub(super) fn run(context: &Context) -> Result<Exit> {
         ));
     };
     match bring_up_to_store(context, consumer)? {
+        Ok(()) if consumer.is_signalled() => {
+            output::result(
+                "The signal was sent; whether the orchestrator runs with what the database holds, nobody can tell.",
+            );
+            Ok(Exit::Ok)
+        }
         Ok(()) => {
             output::result(format!(
                 "✅ The orchestrator at {} runs with what the database holds",
@@ -34,6 +40,9 @@ pub(super) fn run(context: &Context) -> Result<Exit> {
 pub(super) fn after_write(context: &Context) {
     let Some(consumer) = &context.consumer else { return };
     match bring_up_to_store(context, consumer) {
+        Ok(Ok(())) if consumer.is_signalled() => {
+            output::note("The signal was sent; whether the orchestrator runs with it, nobody can tell.");
+        }
         Ok(Ok(())) => output::note("The orchestrator runs with it."),
         Ok(Err(error)) => output::note(format!("warning: {error}\n  help: {}", error.hint())),
         Err(error) => output::note(format!("warning: the orchestrator was not told: {error}")),

@@ -11,17 +11,19 @@ use super::{Exit, output};
 use crate::actions::diff;
 use crate::desired::DesiredConfig;
 use crate::model::{
-    Base, BaseObject, Finding, Policy, Section, Selection, SourceSnapshot, StoreSnapshot, canonical_json,
+    Base, BaseObject, ConfigPath, Finding, Object, Policy, Section, Selection, SourceSnapshot, StoreSnapshot,
+    Value, canonical_json,
 };
-use crate::plan::{self, Circumstances, findings_text};
+use crate::plan::{self, Circumstances, findings_text, update};
 use crate::promotion::{PromotedKeys, Promotion, Rewritten, Sides, Wanted, promote};
-use crate::store::{Access, KeptSource, Store};
-use crate::sync::read_source;
+use crate::store::{Access, KeptSource, Store, files};
+use crate::sync::{Edit, Mode, edit, read_source};
 
 pub(super) fn run(context: &Context, args: &Source) -> Result<Exit> {
     match args {
         Source::Accept(args) => accept(context, args),
         Source::Restore(args) => restore(context, args),
+        Source::List => list(context),
     }
 }
 
@@ -51,32 +53,127 @@ fn accept(context: &Context, args: &AcceptSource) -> Result<Exit> {
         Err(findings) => return Ok(output::invalid(&findings)),
     };
     let promotion = extract(&good, &before, &desired, |after| read(after, &store));
-    if !promotion.blocked.is_empty() {
-        output::note(findings_text(&promotion.blocked).trim_end());
+    let keys = typed_keys(&before, &desired, &store.read()?);
+    let blocked: Vec<Finding> = promotion
+        .blocked
+        .iter()
+        .filter(|finding| !keys.iter().any(|key| key.is_of(finding)))
+        .cloned()
+        .collect();
+    if !blocked.is_empty() {
+        output::note(findings_text(&blocked).trim_end());
+        let help =
+            "correct the file by hand; or take it whole with --as-is, or put it back with `source restore`";
+        output::error("not everything in it can be taken over, so nothing was changed", Some(help));
+        return Ok(Exit::Guarded);
     }
-    let after = after(&good, &promotion);
-    put(context, &now, &after, args.dry_run)?;
-    let taken = output::counted(promotion.promoted.len(), "value");
+    let changed = changes(&now, &after(&good, &promotion))?;
     let shown: String = promotion.documents.iter().map(diff).collect();
-    let last = if args.dry_run {
-        "Nothing was written: this was a dry run."
-    } else {
-        "The rest is as it was before."
+    let mut text = format!("{shown}{} taken over.", output::counted(promotion.promoted.len(), "value"));
+    for key in &keys {
+        text.push_str(&format!(
+            "\n{} goes into the database, encrypted; the YAML keeps its reference.",
+            key.path()
+        ));
+    }
+    if args.dry_run {
+        output::result(format!("{text} Nothing was written: this was a dry run."));
+        return Ok(Exit::Ok);
+    }
+    store_keys(context, &mut store, &keys)?;
+    put(context, &changed)?;
+    output::result(format!("{text} The rest is as it was before."));
+    Ok(Exit::Ok)
+}
+
+/// An API key that somebody typed into the page of the orchestrator, which writes it into the YAML in plain text.
+struct TypedKey {
+    id: Box<str>,
+    object: Object,
+}
+
+impl TypedKey {
+    fn path(&self) -> String {
+        let field = Section::Services.field("api_key");
+        ConfigPath { section: Section::Services, id: self.id.clone(), field }.to_string()
+    }
+
+    fn is_of(&self, finding: &Finding) -> bool {
+        finding.path.as_deref() == Some(&*self.path())
+    }
+}
+
+/// The API keys that the new source has and the good one has not, of services that the database has.
+fn typed_keys(before: &DesiredConfig, now: &DesiredConfig, live: &StoreSnapshot) -> Vec<TypedKey> {
+    let Some(field) = Section::Services.field("api_key") else { return Vec::new() };
+    let services = now.configuration().section(Section::Services).into_iter().flatten();
+    services
+        .filter_map(|(id, service)| {
+            let key = service.get(field).filter(|key| matches!(key, Value::Secret(_)))?;
+            let known = before.configuration().get(Section::Services, id).and_then(|it| it.get(field));
+            let typed = known.is_none_or(|known| !known.same(key, Section::Services.spec(field).kind));
+            live.live.get(Section::Services, id).filter(|_| typed)?;
+            let mut object = Object::default();
+            object.set(field, key.clone());
+            Some(TypedKey { id: id.clone(), object })
+        })
+        .collect()
+}
+
+/// Puts typed API keys into the database: backed up, in one transaction, read back.
+fn store_keys(context: &Context, store: &mut Store, keys: &[TypedKey]) -> Result<()> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let actor = context.actor();
+    let how = Edit {
+        mode: Mode::Apply,
+        actor: &actor,
+        reason: "source accept",
+        origin: "command line",
+        decide: &[],
     };
-    output::result(format!("{shown}{taken} taken over. {last}"));
-    Ok(if promotion.blocked.is_empty() { Exit::Ok } else { Exit::Guarded })
+    edit(store, &how, |live, _| {
+        let steps = keys.iter().filter_map(|key| {
+            let row = live.live.get(Section::Services, &key.id)?;
+            update(Section::Services, &key.id, &key.object, row)
+        });
+        Ok(steps.collect())
+    })?;
+    Ok(())
 }
 
 fn restore(context: &Context, args: &RestoreSource) -> Result<Exit> {
     let (mut store, now) = (context.store(Access::Read)?, context.read_source().map_err(with_hint)?);
     let good = known_good(&mut store)?;
-    let changed = put(context, &now, &good, args.dry_run)?;
-    Ok(done(&match (changed, args.dry_run) {
+    let changed = changes(&now, &good)?;
+    if !args.dry_run {
+        put(context, &changed)?;
+    }
+    let shown: String = changed.iter().map(diff).collect();
+    Ok(done(&match (changed.len(), args.dry_run) {
         (0, _) => "The source is as it was when it was last good.".to_owned(),
-        (count, true) => format!("{} would be put back: this was a dry run.", output::counted(count, "file")),
+        (count, true) => {
+            format!("{shown}{} would be put back: this was a dry run.", output::counted(count, "file"))
+        }
         (count, false) => format!("{} put back as when last good.", output::counted(count, "file")),
     }))
 }
+
+/// Lists the files that `source accept` and `source restore` replaced.
+fn list(context: &Context) -> Result<Exit> {
+    let folder = context.source_path().map(|_| context.source.folder())?;
+    let names = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut kept: Vec<String> = names
+        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().contains(REPLACED)))
+        .map(|path| path.display().to_string())
+        .collect();
+    kept.sort();
+    Ok(done(&if kept.is_empty() { "No file was replaced.".to_owned() } else { kept.join("\n") }))
+}
+
+/// What stands in the name of a file that was replaced, between its own name and the time.
+const REPLACED: &str = ".replaced.";
 
 fn known_good(store: &mut Store) -> Result<SourceSnapshot> {
     store.good_source()?.ok_or_else(|| {
@@ -116,8 +213,8 @@ fn after(good: &SourceSnapshot, promotion: &Promotion) -> SourceSnapshot {
     after
 }
 
-/// Gives the files of the source the bytes of another one; returns how many change.
-fn put(context: &Context, now: &SourceSnapshot, wanted: &SourceSnapshot, dry_run: bool) -> Result<usize> {
+/// The files of the source that another one has otherwise.
+fn changes(now: &SourceSnapshot, wanted: &SourceSnapshot) -> Result<Vec<Rewritten>> {
     let name = |name: &str| Path::new(name).file_name().map(ToOwned::to_owned);
     let mut documents = Vec::new();
     for (position, document) in wanted.documents.iter().enumerate() {
@@ -131,10 +228,28 @@ fn put(context: &Context, now: &SourceSnapshot, wanted: &SourceSnapshot, dry_run
             documents.push(Rewritten { document: position, name: same.name.clone(), before, after });
         }
     }
-    if !dry_run {
-        write(context, &documents)?;
+    Ok(documents)
+}
+
+/// Writes the files, and keeps what they replace beside them, for this user only.
+fn put(context: &Context, documents: &[Rewritten]) -> Result<()> {
+    let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S%3fZ").to_string();
+    let mut kept = Vec::new();
+    for document in documents {
+        let path = std::path::PathBuf::from(format!("{}{REPLACED}{now}", document.name));
+        files::write_private(&path, &document.before)?;
+        kept.push(path);
     }
-    Ok(documents.len())
+    write(context, documents).inspect_err(|_| {
+        // Nothing was replaced.
+        for path in &kept {
+            let _ = std::fs::remove_file(path);
+        }
+    })?;
+    for path in &kept {
+        output::note(format!("What was there is kept as {}", path.display()));
+    }
+    Ok(())
 }
 
 fn done(text: &str) -> Exit {

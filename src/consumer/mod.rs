@@ -142,6 +142,11 @@ impl Consumer {
         Ok(Self { reload: reload_url.trim_end_matches('/').to_owned(), token, agent, signal: None })
     }
 
+    /// Whether it is told by a signal, which proves nothing.
+    pub fn is_signalled(&self) -> bool {
+        self.signal.is_some()
+    }
+
     /// Names the consumer by a file with its process id, and the signal that makes it read the database again: HUP, USR1
     /// or USR2. What it then runs with cannot be asked.
     ///

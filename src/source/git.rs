@@ -1,7 +1,8 @@
 //! A commit of edited source files, with git as it is installed.
 //!
-//! The commit is made beside the work tree, from a tree of its own, and the branch moves only from the commit that
-//! was looked at: whoever pushed or committed meanwhile wins.
+//! On the branch that is checked out it is git's own commit, with its hooks. On another branch it is made beside the work
+//! tree, from a tree of its own, and the branch moves only from the commit that was looked at: whoever pushed or committed
+//! meanwhile wins.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -64,6 +65,13 @@ impl Repository {
                 names.join(", ")
             )));
         }
+        let lock = root.join(git(&root, &["rev-parse", "--git-path", "index.lock"])?);
+        if lock.exists() {
+            return Err(GitError::Refused(format!(
+                "another git process holds the index ({} is there)",
+                lock.display()
+            )));
+        }
         let head = git(&root, &["symbolic-ref", "--quiet", "HEAD"])
             .map_err(|_| GitError::Refused("no branch is checked out".into()))?;
         let commit = git(&root, &["rev-parse", "HEAD"])?;
@@ -92,7 +100,26 @@ impl Repository {
         self.reference.strip_prefix("refs/heads/").unwrap_or(&self.reference)
     }
 
-    /// Commits files with their new bytes; returns the commit's short name.
+    /// Commits files that the work tree has already, on the branch that is checked out; returns the commit's short name.
+    /// It is git's own commit: hooks run, and what is configured to be signed is.
+    ///
+    /// # Errors
+    /// A branch that moved since it was looked at, a hook that refuses, an index that another process holds. Nothing was
+    /// committed then.
+    pub fn commit_work_tree(&self, files: &[&Path], message: &str) -> Result<String, GitError> {
+        if git(&self.root, &["rev-parse", "HEAD"])? != self.parent {
+            return Err(GitError::Refused(format!("branch {} moved meanwhile", self.branch())));
+        }
+        let paths = files.iter().map(|file| self.inside(file)).collect::<Result<Vec<_>, _>>()?;
+        let mut args = vec!["commit", "--quiet", "--only", "--file=-", "--"];
+        args.extend(paths.iter().map(String::as_str));
+        run(&self.root, &args, message.as_bytes(), None)?;
+        // The commit is made: not to know its name is no failure.
+        Ok(git(&self.root, &["rev-parse", "--short", "HEAD"]).unwrap_or_else(|_| "HEAD".to_owned()))
+    }
+
+    /// Commits files with their new bytes on another branch; returns the commit's short name. The work tree stays, so no
+    /// hook is run.
     ///
     /// # Errors
     /// A branch that moved since it was looked at. Nothing was committed then.
@@ -109,14 +136,6 @@ impl Repository {
         git(&self.root, &["rev-parse", "--short", &commit])
     }
 
-    /// Brings git's index to the commit for files that the work tree has already.
-    pub fn refresh(&self, files: &[&Path]) -> Result<(), GitError> {
-        for file in files {
-            git(&self.root, &["reset", "--quiet", "--", &self.inside(file)?])?;
-        }
-        Ok(())
-    }
-
     fn commit_with(&self, index: &Path, files: &[(&Path, &[u8])], message: &str) -> Result<String, GitError> {
         let own = |args: &[&str]| run(&self.root, args, &[], Some(index));
         own(&["read-tree", &self.parent])?;
@@ -129,7 +148,10 @@ impl Repository {
             own(&["update-index", "--cacheinfo", &format!("{mode},{blob},{path}")])?;
         }
         let tree = own(&["write-tree"])?;
-        run(&self.root, &["commit-tree", &tree, "-p", &self.parent], message.as_bytes(), None)
+        let signed = git(&self.root, &["config", "--bool", "commit.gpgsign"]).is_ok_and(|it| it == "true");
+        let mut args = vec!["commit-tree", &tree, "-p", &self.parent];
+        args.extend(signed.then_some("-S"));
+        run(&self.root, &args, message.as_bytes(), None)
     }
 
     fn blob(&self, commit: &str, file: &Path) -> Result<String, GitError> {
@@ -175,6 +197,10 @@ fn run(folder: &Path, args: &[&str], input: &[u8], index: Option<&Path>) -> Resu
     if output.status.success() {
         return Ok(text(&output.stdout));
     }
-    let answer = text(&output.stderr).lines().map(str::trim).collect::<Vec<_>>().join("; ");
+    let said = text(&output.stderr);
+    let lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
+    let answer = lines.collect::<Vec<_>>().join("\n    ");
+    let code = output.status.code().map_or_else(|| "a signal".to_owned(), |code| format!("exit {code}"));
+    let answer = if answer.is_empty() { format!("it ended with {code}, and said nothing") } else { answer };
     Err(GitError::Failed { command: args.first().copied().unwrap_or_default().to_owned(), answer })
 }

@@ -44,9 +44,13 @@ pub fn replace(path: &Path, before: &[u8], after: &[u8]) -> Result<(), ReplaceEr
     let target = std::fs::canonicalize(path).map_err(unwritable)?;
     let folder = target.parent().unwrap_or(Path::new("/"));
     let name = target.file_name().unwrap_or_default().to_string_lossy();
-    let beside = folder.join(format!(".{name}.oxide-operator-{}", std::process::id()));
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(|error| unwritable(error.into()))?;
+    // In containers every process may be number 1.
+    let beside = folder.join(format!(".{name}.oxide-operator-{:016x}", u64::from_ne_bytes(random)));
     let written = write_beside(&target, &beside, before, after);
-    if !matches!(written, Ok(true)) {
+    // Only what is ours: after a swap that could not be undone, somebody's edit lies there.
+    if !matches!(written, Ok(true)) && std::fs::read(&beside).is_ok_and(|bytes| bytes == after) {
         let _ = std::fs::remove_file(&beside);
     }
     if written.map_err(unwritable)? {
@@ -73,6 +77,45 @@ fn write_beside(target: &Path, beside: &Path, before: &[u8], after: &[u8]) -> st
     if std::fs::read(target)? != before {
         return Ok(false);
     }
-    std::fs::rename(beside, target)?;
-    Ok(true)
+    swap_in(target, beside, before)
+}
+
+/// Puts the new file in place of the old one; false, and everything as it was, when the old one turns out to hold something
+/// else than `before`: an edit that was made after it was last looked at.
+fn swap_in(target: &Path, beside: &Path, before: &[u8]) -> std::io::Result<bool> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use rustix::io::Errno;
+    match renameat_with(CWD, beside, CWD, target, RenameFlags::EXCHANGE) {
+        Ok(()) => {}
+        // A file system that cannot exchange two files: what was looked at a moment ago has to do.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+            return std::fs::rename(beside, target).map(|()| true);
+        }
+        Err(error) => return Err(error.into()),
+    }
+    if std::fs::read(beside)? == before {
+        std::fs::remove_file(beside)?;
+        return Ok(true);
+    }
+    renameat_with(CWD, beside, CWD, target, RenameFlags::EXCHANGE)?;
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edit_in_the_last_moment_is_not_overwritten() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (target, beside) = (folder.path().join("a.yaml"), folder.path().join(".new"));
+        std::fs::write(&target, "somebody's edit").expect("written");
+        std::fs::write(&beside, "ours").expect("written");
+        assert!(!swap_in(&target, &beside, b"as it was read").expect("swapped back"));
+        assert_eq!(std::fs::read_to_string(&target).expect("there"), "somebody's edit");
+        std::fs::write(&beside, "ours").expect("written");
+        assert!(swap_in(&target, &beside, b"somebody's edit").expect("swapped in"));
+        assert_eq!(std::fs::read_to_string(&target).expect("there"), "ours");
+        assert!(!beside.exists());
+    }
 }

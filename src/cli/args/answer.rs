@@ -208,8 +208,13 @@ Examples:
   oxide-operator source accept --as-is    it was meant so")]
     Accept(AcceptSource),
     /// Put the source back as it was when last good
-    #[command(before_help = "Examples:\n  oxide-operator source restore")]
+    #[command(
+        before_help = "Examples:\n  oxide-operator source restore --dry-run\n  oxide-operator source restore"
+    )]
     Restore(RestoreSource),
+    /// List the files that `accept` and `restore` replaced, which are kept beside the source
+    #[command(before_help = "Examples:\n  oxide-operator source list")]
+    List,
 }
 
 /// Arguments of `source accept`.

@@ -60,7 +60,8 @@ pub struct Common {
         help_heading = "Where"
     )]
     pub reload_token_file: Option<PathBuf>,
-    /// A file with the orchestrator's process id, to signal it after each write instead
+    /// A file with the orchestrator's process id, to signal it after each write instead. The orchestrator as shipped handles
+    /// none of these signals and ends: only for one that you made to
     #[arg(
         long,
         global = true,
@@ -79,7 +80,7 @@ pub struct Common {
         help_heading = "Where"
     )]
     pub reload_signal: Option<String>,
-    /// Who is recorded as the author of a change [default: the user; for `run`, `agent@HOST`]
+    /// Who is recorded as the author of a change [default: the user; for `run`, the agent on this host]
     #[arg(
         long,
         global = true,
