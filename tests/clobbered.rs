@@ -79,7 +79,7 @@ fn it_is_recognised_and_nothing_of_it_is_applied() {
         assert!(said.stderr.contains("SourceClobbered"), "{said:#?}");
         assert!(
             said.stderr
-                .contains("every comment is gone; `security` or `cluster` fell back to defaults; API keys"),
+                .contains("as the orchestrator writes it; every comment is gone; `security` or `cluster` fell back to defaults; API keys"),
             "{said:#?}"
         );
         assert!(!format!("{said:?}").contains("canary"), "{said:#?}");
@@ -220,4 +220,74 @@ fn what_cannot_be_taken_over_changes_nothing() {
         assert_eq!(yaml(&place), own);
     }
     assert_eq!(place.values()["services.local.executable"], before["services.local.executable"]);
+}
+
+/// Both of the orchestrator's writers: its page's key form keeps what it loaded, its API writes its whole model.
+const WRITERS: &str = r#"
+given = json.load(sys.stdin)
+config = yaml.safe_load(given["yaml"])
+if given["writer"] == "key":
+    config["services"]["cloud"]["api_key"] = "sk-typed-in-the-page"
+else:
+    lists = ["capabilities", "models", "preferred_models", "fallback_models"]
+    services = {}
+    for id, service in config["services"].items():
+        service = {key: value for key, value in service.items() if value is not None}
+        if service.pop("apiKeyFrom", None):
+            service["api_key"] = "sk-resolved"
+        services[id] = {"type": service["type"], "enabled": True, **service, **{it: service.get(it, []) for it in lists}}
+    services["local"]["executable"] = "gemini-2"
+    rules = {id: {"primary": rule["primary"], "fallback": rule.get("fallback", []), "timeout_seconds": 30}
+             for id, rule in config["routing_rules"].items()}
+    config = {
+        "services": services, "routing_rules": rules,
+        "execution": {"max_parallel_workers": 3, "timeout_seconds": 120, "streaming": True, "retry_on_failure": True, "max_retries": 2},
+        "logging": {"level": "INFO", "console": True},
+        "security": {"allowed_directories": ["~/Documents", "/tmp"], "path_validation_enabled": True},
+        "storage": {"backend": "sqlite"},
+        "cluster": {"enabled": False, "broadcast_port": 8888, "api_port": 8000},
+    }
+print(json.dumps(yaml.dump(config, default_flow_style=False, sort_keys=False)))
+"#;
+
+/// Twelve rewrites: sources with and without comments, keys and sections of their own, by each writer.
+#[test]
+fn every_rewrite_of_the_orchestrator_is_recognised_and_a_file_of_ones_own_is_not() {
+    let uncommented: String = GOOD
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| format!("{}\n", line.split("   #").next().unwrap_or(line)))
+        .collect();
+    let plain =
+        |text: &str| text.replace("    apiKeyFrom:\n      file: key.txt\n", "    api_key: sk-plain\n");
+    let at_defaults = |text: &str| {
+        text.split("# Only").next().unwrap_or(text).split("security:").next().unwrap_or(text).to_owned()
+    };
+    let sources = [
+        GOOD.to_owned(),
+        plain(GOOD),
+        at_defaults(GOOD),
+        uncommented.clone(),
+        plain(&uncommented),
+        plain(&at_defaults(&uncommented)),
+    ];
+    for good in &sources {
+        for writer in ["key", "api"] {
+            let place = Place::new(good);
+            fs::write(place.root().join("config/key.txt"), KEY).expect("ours");
+            place.expect(0, &["migrate", "--no-backup"]);
+            // The form of the page does not know of references: it sets `api_key` beside them, or in their place.
+            let loaded = if writer == "key" { plain(good) } else { good.clone() };
+            let rewritten = python::run(WRITERS, &json!({"yaml": loaded, "writer": writer}));
+            place.write_yaml(rewritten.as_str().expect("a text"));
+            let said = place.run(&["apply"]);
+            assert!(said.stderr.contains("SourceClobbered"), "{writer}\n{good}\n{said:#?}");
+        }
+    }
+    let place = Place::new(GOOD);
+    fs::write(place.root().join("config/key.txt"), KEY).expect("ours");
+    place.expect(0, &["migrate", "--no-backup"]);
+    place.write_yaml("services:\n  mistral:\n    type: http\n    base_url: http://m\n  local:\n    type: cli\n    executable: x\nrouting_rules:\n  review:\n    primary: local\n");
+    let said = place.run(&["plan"]);
+    assert!(!said.stderr.contains("SourceClobbered"), "{said:#?}");
 }

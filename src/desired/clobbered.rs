@@ -1,21 +1,25 @@
-//! Whether another program wrote a source anew and lost what it does not know.
+//! Whether the orchestrator rewrote a source, and lost what it does not know.
 //!
-//! Source: the orchestrator's web UI rewrites its YAML after an edit; comments are lost, `security` and `cluster` fall
-//! back to its defaults, and API keys land in the file in plain text.
+//! Source: both of its writers, of its page's key form and of its API, load the YAML and dump it again with
+//! `yaml.dump(…, default_flow_style=False, sort_keys=False)`. Neither adds or removes a service or a rule. Comments are
+//! gone then, sections may fall back to defaults, and API keys land in the file in plain text.
 
 use serde_json::{Value as Json, json};
 
 use super::{DesiredConfig, value_of};
-use crate::model::{GoodSource, SourceSnapshot};
+use crate::model::{Configuration, GoodSource, Section, SourceSnapshot};
 
-/// Returns the signs that a source was written anew by a program, when there are enough of them: two of lost comments,
-/// sections fallen back to defaults, keys in plain text. A source that never had a comment needs the other two.
+/// Returns the signs that the orchestrator rewrote a source: it is dumped as `PyYAML` dumps, it declares the same objects as
+/// the good one, and that was written otherwise, or something was lost.
 pub fn clobbered(
     good: (&SourceSnapshot, &DesiredConfig),
     now: (&SourceSnapshot, &DesiredConfig),
 ) -> Option<Vec<&'static str>> {
-    let mut signs = Vec::new();
-    if has_comments(good.0) && !has_comments(now.0) {
+    if !is_dumped(now.0) || !declare_the_same(good.1.configuration(), now.1.configuration()) {
+        return None;
+    }
+    let mut signs = vec!["it is written as the orchestrator writes it"];
+    if has_comments(good.0) {
         signs.push("every comment is gone");
     }
     if sections_reset(good.0, now.0) {
@@ -24,7 +28,61 @@ pub fn clobbered(
     if now.1.plaintext_secrets() > good.1.plaintext_secrets() {
         signs.push("API keys appeared in plain text");
     }
-    (signs.len() >= 2).then_some(signs)
+    (!is_dumped(good.0) || signs.len() > 1).then_some(signs)
+}
+
+fn declare_the_same(good: &Configuration, now: &Configuration) -> bool {
+    [Section::Services, Section::RoutingRules].into_iter().all(|section| {
+        let ids = |side: &Configuration| {
+            let mut ids: Vec<Box<str>> =
+                side.section(section).into_iter().flatten().map(|(id, _)| id.clone()).collect();
+            ids.sort();
+            ids
+        };
+        ids(good) == ids(now)
+    })
+}
+
+/// Whether every file is laid out as `PyYAML` lays out what it dumps: block style, two spaces, lists at the column of their
+/// key, no blank line, no comment, and quotes only where they are needed.
+fn is_dumped(source: &SourceSnapshot) -> bool {
+    let texts = source.documents.iter().map(|document| std::str::from_utf8(&document.bytes));
+    source.documents.iter().any(|document| !document.bytes.is_empty())
+        && texts.into_iter().all(|text| text.is_ok_and(is_dump))
+}
+
+fn is_dump(text: &str) -> bool {
+    let mut before: Option<(usize, &str)> = None;
+    text.lines().all(|line| {
+        let body = line.trim_start_matches(' ');
+        let indent = line.len() - body.len();
+        let plain = !body.is_empty()
+            && indent.is_multiple_of(2)
+            && !body.starts_with(['#', '\t', '%'])
+            && !body.contains(" #")
+            && !body.starts_with("---")
+            && has_plain_value(body);
+        // A list stands at the column of its key.
+        let in_place = !body.starts_with("- ")
+            || before.is_some_and(|(above, text)| {
+                above > indent || (above == indent && (text.starts_with("- ") || text.ends_with(':')))
+            });
+        before = Some((indent, body));
+        plain && in_place
+    })
+}
+
+/// Whether the value on a line is written as a dump writes it: no collection in braces but an empty one, and double quotes
+/// only around what needs an escape.
+fn has_plain_value(body: &str) -> bool {
+    let item = body.trim_start_matches("- ");
+    let value = item.split_once(": ").map_or(item, |(_, value)| value);
+    match value.chars().next() {
+        Some('[') => value == "[]",
+        Some('{') => value == "{}",
+        Some('"') => value.contains('\\'),
+        _ => true,
+    }
 }
 
 /// Returns what is to be known of a source that is kept as good.
@@ -36,9 +94,9 @@ pub fn known(source: &SourceSnapshot, desired: &DesiredConfig) -> GoodSource {
     }
 }
 
-/// Whether a source may have been written anew, by what is known without opening the good one.
-pub fn may_be_clobbered(good: &GoodSource, source: &SourceSnapshot, desired: &DesiredConfig) -> bool {
-    desired.plaintext_secrets() > good.plaintext_secrets || (good.comments && !has_comments(source))
+/// Whether a source may have been rewritten, by its own look: without opening the good one.
+pub fn may_be_clobbered(source: &SourceSnapshot) -> bool {
+    is_dumped(source)
 }
 
 fn has_comments(source: &SourceSnapshot) -> bool {
@@ -75,4 +133,26 @@ fn section(source: &SourceSnapshot, name: &str) -> Option<Json> {
         let value = value_of(std::str::from_utf8(&document.bytes).ok()?).ok()?;
         value.get(name).cloned()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_dumped_looks_so_and_what_people_write_does_not() {
+        let dumped = "services:\n  a:\n    type: cli\n    executable: a\n    models:\n    - x\n    - y: z\n    - '1'\n    capabilities: []\n    site_name: \"\\e\"\nexecution: {}\n";
+        assert!(is_dump(dumped));
+        for (from, to) in [
+            ("    - x", "      - x"),
+            ("  a:\n", "  a:   # the first\n"),
+            ("services:", "# ours\nservices:"),
+            ("execution:", "\nexecution:"),
+            ("executable: a", "executable: \"a\""),
+            ("capabilities: []", "capabilities: [a]"),
+            ("  a:\n", "   a:\n"),
+        ] {
+            assert!(!is_dump(&dumped.replacen(from, to, 1)), "{to}");
+        }
+    }
 }

@@ -109,10 +109,19 @@ impl FromStr for PathPattern {
                 field => of(Some(Glob::literal(&id)), field),
             };
         }
-        match rest.rsplit_once('.').map(|(id, name)| (id, Glob::of(name))) {
-            Some((id, glob)) if fields(&glob) => of(Some(Glob::of(id)), Some(glob)),
-            _ => of(Some(Glob::of(rest)), None),
+        if let Some((id, name)) = rest.rsplit_once('.') {
+            let glob = Glob::of(name);
+            if fields(&glob) {
+                return of(Some(Glob::of(id)), Some(glob));
+            }
+            if let Some(meant) = near_field(section, name) {
+                let noun = section.noun();
+                return Err(format!(
+                    "`{name}` is no field of a {noun}; did you mean `{meant}`? (an id with a dot in it is quoted)"
+                ));
+            }
         }
+        of(Some(Glob::of(rest)), None)
     }
 }
 
@@ -126,6 +135,16 @@ impl<'de> Deserialize<'de> for PathPattern {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
+}
+
+/// The field that the last part of a pattern is a misspelling of.
+fn near_field(section: Section, name: &str) -> Option<&'static str> {
+    const MOST_SLIPS: usize = 2;
+    let near = |spec: &&super::FieldSpec| {
+        let distance = strsim::osa_distance(name, spec.name);
+        distance <= MOST_SLIPS && distance < spec.name.len() / 2
+    };
+    section.fields().iter().find(near).map(|spec| spec.name)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -255,6 +274,21 @@ mod tests {
         ] {
             assert_eq!(pattern(one).overlaps(&pattern(two)), overlap, "{one} {two}");
             assert_eq!(pattern(two).overlaps(&pattern(one)), overlap, "{two} {one}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_field_is_refused_with_what_was_meant_and_an_id_with_a_dot_is_not() {
+        for (text, meant) in [
+            ("services.*.enbaled", "enabled"),
+            ("services.a.modles", "models"),
+            ("rules.x.primry", "primary"),
+        ] {
+            let error = text.parse::<PathPattern>().expect_err("misspelt");
+            assert!(error.contains(&format!("did you mean `{meant}`")), "{text}: {error}");
+        }
+        for text in ["services.gpt-4.1", "services.a.b", "services.\"a.enbaled\"", "services.x.colour"] {
+            assert!(text.parse::<PathPattern>().is_ok(), "{text}");
         }
     }
 }

@@ -67,11 +67,11 @@ pub(super) fn refuse_clobbered(
     desired: &DesiredConfig,
     live: &StoreSnapshot,
 ) -> Result<(), Stop> {
-    let Some(known) = live.good_source.as_ref().filter(|known| known.digest != *desired.digest()) else {
+    if live.good_source.as_ref().is_none_or(|known| known.digest == *desired.digest()) {
         return Ok(());
-    };
+    }
     // Only a file can be written anew by a program that reads YAML and dumps it: an object has no such words to lose.
-    if !input.source.is_on_disk() || !desired::may_be_clobbered(known, input.source, desired) {
+    if !input.source.is_on_disk() || !desired::may_be_clobbered(input.source) {
         return Ok(());
     }
     // Another file is another source: only over its own file can one be written anew.

@@ -29,7 +29,8 @@ pub(crate) fn shell(place: &Place, line: &str) -> std::process::Command {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path =
         std::env::join_paths(std::iter::once(binaries).chain(std::env::split_paths(&path))).expect("a path");
-    command.env("PATH", path).arg("-c").arg(format!("umask 022\n{line}"));
+    let python = std::env::var_os("OXIDE_TEST_PYTHON").unwrap_or_else(|| "python3".into());
+    command.env("PATH", path).env("OXIDE_TEST_PYTHON", python).arg("-c").arg(format!("umask 022\n{line}"));
     command
 }
 
