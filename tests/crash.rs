@@ -147,10 +147,10 @@ fn difference(one: &Values, two: &Values) -> String {
 }
 
 fn revisions(place: &Place) -> i64 {
+    // What the orchestrator writes beside it has entries of its own.
+    let sql = "SELECT count(*) FROM operator_revision WHERE id NOT IN (SELECT revision FROM operator_edit)";
     let conn = if place.db().exists() { place.connect().ok() } else { None };
-    let count = conn
-        .and_then(|conn| conn.query_row("SELECT count(*) FROM operator_revision", [], |row| row.get(0)).ok());
-    count.unwrap_or_default()
+    conn.and_then(|conn| conn.query_row(sql, [], |row| row.get(0)).ok()).unwrap_or_default()
 }
 
 /// A key under its name is a whole key. That it opens every token is checked where the values are read.

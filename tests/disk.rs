@@ -63,7 +63,7 @@ fn a_read_only_disk_is_named_and_nothing_is_lost() {
     let run = place.run(&["apply", "-o", "json"]);
     assert_eq!(run.code(), Some(1), "{run:#?}");
     assert_eq!(failure(&run)["reason"], "read_only", "{run:#?}");
-    assert!(run.stderr.contains("help: make the database and its folder writable"), "{run:#?}");
+    assert!(run.stderr.contains("mounted read-only: mount it writable"), "{run:#?}");
     mount.remount("rw");
     assert_eq!(place.values(), before);
     place.expect(0, &["apply"]);

@@ -71,14 +71,17 @@ fn who_may_write_a_source_cannot_make_the_agent_tell_its_own_secrets() {
     let mut spec = two_services();
     spec["config"]["services"]["ollama"]["apiKeyFrom"] = json!({"env": "OXIDE_ENCRYPTION_KEY"});
     world.declare(&spec);
-    for (given, code) in [(&[][..], 6), (&["--source-env", "OXIDE_ENCRYPTION_KEY"][..], 2)] {
-        let reason = if code == 6 { "is the agent's own: use secretKeyRef" } else { "to create" };
+    // Not even where somebody gives it away: it opens every stored key.
+    for (given, reason) in [
+        (&[][..], "is the agent's own: use secretKeyRef"),
+        (&["--source-env", "OXIDE_ENCRYPTION_KEY"][..], "is oxide-operator's own"),
+    ] {
         let mut plan = world.api.oxide(&["plan", "--db", "none.db", "--source", &world.source()]);
         plan.args(given);
         let plan = plan.env("OXIDE_ENCRYPTION_KEY", fernet::Fernet::generate_key()).output().expect("runs");
         let said =
             String::from_utf8_lossy(&plan.stderr).into_owned() + &String::from_utf8_lossy(&plan.stdout);
-        assert_eq!(plan.status.code(), Some(code), "{said}");
+        assert_eq!(plan.status.code(), Some(6), "{said}");
         assert!(said.contains(reason), "{said}");
     }
     let file = "services: {a: {type: cli, executable: x, apiKeyFrom: {file: /etc/passwd}}}";

@@ -87,7 +87,7 @@ const steps = {
     await comesAlone("sqlite3", page.getByRole("heading", { name: "1 difference" }));
     const text = fs.readFileSync(yaml, "utf8");
     fs.writeFileSync(yaml, text.replace("timeout_seconds: 45", "timeout_seconds: 46"));
-    await comesAlone("an editor", page.getByRole("link", { name: "revision 2" }));
+    await comesAlone("an editor", page.getByRole("link", { name: "revision 3" }));
     sql("UPDATE services SET max_retries = 9, base_url = 'http://10.0.0.9:1' WHERE id = 'openrouter'; UPDATE execution_settings SET timeout_seconds = 99");
     fs.writeFileSync(yaml, fs.readFileSync(yaml, "utf8").replace(/(execution:[^]*timeout_seconds:) 120/, "$1 150"));
     await comesAlone("both sides", page.getByRole("heading", { name: "1 conflict waits for you" }));

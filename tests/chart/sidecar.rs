@@ -126,7 +126,7 @@ fn the_program_knows_every_variable_that_it_is_given() {
         "src/cli/args/policy.rs",
         "src/cli/args/run.rs",
         "src/cli/context.rs",
-        "src/store/key.rs",
+        "src/model/secret.rs",
     ] {
         sources.push_str(&read(file));
     }
