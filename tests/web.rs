@@ -240,12 +240,14 @@ fn a_dry_run_says_what_would_be_done_and_writes_nothing() {
     until("the drift", || web.get("/api/v1/drift").json()["total"] == 1);
     let backups = || web.get("/api/v1/backups").json()["total"].clone();
     until("the backup after the first write", || backups() == 1);
+    let history = || web.get("/api/v1/history").json()["total"].clone();
+    until("the edit's entry", || history() == 2);
     let paths = json!({"paths": ["services.gemini.enabled"]});
     for answer in ["revert", "promote"] {
         let reply = web.write("POST", &format!("/api/v1/drift/{answer}?dryRun=true"), Some("*"), &paths);
         assert_eq!(reply.status, 200, "{reply:?}");
     }
-    assert_eq!(web.get("/api/v1/history").json()["total"], 1);
+    assert_eq!(history(), 2);
     assert_eq!(backups(), 1);
     assert_eq!(std::fs::read(web.agent.yaml()).expect("there"), before);
 }

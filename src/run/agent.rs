@@ -91,6 +91,9 @@ impl Agent {
             crate::store::files::create_folder(folder)?;
         }
         let watcher = Watcher::new(&options.source, store.path(), wakes);
+        let polled = Polled::new(&options.source);
+        // Whoever reads the first line of the log may already ask.
+        metrics.watching(watcher.sees_source() && !polled.has_source(), watcher.sees_database());
         let consumer = options
             .consumer
             .clone()
@@ -100,7 +103,7 @@ impl Agent {
             consumer: consumer.map(|sender| (sender, None)),
             board,
             watcher,
-            polled: Polled::new(&options.source),
+            polled,
             store,
             role,
             schedule: Schedule::new(Instant::now()),
