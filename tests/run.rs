@@ -165,7 +165,7 @@ fn an_edit_of_a_file_that_is_mounted_by_itself_is_seen() {
             line["level"] == "WARN" && line["message"].as_str().is_some_and(|it| it.contains("renamed over"))
         });
         agent.wait_for_metric("oxide_operator_polled_files{side=\"source\"}", 1);
-        assert_eq!(agent.metric("oxide_operator_watch_available{side=\"source\"}"), 0);
+        agent.wait_for_metric("oxide_operator_watch_available{side=\"source\"}", 0);
         for count in [21, 22] {
             std::fs::write(agent.yaml(), with_workers(count)).expect("written in place");
             agent.wait_for_outcome("applied");

@@ -7,7 +7,7 @@
 use serde_json::{Value as Json, json};
 
 use super::{DesiredConfig, value_of};
-use crate::model::{Configuration, GoodSource, Section, SourceSnapshot};
+use crate::model::{Configuration, GoodSource, Section, SourceSnapshot, Value};
 
 /// Returns the signs that the orchestrator rewrote a source: it is dumped as `PyYAML` dumps, it declares the same objects as
 /// the good one, and that was written otherwise, or something was lost.
@@ -25,7 +25,9 @@ pub fn clobbered(
     if sections_reset(good.0, now.0) {
         signs.push("`security` or `cluster` fell back to defaults");
     }
-    if now.1.plaintext_secrets() > good.1.plaintext_secrets() {
+    // A good source that is laid out as a dump gets its keys from people, too: only one that it had otherwise counts.
+    let had_them = keys(good.1.configuration()) == keys(now.1.configuration());
+    if now.1.plaintext_secrets() > good.1.plaintext_secrets() && (had_them || !is_dumped(good.0)) {
         signs.push("API keys appeared in plain text");
     }
     (!is_dumped(good.0) || signs.len() > 1).then_some(signs)
@@ -41,6 +43,16 @@ fn declare_the_same(good: &Configuration, now: &Configuration) -> bool {
         };
         ids(good) == ids(now)
     })
+}
+
+/// How many services have an API key.
+fn keys(side: &Configuration) -> usize {
+    let services = side.section(Section::Services).into_iter().flatten();
+    services
+        .filter(|(id, _)| {
+            side.value(Section::Services, id, "api_key").is_some_and(|key| !matches!(key, Value::Unset))
+        })
+        .count()
 }
 
 /// Whether every file is laid out as `PyYAML` lays out what it dumps: block style, two spaces, lists at the column of their
