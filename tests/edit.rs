@@ -408,7 +408,10 @@ fn a_file_of_a_folder_that_holds_nothing_prunes_nothing() {
     let apply = ["apply", "--source", "dir:folder", "--prune", "owned"];
     place.expect(0, &apply);
     let path = folder.join("c.yaml");
-    let nothing: [(&str, Put); 3] = [
+    let nothing: [(&str, Put); 6] = [
+        ("a byte order mark", |path| fs::write(path, "\u{feff}").expect("written")),
+        ("a document that was cut off", |path| fs::write(path, "---\n").expect("written")),
+        ("comments alone", |path| fs::write(path, "# services of ours\n\n# more\n").expect("written")),
         ("an empty file", |path| fs::write(path, "").expect("written")),
         ("a blank file", |path| fs::write(path, "\n \n").expect("written")),
         ("a link that leads nowhere", |path| {
@@ -429,4 +432,27 @@ fn a_file_of_a_folder_that_holds_nothing_prunes_nothing() {
     fs::remove_file(&path).expect("removed");
     place.run(&apply);
     assert!(!place.values().contains_key("services.c.type"), "a file that was removed is one that says so");
+}
+
+#[test]
+fn generated_files_are_never_written_through_a_link_and_replace_those_of_an_earlier_run() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let precious = folder.path().join("precious");
+    std::fs::write(&precious, "mine").expect("written");
+    for (command, ending) in [("schema", "json"), ("crd", "yaml"), ("man", "1")] {
+        let dir = folder.path().join(command);
+        let generate = || {
+            let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_oxide-operator"));
+            let output = program.env("HOME", folder.path()).args([command, "--dir"]).arg(&dir).output();
+            output.expect("runs").status.code()
+        };
+        assert_eq!((generate(), generate()), (Some(0), Some(0)), "{command}");
+        let made = std::fs::read_dir(&dir).expect("there").flatten().map(|entry| entry.path());
+        let made =
+            made.into_iter().find(|path| path.extension().is_some_and(|it| it == ending)).expect("made");
+        std::fs::remove_file(&made).expect("removed");
+        std::os::unix::fs::symlink(&precious, &made).expect("linked");
+        assert_eq!(generate(), Some(1), "{command}");
+        assert_eq!(std::fs::read_to_string(&precious).expect("there"), "mine", "{command}");
+    }
 }

@@ -1,14 +1,15 @@
 //! `crd`: the resource definitions, as `crds/` holds them.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 
 use super::args::Crd;
-use super::{Exit, output};
+use super::context::Context;
+use super::{Exit, destination, output};
 use crate::crd::{definitions, page};
 use crate::export::value_to_yaml;
 
-pub(super) fn run(args: &Crd) -> Result<Exit> {
+pub(super) fn run(context: &Context, args: &Crd) -> Result<Exit> {
     let definitions = definitions();
     if args.page {
         output::result(page(&definitions).trim_end());
@@ -19,12 +20,11 @@ pub(super) fn run(args: &Crd) -> Result<Exit> {
         output::result(texts.concat().trim_end());
         return Ok(Exit::Ok);
     };
-    std::fs::create_dir_all(dir).with_context(|| format!("create the folder {}", dir.display()))?;
-    for definition in &definitions {
+    let file = |definition: &CustomResourceDefinition| {
         let name = definition.metadata.name.as_deref().unwrap_or_default();
-        let file = dir.join(format!("{name}.yaml"));
-        std::fs::write(&file, text(definition)?).with_context(|| format!("write {}", file.display()))?;
-    }
+        text(definition).map(|text| (format!("{name}.yaml"), text.into_bytes()))
+    };
+    destination::write_generated(context, dir, definitions.iter().map(file).collect::<Result<_>>()?)?;
     output::note(format!("Definitions written to {}", dir.display()));
     Ok(Exit::Ok)
 }

@@ -4,7 +4,7 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::context::{Context, error_with_help};
 use crate::settings::TOKEN_FILE;
@@ -64,6 +64,22 @@ pub(super) fn write(context: &Context, file: &Path, bytes: &[u8], overwrite: Ove
     })
 }
 
+/// Writes generated files into a folder, over those of an earlier run and never through a link. Anyone may read them, as
+/// far as the umask allows.
+pub(super) fn write_generated(context: &Context, dir: &Path, files: Vec<(String, Vec<u8>)>) -> Result<()> {
+    std::fs::create_dir_all(dir).with_context(|| format!("create the folder {}", dir.display()))?;
+    for (name, bytes) in files {
+        let file = dir.join(name);
+        if file.is_symlink() {
+            let message = format!("{} is a link, and is not written through", file.display());
+            return Err(error_with_help(message, "name another folder, or remove the link"));
+        }
+        check(context, &file, Overwrite::Yes)?;
+        std::fs::write(&file, bytes).with_context(|| format!("write {}", file.display()))?;
+    }
+    Ok(())
+}
+
 /// Whether what is there is a pipe, a socket or a device; or a way to one, which a redirection may make a file of.
 fn is_written_through(file: &Path, there: &Metadata) -> bool {
     let system = ["/dev", "/proc"].iter().any(|folder| file.starts_with(folder));
@@ -112,12 +128,17 @@ fn ours(context: &Context) -> Vec<(PathBuf, &'static str)> {
         ours.push((files::with_suffix(db, ending), "part of the database"));
     }
     let key = context.keys.file.clone().unwrap_or_else(|| folder.join(KEY_FILE));
-    ours.extend(keys_beside(&key).map(|key| (key, "an encryption key")));
+    ours.extend(files_beside(&key).map(|key| (key, "an encryption key")));
     ours.push((key, "the encryption key"));
     ours.extend(context.keys.retired.iter().map(|key| (key.clone(), "a retired encryption key")));
     ours.push((folder.join(TOKEN_FILE), "the web page's token"));
+    ours.extend(super::context::usual_settings().map(|settings| (settings, "the settings of this program")));
     match &context.source {
-        SourceSpec::File(path) => ours.push((path.clone(), "the source")),
+        SourceSpec::File(path) => {
+            let copies = files_beside(path).filter(|copy| copy.to_string_lossy().contains(".backup."));
+            ours.extend(copies.map(|copy| (copy, "a backup of the source")));
+            ours.push((path.clone(), "the source"));
+        }
         SourceSpec::Folder(path) => {
             let files = std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
             let files = files.filter(|file| crate::source::is_yaml(file));
@@ -128,9 +149,10 @@ fn ours(context: &Context) -> Vec<(PathBuf, &'static str)> {
     ours
 }
 
-fn keys_beside(key: &Path) -> impl Iterator<Item = PathBuf> {
-    let name = format!("{}.", key.file_name().unwrap_or_default().to_string_lossy());
-    let files = std::fs::read_dir(files::folder_of(key)).into_iter().flatten().flatten();
+/// The files whose names begin with that of `file` and a dot.
+fn files_beside(file: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let name = format!("{}.", file.file_name().unwrap_or_default().to_string_lossy());
+    let files = std::fs::read_dir(files::folder_of(file)).into_iter().flatten().flatten();
     files
         .map(|entry| entry.path())
         .filter(move |path| path.file_name().is_some_and(|file| file.to_string_lossy().starts_with(&name)))

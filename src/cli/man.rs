@@ -6,20 +6,19 @@ use anyhow::{Context as _, Result};
 use clap::Command;
 
 use super::args;
-use super::{Exit, output};
+use super::context::Context;
+use super::{Exit, destination, output};
 
-pub(super) fn run(args: &args::Man) -> Result<Exit> {
+pub(super) fn run(context: &Context, args: &args::Man) -> Result<Exit> {
     let mut command = args::command().disable_help_flag(true);
     command.build();
     let Some(dir) = &args.dir else {
         output::result(String::from_utf8_lossy(&page(&command, None).context("write the page")?));
         return Ok(Exit::Ok);
     };
-    std::fs::create_dir_all(dir).with_context(|| format!("create the folder {}", dir.display()))?;
-    for (name, page) in pages(&command, None).context("write the pages")? {
-        let file = dir.join(format!("{name}.1"));
-        std::fs::write(&file, page).with_context(|| format!("write {}", file.display()))?;
-    }
+    let pages = pages(&command, None).context("write the pages")?;
+    let files = pages.into_iter().map(|(name, page)| (format!("{name}.1"), page)).collect();
+    destination::write_generated(context, dir, files)?;
     output::note(format!("Pages written to {}", dir.display()));
     Ok(Exit::Ok)
 }

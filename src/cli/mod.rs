@@ -117,17 +117,15 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         }
     };
     let mut context = Context::new(&cli.common, file)?;
+    if let Command::Migrate(args::Migrate { yaml: Some(yaml), .. }) = &cli.command {
+        context.source = crate::source::SourceSpec::File(crate::source::at_home(yaml));
+    }
     if writes_by_the_source(&cli.command) {
         context.ensure_agent_agrees()?;
     }
     match &cli.command {
         Command::Run(args) => run::run(context, args, cli.common.verbose, cli.common.color),
-        Command::Migrate(args) => {
-            if let Some(yaml) = &args.yaml {
-                context.source = crate::source::SourceSpec::File(crate::source::at_home(yaml));
-            }
-            migrate::run(&context, args)
-        }
+        Command::Migrate(args) => migrate::run(&context, args),
         Command::Plan(args) => plan::run(&context, args),
         Command::Apply(args) => apply::run(&mut context, args),
         Command::Verify(format) => verify::run(&context, *format),
@@ -137,9 +135,9 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         Command::Reload => reload::run(&context),
         Command::Doctor(format) => Ok(doctor::run(&context, *format)),
         Command::Completions(args) => Ok(completions::run(args)),
-        Command::Man(args) => man::run(args),
-        Command::Schema(args) => schema::run(args),
-        Command::Crd(args) => crd::run(args),
+        Command::Man(args) => man::run(&context, args),
+        Command::Schema(args) => schema::run(&context, args),
+        Command::Crd(args) => crd::run(&context, args),
         Command::Openapi => Ok(openapi::run()),
         Command::Token => token::run(&context),
         Command::Diff(args) => history::diff(&context, args),

@@ -1,12 +1,13 @@
 //! `schema`: the JSON schemas of what `-o json` prints.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::args::Schema;
+use super::context::Context;
 use super::documents::SCHEMAS;
-use super::{Exit, output};
+use super::{Exit, destination, output};
 
-pub(super) fn run(args: &Schema) -> Result<Exit> {
+pub(super) fn run(context: &Context, args: &Schema) -> Result<Exit> {
     let Some(dir) = &args.dir else {
         let named = SCHEMAS.iter().find(|(name, _)| args.name.as_deref() == Some(*name));
         output::result(
@@ -14,11 +15,8 @@ pub(super) fn run(args: &Schema) -> Result<Exit> {
         );
         return Ok(Exit::Ok);
     };
-    std::fs::create_dir_all(dir).with_context(|| format!("create the folder {}", dir.display()))?;
-    for (name, schema) in SCHEMAS {
-        let file = dir.join(format!("{name}.json"));
-        std::fs::write(&file, text(schema)).with_context(|| format!("write {}", file.display()))?;
-    }
+    let files = SCHEMAS.map(|(name, schema)| (format!("{name}.json"), text(schema).into_bytes())).into();
+    destination::write_generated(context, dir, files)?;
     output::note(format!("Schemas written to {}", dir.display()));
     Ok(Exit::Ok)
 }

@@ -222,7 +222,10 @@ pub fn too_large(size: usize) -> Finding {
 
 /// Whether a file of a folder holds nothing: truncated, not written yet, or a link that leads nowhere.
 fn says_nothing(bytes: &[u8]) -> bool {
-    bytes.iter().all(u8::is_ascii_whitespace)
+    let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    text.split(|byte| *byte == b'\n')
+        .map(<[u8]>::trim_ascii)
+        .all(|line| line.is_empty() || line.starts_with(b"#") || line == b"---" || line == b"...")
 }
 
 /// What was read so far, over all documents.

@@ -142,6 +142,7 @@ impl Agent {
         tracing::info!(source = %self.options.source, database = %self.store.path().display(), "watching");
         loop {
             self.published.at_work(Some(Instant::now()));
+            self.role.look_again(self.store.path());
             let due = self.schedule.take_due(Instant::now());
             self.look(due);
             self.arm_polling();

@@ -10,7 +10,7 @@ use super::{RunError, Wake};
 use crate::model::AgentHolder;
 use crate::report::Failure;
 use crate::source::SourceSpec;
-use crate::store::{AgentLock, Store, Taken};
+use crate::store::{AgentLock, Store, Taken, agent_of};
 
 /// What this agent may do with the database.
 #[derive(Debug)]
@@ -39,6 +39,17 @@ impl Role {
                 wait(store.path(), me, wakes.clone())?;
                 Ok(Self::StandingBy(holder))
             }
+        }
+    }
+
+    /// Finds out whom this agent waits for now: another one of those that waited may have come first.
+    pub(super) fn look_again(&mut self, database: &Path) {
+        if let Self::StandingBy(holder) = self
+            && let Some(now) = agent_of(database)
+            && now.to_string() != holder.to_string()
+        {
+            tracing::warn!(holder = %now, "another agent took over this database: standing by for it");
+            *holder = now;
         }
     }
 

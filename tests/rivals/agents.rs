@@ -7,7 +7,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value as Json;
 
@@ -161,6 +161,8 @@ fn a_second_agent_stands_by_says_for_whom_and_takes_over_when_the_first_ends() {
         let said = place.run(&[command, &["--source", "file:other.yaml"]].concat());
         assert_eq!(said.code(), Some(7), "{command:?}: {said:#?}");
     }
+    let named = place.run(&["migrate", "--no-backup", "--yaml", "other.yaml"]);
+    assert_eq!(named.code(), Some(7), "another source by its older name: {named:#?}");
     assert!(revisions(&place) <= before + 1, "one edit of the source, one revision");
     first.kill();
     second.says("took over");
@@ -198,7 +200,9 @@ fn of_two_agents_that_are_killed_at_random_one_writes_and_no_acknowledged_edit_i
         agents[0].says("watching");
         let mut acknowledged = BTreeMap::new();
         let until = Instant::now() + Duration::from_secs(setting("AGENTS_SECONDS", 8));
-        let mut random = Instant::now().elapsed().subsec_nanos() | 1;
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+        let mut random = now.subsec_nanos() | 1;
+        println!("seed {random}");
         let (mut number, mut kills) = (0, 0);
         while Instant::now() < until {
             number += 1;
@@ -225,7 +229,28 @@ fn of_two_agents_that_are_killed_at_random_one_writes_and_no_acknowledged_edit_i
         for (service, model) in acknowledged {
             assert_eq!(place.values()[&format!("services.{service}.default_model")], model, "{service}");
         }
+        assert!(kills >= 3, "only {kills} kills");
         one_writer_at_a_time(&place, kills);
+    }
+}
+
+#[test]
+fn of_three_agents_the_last_names_the_one_that_writes_now() {
+    let place = migrated();
+    let start = |source| {
+        let agent = Agent::start(&place, source, Numbered::AsUsual);
+        agent.says("watching");
+        agent
+    };
+    let (first, second, third) =
+        (start("file:config/default.yaml"), start("file:other.yaml"), start("file:other.yaml"));
+    first.kill();
+    let waits_for =
+        |one: &Agent, other: &Agent| one.health("/readyz").contains(&format!("process {}", other.child.id()));
+    let deadline = Instant::now() + PATIENCE;
+    while !waits_for(&second, &third) && !waits_for(&third, &second) {
+        assert!(Instant::now() < deadline, "{} {}", second.health("/readyz"), third.health("/readyz"));
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 
