@@ -7,6 +7,17 @@ use std::fmt;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
+/// Returns the absolute name of a source, which stays the same when a link in its place is swapped: the folder is resolved,
+/// a link of the source's own name isn't, since kubelet swaps the folder that those of a `ConfigMap` lead into.
+pub fn lasting_path(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let folder = absolute.parent().and_then(|folder| std::fs::canonicalize(folder).ok());
+    match (folder, absolute.file_name()) {
+        (Some(folder), Some(name)) => folder.join(name),
+        _ => absolute,
+    }
+}
+
 /// A kind of file system that is no local disk of this machine.
 #[derive(Debug, PartialEq, Eq)]
 pub struct FileSystem {

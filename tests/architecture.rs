@@ -39,7 +39,7 @@ const MODULES: &[(&str, MayUse)] = &[
     ),
     ("store", Only(&["model", "place", "plan", "verify", "report"])),
     ("consumer", Only(&["model", "desired"])),
-    ("sync", Only(&["model", "desired", "plan", "verify", "report", "store"])),
+    ("sync", Only(&["model", "desired", "place", "plan", "verify", "report", "store"])),
     ("telemetry", Only(&[])),
     ("guide", Only(&["model", "desired", "plan", "verify", "report", "source", "store", "export", "sync"])),
     (

@@ -53,17 +53,12 @@ impl SourceSpec {
         }
     }
 
-    /// The same source under the name that it has from everywhere on this machine.
+    /// The same source under the name that it has from everywhere on this machine, see [`crate::place::lasting_path`].
     #[must_use]
     pub fn resolved(&self) -> Self {
-        let resolved = |path: &Path| {
-            std::fs::canonicalize(path)
-                .or_else(|_| std::path::absolute(path))
-                .unwrap_or_else(|_| path.to_owned())
-        };
         match self {
-            Self::File(path) => Self::File(resolved(path)),
-            Self::Folder(path) => Self::Folder(resolved(path)),
+            Self::File(path) => Self::File(crate::place::lasting_path(path)),
+            Self::Folder(path) => Self::Folder(crate::place::lasting_path(path)),
             Self::Object(object) => Self::Object(object.clone()),
         }
     }

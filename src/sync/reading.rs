@@ -98,8 +98,7 @@ pub(super) fn place(source: &SourceSnapshot) -> String {
     let origin = &source.origin;
     match origin.split_once(':') {
         Some((kind @ ("file" | "dir"), path)) => {
-            let resolved = std::fs::canonicalize(path).or_else(|_| std::path::absolute(path));
-            resolved.map_or_else(|_| origin.clone(), |path| format!("{kind}:{}", path.display()))
+            format!("{kind}:{}", crate::place::lasting_path(path.as_ref()).display())
         }
         _ => origin.clone(),
     }
