@@ -243,7 +243,7 @@ fn each_alert_fires_and_is_resolved() {
     for ending in ["-wal", "-shm", ""] {
         let _ = fs::rename(store.join(format!("gone.db{ending}")), store.join(format!("config.db{ending}")));
     }
-    world.prometheus.wait("StoreMissing", false, || world.agent.signal("HUP"));
+    world.resolves("StoreMissing");
 
     let mut value = 1000;
     world.prometheus.wait("Fighting", true, || {

@@ -240,6 +240,7 @@ impl Agent {
     }
 
     pub(super) fn pass(&mut self) {
+        let was_there = self.store.exists();
         let mut passed = self.pass_over_source();
         passed.waits_for = self.role.waits_for().cloned();
         let report = Arc::new(passed);
@@ -273,7 +274,9 @@ impl Agent {
             self.watcher.arm();
             self.choose_polled();
         }
-        self.data_version = self.store.exists().then(|| self.store.data_version().ok()).flatten();
+        // A database that appeared during the pass was not seen by it.
+        let is_seen = was_there && self.store.exists();
+        self.data_version = is_seen.then(|| self.store.data_version().ok()).flatten();
         // A commit between the pass and the line above would otherwise be taken for seen.
         if self.compared.is_some() && self.store.exists() && self.store.fingerprint().ok() != self.compared {
             self.data_version = None;
