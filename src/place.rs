@@ -7,8 +7,9 @@ use std::fmt;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
-/// Returns the absolute name of a source, which stays the same when a link in its place is swapped: the folder is resolved,
-/// a link of the source's own name isn't, since kubelet swaps the folder that those of a `ConfigMap` lead into.
+/// Returns the absolute name of a file or folder, there or not, which stays the same when a link in its place is swapped: the
+/// folder around it is resolved, a link of its own name isn't. Those of a mounted `ConfigMap` lead into a folder that kubelet
+/// replaces.
 pub fn lasting_path(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let folder = absolute.parent().and_then(|folder| std::fs::canonicalize(folder).ok());

@@ -159,13 +159,7 @@ impl World {
     }
 
     fn command(&self, args: &[&str]) {
-        let output = Command::new(env!("CARGO_BIN_EXE_oxide-operator"))
-            .current_dir(self.agent.folder.path())
-            .env("HOME", self.agent.folder.path())
-            .args(args)
-            .args(["--db", "store/config.db", "--source", "file:default.yaml"])
-            .output()
-            .expect("runs");
+        let output = self.agent.command("file:default.yaml", args);
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 

@@ -436,23 +436,19 @@ fn a_file_of_a_folder_that_holds_nothing_prunes_nothing() {
 
 #[test]
 fn generated_files_are_never_written_through_a_link_and_replace_those_of_an_earlier_run() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let precious = folder.path().join("precious");
-    std::fs::write(&precious, "mine").expect("written");
+    let place = Place::new(SAMPLE);
+    let precious = place.root().join("precious");
+    fs::write(&precious, "mine").expect("written");
     for (command, ending) in [("schema", "json"), ("crd", "yaml"), ("man", "1")] {
-        let dir = folder.path().join(command);
-        let generate = || {
-            let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_oxide-operator"));
-            let output = program.env("HOME", folder.path()).args([command, "--dir"]).arg(&dir).output();
-            output.expect("runs").status.code()
-        };
+        let dir = place.root().join(command);
+        let generate = || place.run(&[command, "--dir", command]).code();
         assert_eq!((generate(), generate()), (Some(0), Some(0)), "{command}");
-        let made = std::fs::read_dir(&dir).expect("there").flatten().map(|entry| entry.path());
+        let made = fs::read_dir(&dir).expect("there").flatten().map(|entry| entry.path());
         let made =
             made.into_iter().find(|path| path.extension().is_some_and(|it| it == ending)).expect("made");
-        std::fs::remove_file(&made).expect("removed");
+        fs::remove_file(&made).expect("removed");
         std::os::unix::fs::symlink(&precious, &made).expect("linked");
         assert_eq!(generate(), Some(1), "{command}");
-        assert_eq!(std::fs::read_to_string(&precious).expect("there"), "mine", "{command}");
+        assert_eq!(fs::read_to_string(&precious).expect("there"), "mine", "{command}");
     }
 }

@@ -80,12 +80,7 @@ fn a_config_map_that_kubelet_swaps_is_followed() {
         agent.wait_for_outcome("applied");
         let mount = agent.folder.path().join("mount");
         for version in 1..=500_i64 {
-            let data = format!("..v{version}");
-            std::fs::create_dir(mount.join(&data)).expect("created");
-            std::fs::write(mount.join(&data).join("default.yaml"), with_workers(100 + version))
-                .expect("written");
-            symlink(&data, mount.join("..data_tmp")).expect("linked");
-            std::fs::rename(mount.join("..data_tmp"), mount.join("..data")).expect("swapped");
+            agent::swap(&mount, version, "default.yaml", &with_workers(100 + version));
             std::fs::remove_dir_all(mount.join(format!("..v{}", version - 1)))
                 .expect("the old one is removed");
         }
@@ -125,13 +120,7 @@ fn a_secret_that_kubelet_swaps_is_followed() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("default.yaml"), WITH_A_SECRET_FILE).expect("written");
     let secret = folder.path().join("secret");
-    let version = |number: u32| {
-        let data = secret.join(format!("..v{number}"));
-        std::fs::create_dir_all(&data).expect("created");
-        std::fs::write(data.join("key"), format!("sk-{number}")).expect("written");
-        symlink(format!("..v{number}"), secret.join("..data_tmp")).expect("linked");
-        std::fs::rename(secret.join("..data_tmp"), secret.join("..data")).expect("swapped");
-    };
+    let version = |number| agent::swap(&secret, number, "key", &format!("sk-{number}"));
     version(0);
     symlink("..data/key", secret.join("key")).expect("linked");
     let mut agent = Agent::start(folder, "file:default.yaml", &[]);
@@ -459,13 +448,7 @@ fn an_agent_that_is_told_to_stop_ends_whatever_it_does() {
 fn a_config_map_that_kubelet_swaps_stays_the_same_source() {
     let folder = tempfile::tempdir().expect("a folder");
     let mount = folder.path().join("mount");
-    let version = |number| {
-        let data = mount.join(format!("..v{number}"));
-        std::fs::create_dir_all(&data).expect("created");
-        std::fs::write(data.join("default.yaml"), with_workers(number)).expect("written");
-        symlink(format!("..v{number}"), mount.join("..data_tmp")).expect("linked");
-        std::fs::rename(mount.join("..data_tmp"), mount.join("..data")).expect("swapped");
-    };
+    let version = |number| agent::swap(&mount, number, "default.yaml", &with_workers(number));
     version(11);
     symlink("..data/default.yaml", mount.join("default.yaml")).expect("linked");
     let mut agent = Agent::start(folder, "file:mount/default.yaml", &[]);
@@ -475,12 +458,7 @@ fn a_config_map_that_kubelet_swaps_stays_the_same_source() {
         assert!(!line.to_string().contains("another source"), "{line}");
         line["outcome"] == "applied"
     });
-    let apply = Command::new(env!("CARGO_BIN_EXE_oxide-operator"))
-        .current_dir(agent.folder.path())
-        .env("HOME", agent.folder.path())
-        .args(["apply", "--source", "file:mount/default.yaml", "--db", "store/config.db"])
-        .output()
-        .expect("runs");
+    let apply = agent.command("file:mount/default.yaml", &["apply"]);
     let said = String::from_utf8_lossy(&apply.stderr);
     assert!(apply.status.success() && !said.contains("another source"), "{said}");
 }

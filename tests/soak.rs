@@ -48,11 +48,7 @@ fn taken(agent: &Agent) -> Taken {
 
 /// A folder as kubelet mounts a ConfigMap; each swap replaces all of it at once.
 fn swap(mount: &Path, version: i64) {
-    let data = format!("..v{version}");
-    std::fs::create_dir_all(mount.join(&data)).expect("created");
-    std::fs::write(mount.join(&data).join("default.yaml"), with_workers(100 + version)).expect("written");
-    symlink(&data, mount.join("..data_tmp")).expect("linked");
-    std::fs::rename(mount.join("..data_tmp"), mount.join("..data")).expect("swapped");
+    agent::swap(mount, version, "default.yaml", &with_workers(100 + version));
     let _ = std::fs::remove_dir_all(mount.join(format!("..v{}", version - 1)));
 }
 
@@ -98,12 +94,7 @@ fn replaced_and_deleted_in_the_end(agent: &mut Agent, conn: &Connection, workers
     let _ = (remove(""), remove("-wal"), remove("-shm"));
     // Gone is not empty: it waits, also beside a command with its source, whatever kubelet swapped since it began.
     agent.wait_for_outcome("store_missing");
-    let fresh = std::process::Command::new(env!("CARGO_BIN_EXE_oxide-operator"))
-        .current_dir(agent.folder.path())
-        .env("HOME", agent.folder.path())
-        .args(["apply", "--fresh", "--source", "file:mount/default.yaml", "--db", "store/config.db"])
-        .output()
-        .expect("runs");
+    let fresh = agent.command("file:mount/default.yaml", &["apply", "--fresh"]);
     assert!(fresh.status.success(), "{}", String::from_utf8_lossy(&fresh.stderr));
     assert_eq!(agent.workers(), workers);
 }

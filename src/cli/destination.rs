@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use super::context::{Context, error_with_help};
+use crate::place::lasting_path;
 use crate::settings::TOKEN_FILE;
 use crate::source::SourceSpec;
 use crate::store::{self, KEY_FILE, StoreError, files};
@@ -94,11 +95,7 @@ fn followed(file: &Path) -> PathBuf {
         let Ok(target) = std::fs::read_link(&file) else { break };
         file = files::folder_of(&file).join(target);
     }
-    let folder = std::fs::canonicalize(files::folder_of(&file));
-    match (folder, file.file_name()) {
-        (Ok(folder), Some(name)) => folder.join(name),
-        _ => std::path::absolute(&file).unwrap_or(file),
-    }
+    lasting_path(&file)
 }
 
 fn refuse_ours(context: &Context, named: &Path, file: &Path, there: Option<&Metadata>) -> Result<()> {

@@ -18,6 +18,7 @@ pub fn clobbered(
     if !is_dumped(now.0) || !declare_the_same(good.1.configuration(), now.1.configuration()) {
         return None;
     }
+    let was_dumped = is_dumped(good.0);
     let mut signs = vec!["it is written as the orchestrator writes it"];
     if has_comments(good.0) {
         signs.push("every comment is gone");
@@ -27,10 +28,10 @@ pub fn clobbered(
     }
     // A good source that is laid out as a dump gets its keys from people, too: only one that it had otherwise counts.
     let had_them = keys(good.1.configuration()) == keys(now.1.configuration());
-    if now.1.plaintext_secrets() > good.1.plaintext_secrets() && (had_them || !is_dumped(good.0)) {
+    if now.1.plaintext_secrets() > good.1.plaintext_secrets() && (had_them || !was_dumped) {
         signs.push("API keys appeared in plain text");
     }
-    (!is_dumped(good.0) || signs.len() > 1).then_some(signs)
+    (!was_dumped || signs.len() > 1).then_some(signs)
 }
 
 fn declare_the_same(good: &Configuration, now: &Configuration) -> bool {

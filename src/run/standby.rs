@@ -46,7 +46,7 @@ impl Role {
     pub(super) fn look_again(&mut self, database: &Path) {
         if let Self::StandingBy(holder) = self
             && let Some(now) = agent_of(database)
-            && now.to_string() != holder.to_string()
+            && now != *holder
         {
             tracing::warn!(holder = %now, "another agent took over this database: standing by for it");
             *holder = now;

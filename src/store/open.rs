@@ -10,7 +10,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::error::Doing as _;
 use super::{StoreError, copied, crash, files};
-use crate::place::{Mounted, Place};
+use crate::place::{Mounted, Place, lasting_path};
 
 /// How often a busy database is asked again, and how long in all: 3 s. The orchestrator waits 5 s.
 const BUSY_STEP: Duration = Duration::from_micros(500);
@@ -76,13 +76,7 @@ pub(super) fn wal_bytes(path: &Path) -> u64 {
 
 /// Returns the path with its folder resolved, so that a symbolic link to the folder changes nothing.
 pub(super) fn resolved(path: &Path) -> PathBuf {
-    std::fs::canonicalize(path).unwrap_or_else(|_| {
-        let folder = path.parent().and_then(|folder| std::fs::canonicalize(folder).ok());
-        match (folder, path.file_name()) {
-            (Some(folder), Some(name)) => folder.join(name),
-            _ => std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
-        }
-    })
+    std::fs::canonicalize(path).unwrap_or_else(|_| lasting_path(path))
 }
 
 /// Creates an empty file for a database that does not exist, 0600. SQLite has not opened it yet, so a plain

@@ -4,8 +4,9 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -82,6 +83,17 @@ impl Agent {
 
     pub(crate) fn wait_for_outcome(&mut self, outcome: &str) -> Json {
         self.wait_for(outcome, |line| line["outcome"] == outcome)
+    }
+
+    /// Runs a command beside it, on the same database.
+    pub(crate) fn command(&self, source: &str, args: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_oxide-operator"))
+            .current_dir(self.folder.path())
+            .env("HOME", self.folder.path())
+            .args(args)
+            .args(["--db", "store/config.db", "--source", source])
+            .output()
+            .expect("runs")
     }
 
     pub(crate) fn yaml(&self) -> PathBuf {
@@ -180,4 +192,14 @@ pub(crate) fn folder_with_yaml() -> tempfile::TempDir {
 
 pub(crate) fn with_workers(count: i64) -> String {
     YAML.replace("max_parallel_workers: 4", &format!("max_parallel_workers: {count}"))
+}
+
+/// Puts a new version of a file into a mounted volume as kubelet does: all of the volume is replaced at once. The version
+/// before it stays for the caller to remove.
+pub(crate) fn swap(mount: &Path, version: i64, file: &str, text: &str) {
+    let data = format!("..v{version}");
+    std::fs::create_dir_all(mount.join(&data)).expect("created");
+    std::fs::write(mount.join(&data).join(file), text).expect("written");
+    symlink(&data, mount.join("..data_tmp")).expect("linked");
+    std::fs::rename(mount.join("..data_tmp"), mount.join("..data")).expect("swapped");
 }
