@@ -10,6 +10,7 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 
 CARGO_DENY_VERSION := 0.20.2
 CARGO_CYCLONEDX_VERSION := 0.5.9
+CARGO_MUTANTS_VERSION := 27.1.0
 PYTHON_PACKAGES    := cryptography==48.0.0 PyYAML==6.0.3 schemathesis==4.32.5
 # glibc, linked statically: docs/decisions/0008-static-glibc.md. Nothing unwinds (panic = "abort"), and packed relocations keep
 # a megabyte of them out of every agent's memory.
@@ -18,6 +19,7 @@ STATIC             := RUSTFLAGS="-C target-feature=+crt-static -C force-unwind-t
 
 TOOLS      := $(CACHE)/tools
 CARGO_DENY := $(TOOLS)/bin/cargo-deny
+CARGO_MUTANTS := $(TOOLS)/bin/cargo-mutants
 VENV       := $(CACHE)/venv
 RELEASE    := $(CARGO_TARGET_DIR)/$(RELEASE_TARGET)/release/oxide-operator
 
@@ -85,6 +87,15 @@ test-binaries: lint
 .PHONY: soak
 soak: tools ## Ten minutes under every load at once (make test: one)
 	SOAK_SECONDS=600 cargo test --locked --test soak -- --nocapture
+
+# An hour on two cores. MUTANTS=hand or MUTANTS=machine does one half; the copy and what is built of it stay outside of the clone.
+MUTANTS ?= hand machine
+.PHONY: mutants
+mutants: tools cargo-mutants ## Plant bugs in a copy of this clone, one at a time, and say which the tests catch
+	@status=0; for kind in $(MUTANTS); do \
+		$(call say,planting bugs: $$kind); \
+		PATH="$(TOOLS)/bin:$$PATH" tests/mutants/run.py "$(CACHE)/mutants" "$$kind" || status=1; \
+	done; exit $$status
 
 # `cargo deny check advisories` needs a database that is fetched from the network, so it is not part of this.
 .PHONY: lint
@@ -163,6 +174,12 @@ cargo-deny:
 	@[ "$$("$(CARGO_DENY)" --version 2>/dev/null)" = "cargo-deny $(CARGO_DENY_VERSION)" ] || { \
 		$(call say,installing cargo-deny $(CARGO_DENY_VERSION)); \
 		cargo install --locked --version $(CARGO_DENY_VERSION) --root "$(TOOLS)" cargo-deny; }
+
+.PHONY: cargo-mutants
+cargo-mutants:
+	@[ "$$("$(CARGO_MUTANTS)" mutants --version 2>/dev/null)" = "cargo-mutants $(CARGO_MUTANTS_VERSION)" ] || { \
+		$(call say,installing cargo-mutants $(CARGO_MUTANTS_VERSION)); \
+		cargo install --locked --version $(CARGO_MUTANTS_VERSION) --root "$(TOOLS)" cargo-mutants; }
 
 .PHONY: cargo-cyclonedx
 cargo-cyclonedx:

@@ -136,6 +136,15 @@ mod tests {
     }
 
     #[test]
+    fn a_value_that_cannot_be_read_is_called_so() {
+        let mut unreadable = row(2);
+        let field = Section::Execution.field("max_retries").expect("a field");
+        unreadable.set(field, Value::Unreadable("is a token that no key opens"));
+        let mismatches = checked(&update(1, 2), Some(&unreadable)).expect_err("unreadable");
+        assert_eq!(mismatches[0].fault, "is a token that no key opens");
+    }
+
+    #[test]
     fn a_created_row_must_hold_the_defaults_of_what_was_not_declared() {
         let step = Step::Create {
             section: Section::Execution,

@@ -307,3 +307,40 @@ fn a_generated_key_is_private_and_never_overwrites_another() {
     assert!(bad.stderr.contains("not a Fernet key"), "{bad:#?}");
     assert_eq!(place.dump(), dump);
 }
+
+/// A trigger, or another program, that writes a token back must not leave API keys that the new key does not open.
+#[test]
+fn a_token_that_does_not_read_back_ends_the_rotation() {
+    let place = migrated();
+    let conn = place.connect().expect("opens");
+    conn.execute_batch(
+        "CREATE TRIGGER undo AFTER UPDATE OF api_key_encrypted ON services
+         BEGIN UPDATE services SET api_key_encrypted = old.api_key_encrypted WHERE id = old.id; END",
+    )
+    .expect("made");
+    let (before, key) = (place.dump(), fs::read(place.key_file()).expect("a key"));
+    let said = place.expect(1, &["key", "rotate"]);
+    assert!(said.stderr.contains("openrouter"), "{said:#?}");
+    assert_eq!(place.dump(), before);
+    assert_eq!(fs::read(place.key_file()).expect("a key"), key);
+    assert_eq!(retired(&place), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_token_of_another_machine_that_no_key_opens_is_named_and_keeps_the_key() {
+    let place = migrated();
+    let conn = place.connect().expect("opens");
+    let stranger =
+        fernet::Fernet::new(&fernet::Fernet::generate_key()).expect("a key").encrypt(b"sk-elsewhere");
+    conn.execute(
+        "INSERT INTO services (id, name, type, base_url, api_key_encrypted, created_at, updated_at, node_id)
+         VALUES ('ollama@node-2', 'ollama', 'http', 'http://192.0.2.2:11434', ?1, 1, 1, 'node-2')",
+        [stranger],
+    )
+    .expect("written");
+    let (before, key) = (place.dump(), fs::read(place.key_file()).expect("a key"));
+    let said = place.expect(1, &["key", "rotate"]);
+    assert!(said.stderr.contains("ollama@node-2"), "{said:#?}");
+    assert_eq!(place.dump(), before);
+    assert_eq!(fs::read(place.key_file()).expect("a key"), key);
+}

@@ -246,3 +246,28 @@ fn the_running_process_leaves_no_core_and_shows_no_key() {
     world.outputs.push(("the log of run".into(), logged.into_bytes()));
     assert_eq!(world.found(), Vec::<String>::new());
 }
+
+/// The orchestrator keeps keys in plain text in its history; a scrub leaves none of their bytes, not even in pages that
+/// nothing uses any more.
+#[test]
+fn a_scrub_leaves_no_byte_of_a_key_in_the_database() {
+    let place = Place::new(SAMPLE);
+    place.expect(0, &["migrate", "--no-backup"]);
+    let conn = place.connect().expect("opens");
+    let filler = "x".repeat(9_000);
+    let snapshot = serde_json::json!({"notes": filler, "services": {"a": {"api_key": STEM.repeat(1_000)}}, "more": filler});
+    conn.execute(
+        "INSERT INTO config_history (config_snapshot, change_description, created_at) VALUES (?1, 'Saved', 1)",
+        [snapshot.to_string()],
+    )
+    .expect("written");
+    drop(conn);
+    let holds_it = || {
+        let bytes = fs::read(place.db()).expect("readable");
+        bytes.windows(STEM.len()).any(|window| window == STEM.as_bytes())
+    };
+    assert!(holds_it(), "the search looks for what is not there");
+    place.expect(0, &["history", "scrub"]);
+    assert_eq!(place.integrity(), "ok");
+    assert!(!holds_it(), "pages that nothing uses any more still hold it");
+}

@@ -10,10 +10,14 @@ mod web;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use agent::{Agent, folder_with_yaml};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, Mac as _};
 use serde_json::{Value as Json, json};
+use sha2::Sha256;
 use web::{Web, until};
 
 const SERVICE: &str = "/api/v1/services/gemini";
@@ -26,7 +30,16 @@ fn a_name_that_is_not_ours_is_not_answered() {
     let status = |path: &str, host: &str| {
         web.send("GET", path, &[("Host", host), ("Authorization", &authorization)], "").status
     };
-    for host in ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:8460", "", "10.1.2.3"] {
+    for host in [
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example:8460",
+        "evil.localhost",
+        "evil.localhost:8460",
+        "evil.oxide.example",
+        "",
+        "10.1.2.3",
+    ] {
         for path in ["/", "/login", "/api/v1/status", "/assets/icon.svg"] {
             assert_eq!(status(path, host), 403, "{host} {path}");
         }
@@ -456,4 +469,61 @@ fn a_wrong_method_or_path_is_a_problem_and_no_page_of_a_framework() {
         assert_eq!(reply.header("content-type"), Some("application/problem+json"), "{method} {path}");
         assert_eq!(reply.json()["status"], Json::from(status));
     }
+}
+
+/// A session as the server signs it, of whatever it says.
+fn session(web: &Web, until: u64, rights: &str) -> String {
+    let mine = web.log_in("alice");
+    let (name, value) = mine.split_once('=').expect("a cookie");
+    let mut claim: Vec<&str> = value.split('.').collect();
+    let until = until.to_string();
+    (claim[0], claim[1]) = (&until, rights);
+    let claim = claim[..3].join(".");
+    let mut mac = Hmac::<Sha256>::new_from_slice(web.token.as_bytes()).expect("any length");
+    mac.update(b"oxide-operator session v1\0");
+    mac.update(claim.as_bytes());
+    format!("{name}={claim}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs()
+}
+
+#[test]
+fn who_may_only_look_changes_nothing() {
+    let web = Web::start(&[]);
+    let (reader, writer) = (session(&web, now() + 60, "r"), session(&web, now() + 60, "w"));
+    let origin = format!("http://127.0.0.1:{}", web.port);
+    let patch = |cookie: &str| {
+        let headers = [
+            ("Cookie", cookie),
+            ("Origin", origin.as_str()),
+            ("Content-Type", "application/json"),
+            ("If-Match", "*"),
+        ];
+        web.send("PATCH", SERVICE, &headers, "{\"max_retries\": 9}").status
+    };
+    let retries = || web.get(SERVICE).json()["max_retries"].clone();
+    assert_eq!(web.page("/services", &reader).status, 200, "it may look");
+    assert_eq!(
+        web.form("/theme", &reader, &[("theme", "dark")]).status,
+        303,
+        "what is its own it may change"
+    );
+    assert_eq!(patch(&reader), 403);
+    assert_eq!(web.form("/backups", &reader, &[("reason", "evil")]).status, 403);
+    assert_ne!(retries(), 9);
+    assert_eq!(patch(&writer), 200, "the same by somebody who may");
+    assert_eq!(retries(), 9);
+}
+
+#[test]
+fn a_session_that_is_over_lets_nobody_in_and_none_is_for_ever() {
+    let web = Web::start(&[]);
+    let over = session(&web, now() - 1, "w");
+    assert_eq!(web.page("/services", &over).status, 303, "to the login");
+    assert_eq!(web.page("/services", &session(&web, now() + 60, "w")).status, 200);
+    let mine = web.log_in("alice");
+    let until: u64 = mine.split(['=', '.']).nth(1).and_then(|until| until.parse().ok()).expect("a time");
+    assert!((now()..=now() + 86_400).contains(&until), "a session until {until}");
 }

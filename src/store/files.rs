@@ -23,12 +23,21 @@ pub(crate) fn with_suffix(database: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Creates a folder that only this user may enter, with its parents; an existing one is left as it is.
+/// Creates a folder that only this user may enter, with its parents, and makes their names durable; an existing one is
+/// left as it is.
 pub(crate) fn create_folder(folder: &Path) -> Result<(), StoreError> {
     if folder.is_dir() || folder.as_os_str().is_empty() {
         return Ok(());
     }
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).doing("create the folder", folder)
+    let beside = folder_of(folder);
+    create_folder(beside)?;
+    match DirBuilder::new().mode(0o700).create(folder) {
+        // Another process made it meanwhile.
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && folder.is_dir() => {}
+        created => created.doing("create the folder", folder)?,
+    }
+    // What is synced in a folder whose own name is lost is lost with it.
+    sync_folder(beside)
 }
 
 /// Creates an empty file that only this user may read. Fails when there is one.

@@ -51,7 +51,11 @@ impl Place {
     }
 
     pub(crate) fn empty() -> Self {
-        let dir = tempfile::tempdir().expect("a folder");
+        Self::within(tempfile::tempdir().expect("a folder"))
+    }
+
+    /// Uses a folder, and removes it in the end.
+    pub(crate) fn within(dir: TempDir) -> Self {
         let root = fs::canonicalize(dir.path()).expect("resolves");
         Self { _dir: Some(dir), root }
     }
@@ -151,6 +155,19 @@ impl Place {
     /// Every managed value as text, by path; keys decrypted. Rows of other machines and times are left out. Empty
     /// for a database that is not there or holds no table yet.
     pub(crate) fn values(&self) -> BTreeMap<String, String> {
+        self.values_under(&[self.key_file()])
+    }
+
+    /// The same where a token may be under any key that lies beside the database: a new one, a retired one.
+    pub(crate) fn values_under_any_key(&self) -> BTreeMap<String, String> {
+        let of_key = |path: &PathBuf| {
+            path.parent() == Some(&self.oxide())
+                && path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("encryption.key"))
+        };
+        self.values_under(&self.files().into_iter().filter(of_key).collect::<Vec<_>>())
+    }
+
+    fn values_under(&self, keys: &[PathBuf]) -> BTreeMap<String, String> {
         let mut values = BTreeMap::new();
         if !self.db().exists() {
             return values;
@@ -158,38 +175,9 @@ impl Place {
         let conn = self.connect().expect("opens");
         for (table, id) in [("services", "id"), ("routing_rules", "task_type"), ("execution_settings", "id")]
         {
-            values.extend(self.table_values(&conn, table, id));
+            values.extend(table_values(&conn, table, id, keys));
         }
         values
-    }
-
-    fn table_values(&self, conn: &Connection, table: &str, id: &str) -> BTreeMap<String, String> {
-        let mut values = BTreeMap::new();
-        let local = if table == "services" { "WHERE node_id IS NULL" } else { "" };
-        let Ok(mut query) = conn.prepare(&format!("SELECT * FROM {table} {local}")) else { return values };
-        let columns: Vec<String> = query.column_names().map(str::to_owned).collect();
-        let mut rows = query.query([]).expect("a query");
-        while let Some(row) = rows.next().expect("a row") {
-            let name = text(row.get_ref(id).expect("an id"));
-            for column in columns.iter().filter(|column| !column.ends_with("_at")) {
-                let raw = row.get_ref(column.as_str()).expect("a value");
-                let value = match (column.as_str(), raw) {
-                    ("api_key_encrypted", ValueRef::Text(token)) => self.decrypt(token),
-                    (_, raw) => text(raw),
-                };
-                values.insert(format!("{table}.{name}.{column}"), value);
-            }
-        }
-        values
-    }
-
-    /// Opens a token as the orchestrator would, with the key file.
-    fn decrypt(&self, token: &[u8]) -> String {
-        let key = fs::read_to_string(self.key_file()).expect("a key file beside a store with tokens");
-        let fernet = fernet::Fernet::new(key.trim()).expect("a Fernet key");
-        let token = std::str::from_utf8(token).expect("text");
-        let plain = fernet.decrypt(token).unwrap_or_else(|_| panic!("a token does not decrypt: {token}"));
-        String::from_utf8(plain).expect("text")
     }
 
     /// Every row of every table, as text: two equal dumps mean that nothing was written.
@@ -248,6 +236,36 @@ impl Place {
             |path: &Path| [".tmp-", ".restore-", "-journal"].iter().any(|part| name(path).contains(part));
         files.into_iter().filter(|path| temporary(path) || orphan(path)).collect()
     }
+}
+
+fn table_values(conn: &Connection, table: &str, id: &str, keys: &[PathBuf]) -> BTreeMap<String, String> {
+    let mut values = BTreeMap::new();
+    let local = if table == "services" { "WHERE node_id IS NULL" } else { "" };
+    let Ok(mut query) = conn.prepare(&format!("SELECT * FROM {table} {local}")) else { return values };
+    let columns: Vec<String> = query.column_names().map(str::to_owned).collect();
+    let mut rows = query.query([]).expect("a query");
+    while let Some(row) = rows.next().expect("a row") {
+        let name = text(row.get_ref(id).expect("an id"));
+        for column in columns.iter().filter(|column| !column.ends_with("_at")) {
+            let raw = row.get_ref(column.as_str()).expect("a value");
+            let value = match (column.as_str(), raw) {
+                ("api_key_encrypted", ValueRef::Text(token)) => decrypt(token, keys),
+                (_, raw) => text(raw),
+            };
+            values.insert(format!("{table}.{name}.{column}"), value);
+        }
+    }
+    values
+}
+
+/// Opens a token as the orchestrator would, with the first of some key files that does.
+fn decrypt(token: &[u8], keys: &[PathBuf]) -> String {
+    let token = std::str::from_utf8(token).expect("text");
+    let opened = keys.iter().find_map(|key| {
+        let key = fs::read_to_string(key).expect("a key file beside a store with tokens");
+        fernet::Fernet::new(key.trim()).expect("a Fernet key").decrypt(token).ok()
+    });
+    String::from_utf8(opened.unwrap_or_else(|| panic!("a token does not decrypt: {token}"))).expect("text")
 }
 
 /// Runs a command to its end.

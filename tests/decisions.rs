@@ -1,0 +1,81 @@
+//! What somebody decided about a difference holds as long as they meant it to, and no longer.
+
+#![expect(clippy::disallowed_methods, reason = "it runs processes and edits files")]
+
+#[path = "support/process.rs"]
+mod process;
+
+use process::{Place, SAMPLE};
+use serde_json::Value as Json;
+
+const PATH: &str = "routing_rules.quick_query.timeout_seconds";
+const DECLARED: &str = "timeout_seconds: 10 ";
+
+/// A store with one edit, which somebody accepted.
+fn accepted() -> Place {
+    let place = Place::new(SAMPLE);
+    place.expect(0, &["migrate", "--no-backup"]);
+    edit(&place, 77);
+    place.expect(0, &["accept", PATH, "--reason", "the slow provider", "--until", "1h"]);
+    assert_eq!(plan(&place), (1, Vec::new()), "it is quiet while neither side moves");
+    place
+}
+
+fn edit(place: &Place, seconds: i64) {
+    let sql = "UPDATE routing_rules SET timeout_seconds = ?1 WHERE task_type = 'quick_query'";
+    assert_eq!(place.connect().and_then(|conn| conn.execute(sql, [seconds])), Ok(1));
+}
+
+/// How many differences are accepted, and the classes of those that are left alone and not accepted.
+fn plan(place: &Place) -> (u64, Vec<String>) {
+    let report: Json = serde_json::from_str(&place.run(&["plan", "-o", "json"]).stdout).expect("a report");
+    let left = report["plan"]["leftAlone"].as_array().expect("a list");
+    let loud = left.iter().filter(|left| !left["reason"].as_str().expect("text").starts_with("accepted"));
+    let classes = loud.map(|left| left["class"].as_str().expect("text").to_owned()).collect();
+    (report["accepted"].as_u64().expect("a number"), classes)
+}
+
+#[test]
+fn an_acceptance_ends_when_the_database_moves() {
+    let place = accepted();
+    edit(&place, 78);
+    assert_eq!(plan(&place), (0, vec!["drift".to_owned()]));
+}
+
+#[test]
+fn an_acceptance_ends_when_the_source_moves() {
+    let place = accepted();
+    assert!(SAMPLE.contains(DECLARED));
+    place.write_yaml(&SAMPLE.replace(DECLARED, "timeout_seconds: 11 "));
+    assert_eq!(plan(&place), (0, vec!["conflict".to_owned()]));
+}
+
+#[test]
+fn a_pause_holds_back_what_the_source_would_win() {
+    let place = Place::new(SAMPLE);
+    place.expect(0, &["migrate", "--no-backup"]);
+    place.expect(0, &["pause", "--reason", "maintenance", "--until", "1h"]);
+    edit(&place, 77);
+    place.write_yaml(&SAMPLE.replace(DECLARED, "timeout_seconds: 11 "));
+    let before = place.dump();
+    place.expect(7, &["apply", "--on-conflict", "source", "--on-drift", "revert"]);
+    assert_eq!(place.dump(), before);
+    place.expect(0, &["resume"]);
+    place.expect(0, &["apply", "--on-conflict", "source"]);
+    assert_eq!(place.values()[PATH], "11");
+}
+
+#[test]
+fn what_a_restore_took_back_stays_out_until_the_source_moves_on() {
+    let place = Place::new(SAMPLE);
+    place.expect(0, &["migrate", "--no-backup"]);
+    place.write_yaml(&SAMPLE.replace(DECLARED, "timeout_seconds: 11 "));
+    place.expect(0, &["apply"]);
+    place.expect(0, &["restore", "1"]);
+    assert_eq!(place.values()[PATH], "10");
+    place.expect(7, &["apply"]);
+    assert_eq!(place.values()[PATH], "10");
+    place.write_yaml(&SAMPLE.replace(DECLARED, "timeout_seconds: 12 "));
+    place.expect(0, &["apply"]);
+    assert_eq!(place.values()[PATH], "12");
+}
