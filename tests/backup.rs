@@ -12,8 +12,8 @@ use std::time::{Duration, SystemTime};
 
 use oxide_operator::model::SourceSnapshot;
 use oxide_operator::store::{
-    Access, KeyRing, KeySources, Retention, SourceCopy, Store, StoreError, Verdict, backups, check_backup,
-    read_backup,
+    Access, BackupOptions, KeyRing, KeySources, Retention, SourceCopy, Store, StoreError, Verdict, backups,
+    check_backup, read_backup,
 };
 use process::{Place, SAMPLE, setting};
 
@@ -135,6 +135,48 @@ fn a_backup_and_what_lies_beside_it_are_for_its_owner_only() {
     );
 }
 
+/// The names of the backups in a folder, oldest first.
+fn backups_in(folder: &Path) -> Vec<String> {
+    let files = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("readable").path());
+    let databases = files.filter(|file| file.extension().is_some_and(|ending| ending == "db"));
+    let mut names: Vec<String> =
+        databases.map(|file| file.file_stem().expect("a name").to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+fn keeping(retention: Retention) -> BackupOptions {
+    BackupOptions { folder: None, retention }
+}
+
+#[test]
+fn backups_lie_in_a_folder_of_the_users_choice_and_are_found_there_by_every_command() {
+    let place = Place::new(SAMPLE);
+    place.expect(0, &["migrate", "--no-backup"]);
+    let beside = backups(&place.db()).len();
+    let folder = place.root().join("kept elsewhere");
+    fs::write(place.oxide().join("operator.yaml"), format!("backups: {{folder: '{}'}}\n", folder.display()))
+        .expect("written");
+    place.expect(0, &["set", "execution.timeout_seconds", "200"]);
+    place.expect(0, &["backup", "create"]);
+    assert_eq!(backups(&place.db()).len(), beside, "nothing more beside the database");
+    let listed = place.expect(0, &["backup", "list", "-o", "json"]).stdout;
+    assert!(listed.contains("kept elsewhere"), "{listed}");
+    place.expect(0, &["backup", "check"]);
+
+    // A database that is gone is looked for there, too.
+    for ending in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(place.db().with_file_name(format!("config.db{ending}")));
+    }
+    let newest = backups_in(&folder).pop().expect("a backup");
+    assert!(place.expect(7, &["apply"]).stderr.contains(&newest));
+    place.expect(0, &["backup", "restore", &newest]);
+    place.expect(2, &["plan"]);
+    let variable = [("OXIDE_OPERATOR_BACKUP_FOLDER", place.root().join("third"))];
+    let taken = place.command(&["backup", "create"]).envs(variable).output().expect("runs");
+    assert!(String::from_utf8_lossy(&taken.stdout).contains("third"), "the environment goes before the file");
+}
+
 #[test]
 fn backups_go_by_number_age_and_size_but_never_the_newest_or_the_last_good_one() {
     let (place, _) = backed_up();
@@ -143,7 +185,7 @@ fn backups_go_by_number_age_and_size_but_never_the_newest_or_the_last_good_one()
     }
     let mut store = Store::at(&place.db(), Access::Write, &KeySources::default()).expect("a store");
     let mut retain = |retention: Retention, now: SystemTime| {
-        store.set_retention(retention);
+        store.set_backups(&keeping(retention));
         store.retain_backups(now);
     };
     let all = backups(&place.db());
@@ -189,14 +231,14 @@ fn a_backup_that_somebody_asked_for_outlives_everything_and_is_not_taken_twice()
         place.expect(0, &["set", "execution.timeout_seconds", &(number + 200).to_string()]);
     }
     let mut store = Store::at(&place.db(), Access::Write, &KeySources::default()).expect("a store");
-    store.set_retention(Retention { count: 1, ..Retention::BACKUPS });
+    store.set_backups(&keeping(Retention { count: 1, ..Retention::BACKUPS }));
     store.retain_backups(SystemTime::now() + Duration::from_hours(10_000));
     let left: Vec<PathBuf> = backups(&place.db()).into_iter().map(|backup| backup.path).collect();
     assert_eq!(left.len(), 2, "the newest, and what was asked for once: {left:?}");
     assert!(left.contains(&asked.path), "{left:?}");
 
     // Nor do those of somebody who asks without end fill the disk.
-    store.set_retention(Retention { bytes: asked.bytes, ..Retention::BACKUPS });
+    store.set_backups(&keeping(Retention { bytes: asked.bytes, ..Retention::BACKUPS }));
     let nothing = SourceSnapshot { origin: "none".into(), documents: Vec::new() };
     let copy = SourceCopy { snapshot: &nothing, holds_plain_secrets: false };
     let rows = store.fingerprint().expect("readable");

@@ -11,7 +11,7 @@ use super::{Exit, output, restore};
 use crate::actions::{Listed, back_up, listed, name_of, which_key};
 use crate::store::{
     Access, BackupCheck, BackupRecord, KeyRing, Store, StoreError, Verdict, WhenMissing, check_backup,
-    folder_of, read_backup,
+    read_backup,
 };
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Exit> {
@@ -121,7 +121,7 @@ fn line(check: &BackupCheck, keys: &KeyRing) -> String {
 /// Returns the backup that a name or path means.
 fn find(store: &Store, name: &str) -> Result<PathBuf> {
     let plain = name.strip_suffix(".db").unwrap_or(name);
-    let listed = folder_of(store.path()).join(format!("{plain}.db"));
+    let listed = store.backup_folder().join(format!("{plain}.db"));
     [PathBuf::from(name), listed].into_iter().find(|path| path.is_file()).ok_or_else(|| {
         error_with_help(
             format!("there is no backup {name}"),

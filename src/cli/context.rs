@@ -10,12 +10,15 @@ use zeroize::Zeroizing;
 use super::args::{Common, PolicyArgs};
 use super::operator_file::OperatorFile;
 use crate::consumer::{Consumer, TokenSource};
-use crate::model::{Policy, PolicyLayers, Retention, SourceSnapshot};
+use crate::model::{Policy, PolicyLayers, SourceSnapshot};
+use crate::place::lasting_path;
 use crate::plan::Circumstances;
 use crate::report::{Outcome, SyncReport};
 use crate::settings;
 use crate::source::{self, Declared, Secrets, SourceError, SourceSpec, at_home};
-use crate::store::{Access, KEY_VARIABLE, KeySources, Store, StoreError, WhenMissing, agent_of};
+use crate::store::{
+    Access, BackupFolder, BackupOptions, KEY_VARIABLE, KeySources, Store, StoreError, WhenMissing, agent_of,
+};
 use crate::sync::{Input, Pass, Passed, sync_once};
 
 /// The source, the store and the keys of one invocation.
@@ -32,8 +35,8 @@ pub(super) struct Context {
     pub(super) when_missing: Cell<WhenMissing>,
     /// Who is recorded as the author of a change, where somebody said so.
     named_actor: Option<String>,
-    /// How many backups are kept.
-    pub(super) retention: Retention,
+    /// Where the backups lie, and how many are kept.
+    pub(super) backups: BackupOptions,
     declared: OnceCell<Declared>,
     /// What was said of the database's place.
     cautioned: OnceCell<()>,
@@ -62,12 +65,14 @@ impl Context {
             file: common.key_file.as_ref().or(file.key_file.as_ref()).map(|path| at_home(path)),
             retired: retired.iter().map(|path| at_home(path)).collect(),
         };
+        let backups = common.backups.above(&file.backups);
+        ensure_apart(&source, &backups)?;
         Ok(Self {
             source,
             db,
             keys,
             consumer: consumer(common, &file)?,
-            retention: common.backups.above(&file.backups),
+            backups,
             file,
             source_env: common.source_env.clone(),
             when_missing: Cell::default(),
@@ -75,6 +80,14 @@ impl Context {
             declared: OnceCell::new(),
             cautioned: OnceCell::new(),
         })
+    }
+
+    /// Where the backups lie.
+    pub(super) fn backup_folder(&self) -> BackupFolder {
+        match &self.backups.folder {
+            Some(folder) => BackupFolder::at(folder, &self.db),
+            None => BackupFolder::beside(&self.db),
+        }
     }
 
     /// Who is recorded as the author of a change that a command makes.
@@ -143,7 +156,7 @@ impl Context {
             self.warn_of_place();
         }
         let mut store = Store::at(&self.db, access, &self.keys)?;
-        store.set_retention(self.retention);
+        store.set_backups(&self.backups);
         store.when_missing(self.when_missing.get());
         if access == Access::Write
             && let Some(resumed) = store.finish_rotation(std::time::SystemTime::now())?
@@ -212,6 +225,16 @@ impl Context {
         let mut store = self.store(Access::Read)?;
         self.pass(&mut store, &Pass::plan(policy))
     }
+}
+
+/// Refuses backups in the folder of the source, which would read the copies of itself that lie with them.
+fn ensure_apart(source: &SourceSpec, backups: &BackupOptions) -> Result<()> {
+    let (SourceSpec::Folder(source), Some(folder)) = (source, &backups.folder) else { return Ok(()) };
+    if lasting_path(source) != lasting_path(folder) {
+        return Ok(());
+    }
+    let message = format!("{} is the folder of the source, and cannot hold the backups", folder.display());
+    Err(error_with_help(message, "name another folder as `backups.folder` or OXIDE_OPERATOR_BACKUP_FOLDER"))
 }
 
 /// Adds what to do next to an error.

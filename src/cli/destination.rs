@@ -10,7 +10,7 @@ use super::context::{Context, error_with_help};
 use crate::place::lasting_path;
 use crate::settings::TOKEN_FILE;
 use crate::source::SourceSpec;
-use crate::store::{self, KEY_FILE, StoreError, files};
+use crate::store::{KEY_FILE, StoreError, files};
 
 /// Whether a file that is there may be replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,7 +158,7 @@ fn files_beside(file: &Path) -> impl Iterator<Item = PathBuf> + use<> {
 /// What a file in one of our folders is; and in a folder source, where a new file would be part of the source.
 fn in_our_folders(context: &Context, file: &Path) -> Option<&'static str> {
     let within = |folder: &Path| std::fs::canonicalize(folder).is_ok_and(|folder| file.starts_with(folder));
-    if within(&store::folder_of(&context.db)) {
+    if within(context.backup_folder().path()) {
         return Some("among the backups");
     }
     if within(&files::folder_of(&context.db).join("quarantine")) {

@@ -42,7 +42,7 @@ pub(super) fn run(context: Context, args: &Run, verbosity: u8, colour: ColourCho
         backup_every: context.file.backup_every.map_or(crate::settings::BACKUP_EVERY_SECONDS, |it| it.0),
         source: context.source,
         db: context.db,
-        retention: context.retention,
+        backups: context.backups,
         keys: context.keys,
         policy,
         consumer: context.consumer,

@@ -41,7 +41,9 @@ use crate::model::{Carried, Configuration, Finding, Policy, Section, SourceSnaps
 use crate::plan;
 use crate::report::{Outcome, SyncReport};
 use crate::source::{self, Secrets, SourceError, SourceSpec};
-use crate::store::{Access, KEY_VARIABLE, KeyRing, KeySources, KeyText, Store, StoreError, WhenMissing};
+use crate::store::{
+    Access, BackupOptions, KEY_VARIABLE, KeyRing, KeySources, KeyText, Store, StoreError, WhenMissing,
+};
 use crate::sync::{Input, Pass, read_source, sync_once};
 
 /// Why the guide's functions failed.
@@ -96,6 +98,8 @@ pub struct MigrationOptions<'a> {
     pub db: &'a Path,
     /// Where the key may be.
     pub keys: &'a KeySources,
+    /// Where the database's backups lie, and how many are kept.
+    pub backups: &'a BackupOptions,
     /// The answers to differences.
     pub policy: &'a Policy,
     /// Whether to copy the YAML first, beside it.
@@ -111,6 +115,7 @@ pub fn migrate_config(yaml: &Path, db: &Path) -> Result<MigrationResult, GuideEr
         source: &source,
         db,
         keys: &key_sources(),
+        backups: &BackupOptions::default(),
         policy: &Policy::default(),
         backup: true,
         actor: "oxide-operator",
@@ -128,6 +133,7 @@ pub fn migrate(
         return Err(StoreError::the_source_itself(options.db.to_owned()).into());
     }
     let mut store = Store::at(options.db, Access::Write, options.keys)?;
+    store.set_backups(options.backups);
     // The guide's way to begin again is to remove the database and migrate.
     store.when_missing(WhenMissing::StartFresh);
     let pass = Pass {

@@ -84,7 +84,7 @@ impl Agent {
         board: Option<Arc<Board>>,
     ) -> Result<Self, RunError> {
         let mut store = Store::at(&options.db, Access::Write, &options.keys)?;
-        store.set_retention(options.retention);
+        store.set_backups(&options.backups);
         let role = Role::take(&mut store, &options.source, &wakes)?;
         if let Some(folder) = store.path().parent() {
             // The folder must be there to be watched.

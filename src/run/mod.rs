@@ -41,12 +41,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::cluster::{self, Feed, Identity, Reviewer, Wish};
 use crate::consumer::Consumer;
 use crate::metrics::Metrics;
-use crate::model::{PolicyLayers, Retention};
+use crate::model::PolicyLayers;
 use crate::plan::Fights;
 use crate::report::SyncReport;
 use crate::settings;
 use crate::source::SourceSpec;
-use crate::store::{AgentLock, KeySources, StoreError};
+use crate::store::{AgentLock, BackupOptions, KeySources, StoreError};
 use crate::web::{Board, Order, Web};
 use agent::Agent;
 use watch::Hint;
@@ -58,8 +58,8 @@ pub struct RunOptions {
     pub source: SourceSpec,
     /// The database.
     pub db: PathBuf,
-    /// How many backups are kept.
-    pub retention: Retention,
+    /// Where the backups lie, and how many are kept.
+    pub backups: BackupOptions,
     /// Where the key may be.
     pub keys: KeySources,
     /// The answers to differences; what the source says of them stands between.

@@ -14,9 +14,9 @@ use super::files::{self, Temporary};
 use super::key::KeyRing;
 use super::schema::Present;
 use super::{StoreError, crash, read, revision};
-use crate::model::{Cause, SourceSnapshot, StoreFingerprint};
+use crate::model::{Cause, Retention, SourceSnapshot, StoreFingerprint};
 
-/// The folder beside the database that holds the backups.
+/// What the folder is called that holds the backups, where nobody chose another.
 const FOLDER: &str = "backups";
 
 pub(super) const PREFIX: &str = "config-";
@@ -35,6 +35,7 @@ pub struct SourceCopy<'a> {
 pub(super) struct Original<'a> {
     pub(super) reader: &'a Connection,
     pub(super) database: &'a Path,
+    pub(super) folder: &'a Path,
     pub(super) present: &'a Present,
     pub(super) rows: StoreFingerprint,
     /// Why the backup is taken.
@@ -64,9 +65,73 @@ impl Backup {
     }
 }
 
-/// Returns the folder in which the backups of a database lie.
-pub fn folder_of(database: &Path) -> PathBuf {
-    database.parent().unwrap_or(Path::new(".")).join(FOLDER)
+/// The folder in which the backups of a database lie, with those of others perhaps.
+#[derive(Clone, Debug)]
+pub struct BackupFolder {
+    path: PathBuf,
+    database: PathBuf,
+}
+
+impl BackupFolder {
+    /// The usual one, beside the database.
+    pub fn beside(database: &Path) -> Self {
+        Self { path: files::folder_of(database).join(FOLDER), database: database.to_owned() }
+    }
+
+    /// One of the user's choice.
+    pub fn at(path: &Path, database: &Path) -> Self {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        Self { path, database: database.to_owned() }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The backups of the database, newest first: those with its identity; where either has none, those of its name.
+    pub(super) fn list(&self, identity: Option<&str>) -> Vec<Listed> {
+        let Ok(entries) = std::fs::read_dir(&self.path) else { return Vec::new() };
+        let mut backups: Vec<Listed> = entries
+            .flatten()
+            .filter(|entry| {
+                let name = entry.file_name();
+                let name = name.to_string_lossy();
+                name.starts_with(PREFIX) && name.ends_with(SUFFIX)
+            })
+            .filter_map(|entry| {
+                Some((entry.metadata().ok().filter(std::fs::Metadata::is_file)?, entry.path()))
+            })
+            .map(|(metadata, path)| Listed {
+                record: backup_record::peek(&path),
+                backup: Backup { bytes: metadata.len(), path },
+            })
+            .filter(|listed| self.holds_as_own(listed.record.as_ref(), identity))
+            .collect();
+        backups.sort_by(|one, two| two.backup.path.cmp(&one.backup.path));
+        backups
+    }
+
+    /// Whether a backup with such a record is one of the database.
+    pub(super) fn holds_as_own(&self, record: Option<&BackupRecord>, identity: Option<&str>) -> bool {
+        let database = &self.database;
+        let of_record = |part: fn(&BackupRecord) -> Option<&String>| record.and_then(part);
+        match (of_record(|it| it.database.as_ref()), identity, of_record(|it| it.file.as_ref())) {
+            (Some(its), Some(ours), _) => its == ours,
+            (_, _, Some(file)) => *file == file_name(database),
+            // Of 0.1.0, or no backup of ours: that of the usual database, or of the only one there is.
+            (_, _, None) => file_name(database) == USUAL || !database.with_file_name(USUAL).exists(),
+        }
+    }
+}
+
+/// Where the backups lie, and how many are kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BackupOptions {
+    /// The folder; `backups` beside the database when there is none.
+    pub folder: Option<PathBuf>,
+    /// How many, and for how long.
+    pub retention: Retention,
 }
 
 /// Copies the database, checks the copy against the rows that were read, makes it durable, and puts the
@@ -81,13 +146,13 @@ pub(super) fn create(
     keys: &KeyRing,
     stamp: &str,
 ) -> Result<Backup, StoreError> {
-    let folder = folder_of(original.database);
-    files::create_folder(&folder)?;
-    let temporary = Temporary::beside(&numbered(&folder, stamp, 0))?;
+    let folder = original.folder;
+    files::create_folder(folder)?;
+    let temporary = Temporary::beside(&numbered(folder, stamp, 0))?;
     copy(original.reader, original.database, temporary.path())?;
     let record = check(temporary.path(), original, keys)?;
     backup_record::append(temporary.path(), &record)?;
-    let path = name(temporary.path(), &folder, stamp)?;
+    let path = name(temporary.path(), folder, stamp)?;
     keep(&path, source, keys).inspect_err(|_| remove_with_source(&path))?;
     let bytes = std::fs::metadata(&path).doing("look at the backup", &path)?.len();
     Ok(Backup { path, bytes })
@@ -254,38 +319,6 @@ pub struct Listed {
     pub record: Option<BackupRecord>,
 }
 
-/// Lists the backups of a database, newest first: those with its identity; where either has none, those of its name.
-pub(super) fn list(database: &Path, identity: Option<&str>) -> Vec<Listed> {
-    let Ok(entries) = std::fs::read_dir(folder_of(database)) else { return Vec::new() };
-    let mut backups: Vec<Listed> = entries
-        .flatten()
-        .filter(|entry| {
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            name.starts_with(PREFIX) && name.ends_with(SUFFIX)
-        })
-        .filter_map(|entry| Some((entry.metadata().ok().filter(std::fs::Metadata::is_file)?, entry.path())))
-        .map(|(metadata, path)| Listed {
-            record: backup_record::peek(&path),
-            backup: Backup { bytes: metadata.len(), path },
-        })
-        .filter(|listed| belongs(listed.record.as_ref(), database, identity))
-        .collect();
-    backups.sort_by(|one, two| two.backup.path.cmp(&one.backup.path));
-    backups
-}
-
-/// Whether a backup with such a record is one of a database.
-pub(super) fn belongs(record: Option<&BackupRecord>, database: &Path, identity: Option<&str>) -> bool {
-    let of_record = |part: fn(&BackupRecord) -> Option<&String>| record.and_then(part);
-    match (of_record(|it| it.database.as_ref()), identity, of_record(|it| it.file.as_ref())) {
-        (Some(its), Some(ours), _) => its == ours,
-        (_, _, Some(file)) => *file == file_name(database),
-        // Of 0.1.0, or no backup of ours: that of the usual database, or of the only one there is.
-        (_, _, None) => file_name(database) == USUAL || !database.with_file_name(USUAL).exists(),
-    }
-}
-
 /// The usual name of the database.
 const USUAL: &str = "config.db";
 
@@ -293,9 +326,9 @@ fn file_name(database: &Path) -> String {
     database.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Lists the backups of the databases of this name, newest first, without asking the database who it is.
+/// Lists the backups beside a database that are of its name, newest first, without asking the database who it is.
 pub fn backups_of_name(database: &Path) -> Vec<Backup> {
-    list(database, None).into_iter().map(|listed| listed.backup).collect()
+    BackupFolder::beside(database).list(None).into_iter().map(|listed| listed.backup).collect()
 }
 
 fn remove_with_source(backup: &Path) {

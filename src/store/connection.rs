@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::error::Doing as _;
 use super::key::KeyRing;
 use super::schema::Present;
-use super::{Store, StoreError, open, read, schema};
+use super::{Store, StoreError, open, read, schema, suspect};
 use crate::model::{MissingSchema, Section, StoreSnapshot};
 
 impl Store {
@@ -34,7 +34,8 @@ impl Store {
 
     pub(super) fn connection(&mut self) -> Result<&Connection, StoreError> {
         if self.conn.is_none() {
-            let conn = open::connect(&self.path, self.access)?;
+            let conn = open::connect(&self.path, self.access)
+                .map_err(|error| suspect::explain(&self.path, &self.backup_folder, error))?;
             schema::check_is_a_configuration(&conn, &self.path)?;
             self.conn = Some(conn);
         }

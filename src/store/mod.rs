@@ -64,7 +64,7 @@ use rusqlite::Connection;
 pub use crate::model::{KEY_FILE, KEY_VARIABLE, Retention};
 pub use agent_lock::{AgentLock, Taken, agent_of};
 pub use apply::Sealed;
-pub use backup::{Backup, Listed, SourceCopy, backups_of_name as backups, folder_of};
+pub use backup::{Backup, BackupFolder, BackupOptions, Listed, SourceCopy, backups_of_name as backups};
 pub use backup_record::{BackupRecord, backup_record};
 use connection::{absent, ensure_wal};
 pub use decision::Decided;
@@ -124,7 +124,9 @@ pub struct Store {
     present_checked: bool,
     /// Who had the database open when an edit was seen that has no entry yet.
     programs: Vec<Program>,
-    /// How many backups are kept.
+    /// Where the backups lie.
+    backup_folder: BackupFolder,
+    /// How many of them are kept.
     retention: Retention,
 }
 
@@ -151,6 +153,7 @@ impl Store {
         let key_folder = files::folder_of(&named).to_owned();
         let keys = Arc::new(KeyRing::find(keys, &key_folder)?);
         Ok(Self {
+            backup_folder: BackupFolder::beside(&path),
             path,
             key_folder,
             access,

@@ -114,7 +114,7 @@ pub(super) fn connect(path: &Path, access: Access) -> Result<Connection, StoreEr
         }
         opened => opened,
     };
-    let conn = opened.doing("open", path).map_err(|error| super::suspect::explain(path, error))?;
+    let conn = opened.doing("open", path)?;
     configure(&conn, access).doing("open", path)?;
     Ok(conn)
 }

@@ -1,7 +1,5 @@
 //! Whether the database at a path is the one that was there: one that is gone is not an empty one.
 
-use std::path::Path;
-
 use rusqlite::Connection;
 
 use super::error::Doing as _;
@@ -86,7 +84,7 @@ impl Store {
             Some(Found::Ours(None)) => return Ok(None),
             Some(Found::Ours(Some(identity))) => (InPlace::Another, Some(identity)),
         };
-        let backups = backup::list(&self.path, None);
+        let backups = self.backup_folder.list(None);
         let is_of_it = |backup: &backup::Listed| match (in_place, &backup.record) {
             // A backup that was taken before our first write is one of what is there.
             (InPlace::Another, Some(record)) => record.database.is_some() && record.database != identity,
@@ -128,13 +126,13 @@ impl Store {
     /// The backups of this database, newest first.
     pub fn backups(&mut self) -> Vec<backup::Listed> {
         let identity = self.identity();
-        backup::list(&self.path, identity.as_deref())
+        self.backup_folder.list(identity.as_deref())
     }
 
     /// Whether a backup with such a record is one of this database.
     pub fn owns(&mut self, record: Option<&BackupRecord>) -> bool {
         let identity = self.identity();
-        backup::belongs(record, &self.path, identity.as_deref())
+        self.backup_folder.holds_as_own(record, identity.as_deref())
     }
 
     /// Whether the database's file is there and holds no byte: metadata only.
@@ -144,7 +142,7 @@ impl Store {
 
     /// The identity that a database made here takes on: that of the one whose backups lie here, so that they stay its own.
     pub(super) fn inherited_identity(&self) -> Option<String> {
-        backup::list(&self.path, None).into_iter().find_map(|it| it.record?.database)
+        self.backup_folder.list(None).into_iter().find_map(|it| it.record?.database)
     }
 }
 
@@ -161,9 +159,4 @@ fn found(conn: &Connection, present: &Present) -> rusqlite::Result<Found> {
         }
     }
     Ok(Found::Empty)
-}
-
-/// Whether any backup is of a database of this name.
-pub(super) fn has_backups(database: &Path) -> bool {
-    !backup::list(database, None).is_empty()
 }

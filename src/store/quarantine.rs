@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use rusqlite::backup::{Backup as SqliteBackup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
+use super::backup::BackupFolder;
 use super::drill::{self, Verdict};
 use super::error::Doing as _;
 use super::files::{self, Temporary};
@@ -39,7 +40,7 @@ impl Store {
     /// A file that cannot be moved or copied.
     pub fn quarantine(&mut self, now: SystemTime) -> Result<Quarantined, StoreError> {
         self.close();
-        let done = quarantine(self.path(), &self.keys, &stamp(now))?;
+        let done = quarantine(self.path(), &self.backup_folder, &self.keys, &stamp(now))?;
         // Without a good backup the store is built again from the source: that it is gone now is our own doing.
         self.present_checked = true;
         Ok(done)
@@ -53,9 +54,15 @@ impl Store {
 /// # Guarantees
 /// With a good backup there is a database at every moment, the corrupt one until the restored one takes its place: a
 /// process that is killed in between leaves no gap that the next one would take for a store to be built anew.
-fn quarantine(database: &Path, keys: &KeyRing, stamp: &str) -> Result<Quarantined, StoreError> {
+fn quarantine(
+    database: &Path,
+    backups: &BackupFolder,
+    keys: &KeyRing,
+    stamp: &str,
+) -> Result<Quarantined, StoreError> {
     let folder = database.parent().unwrap_or(Path::new("."));
-    let good = backup::list(database, None)
+    let good = backups
+        .list(None)
         .into_iter()
         .map(|listed| listed.backup.path)
         .find(|path| drill::check_backup(path, keys).verdict == Verdict::Good);

@@ -3,15 +3,23 @@
 use std::path::Path;
 use std::time::SystemTime;
 
-use super::backup::{self, Backup, Listed, PREFIX, SourceCopy};
+use super::backup::{Backup, BackupFolder, BackupOptions, Listed, PREFIX, SourceCopy};
 use super::backup_record::{self, Found};
 use super::{Store, StoreError, crash, files, seconds};
 use crate::model::{Cause, Keepable, Retention, StoreFingerprint, keep};
 
 impl Store {
-    /// Says how many backups are kept, and for how long.
-    pub fn set_retention(&mut self, retention: Retention) {
-        self.retention = retention;
+    /// Says where the backups lie, how many are kept, and for how long.
+    pub fn set_backups(&mut self, options: &BackupOptions) {
+        if let Some(folder) = &options.folder {
+            self.backup_folder = BackupFolder::at(folder, &self.path);
+        }
+        self.retention = options.retention;
+    }
+
+    /// Where the backups lie.
+    pub fn backup_folder(&self) -> &Path {
+        self.backup_folder.path()
     }
 
     /// Deletes the backups that are no longer kept, and what a killed process left half-made. Never the newest backup, nor
@@ -19,7 +27,7 @@ impl Store {
     pub fn retain_backups(&mut self, now: SystemTime) {
         let backups = self.backups();
         thin_out(&backups, &self.limited(&backups, 0), now);
-        files::remove_leftovers(&backup::folder_of(&self.path));
+        files::remove_leftovers(self.backup_folder());
         files::remove_leftovers(self.path.parent().unwrap_or(Path::new(".")));
         crash::point("retention_done");
     }
@@ -27,8 +35,7 @@ impl Store {
     /// Lets go of backups where the next one would not find room beside them.
     pub(super) fn make_room(&mut self, now: SystemTime) {
         let size = self.size();
-        let tight =
-            free_bytes(&backup::folder_of(&self.path)).is_some_and(|free| free < size.saturating_mul(2));
+        let tight = free_bytes(self.backup_folder()).is_some_and(|free| free < size.saturating_mul(2));
         if tight {
             let backups = self.backups();
             thin_out(&backups, &self.limited(&backups, size), now);
@@ -49,26 +56,38 @@ impl Store {
         now: SystemTime,
     ) -> Result<Option<Backup>, StoreError> {
         let backups = self.backups();
-        let requested = || backups.iter().filter(|listed| cause(listed) == Cause::Requested);
-        if let Some(newest) = requested().next()
+        let newest = backups.iter().find(|listed| cause(listed) == Cause::Requested);
+        if let Some(newest) = newest
             && let Ok(Found::Intact(record)) = backup_record::read(&newest.backup.path)
             && record.rows == expected.to_string()
         {
             return Ok(Some(newest.backup.clone()));
         }
-        let bytes: u64 = requested().map(|listed| listed.backup.bytes).sum();
-        if bytes > 0 && bytes.saturating_add(self.size()) > self.limited(&backups, 0).bytes {
-            return Err(StoreError::BackupsFull { folder: backup::folder_of(&self.path), bytes });
+        if let Some(bytes) = self.filled_on_request(&backups) {
+            return Err(StoreError::BackupsFull { folder: self.backup_folder().to_owned(), bytes });
         }
         let backup = self.back_up_for(Cause::Requested, expected, source, why, now)?;
         self.retain_backups(now);
         Ok(backup)
     }
 
+    /// The bytes of the backups that somebody asked for, where they leave no room for another; none where there is room.
+    pub fn backups_on_request_fill(&mut self) -> Option<u64> {
+        let backups = self.backups();
+        self.filled_on_request(&backups)
+    }
+
+    fn filled_on_request(&self, backups: &[Listed]) -> Option<u64> {
+        let requested = backups.iter().filter(|listed| cause(listed) == Cause::Requested);
+        let bytes: u64 = requested.map(|listed| listed.backup.bytes).sum();
+        let full = bytes > 0 && bytes.saturating_add(self.size()) > self.limited(backups, 0).bytes;
+        full.then_some(bytes)
+    }
+
     /// What is kept of these backups: in all no more bytes than half of what they and the free space are, less `spare`.
     fn limited(&self, backups: &[Listed], spare: u64) -> Retention {
         let own: u64 = backups.iter().map(|listed| listed.backup.bytes).sum();
-        let free = free_bytes(&backup::folder_of(&self.path));
+        let free = free_bytes(self.backup_folder());
         let half = free.map_or(u64::MAX, |free| own.saturating_add(free) / 2);
         Retention { bytes: self.retention.bytes.min(half).saturating_sub(spare), ..self.retention }
     }

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::backup::{self, PREFIX, SUFFIX};
+use super::backup::{self, BackupFolder, PREFIX, SUFFIX};
 use super::error::Doing as _;
 use super::schema::Present;
 use super::{Store, StoreError, connection, crash, files, quarantine, read, stamp};
@@ -45,9 +45,10 @@ impl Store {
         now: SystemTime,
     ) -> Result<PathBuf, StoreError> {
         let path = self.path().to_owned();
-        let folder = backup::folder_of(&path);
-        files::create_folder(&folder)?;
-        let retired = folder.join(format!("{PREFIX}{}{ending}{SUFFIX}", stamp(now)));
+        // Beside the database, wherever its backups lie: a file is renamed within one file system only.
+        let folder = BackupFolder::beside(&path);
+        files::create_folder(folder.path())?;
+        let retired = folder.path().join(format!("{PREFIX}{}{ending}{SUFFIX}", stamp(now)));
         self.reader = None;
         let moved = self.move_to(&retired, expected);
         if moved.is_err() {
@@ -142,7 +143,7 @@ impl Store {
 
 /// Returns the newest retired database, or the database that was set aside under this name.
 fn retired(database: &Path, name: Option<&str>) -> Option<PathBuf> {
-    let backups = backup::list(database, None).into_iter().map(|listed| listed.backup);
+    let backups = BackupFolder::beside(database).list(None).into_iter().map(|listed| listed.backup);
     let retired = format!("{RETIRED}{SUFFIX}");
     let mut wanted = backups.filter(|backup| match name {
         Some(name) => backup.name() == name.trim_end_matches(SUFFIX),

@@ -53,8 +53,9 @@ impl Store {
         }
         let present = self.present()?;
         let Some(reader) = &self.reader else { return Ok(None) };
+        let (database, folder) = (&*self.path, self.backup_folder.path());
         let original =
-            backup::Original { reader, database: &self.path, present: &present, rows: expected, why, cause };
+            backup::Original { reader, database, folder, present: &present, rows: expected, why, cause };
         let backup = backup::create(&original, &source, &self.keys, &stamp(now))?;
         let same = self.commits()? == before;
         self.saved = FileState::of(&backup.path).filter(|_| same).map(|file| Saved {

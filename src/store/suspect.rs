@@ -11,8 +11,8 @@ use std::time::{Duration, SystemTime};
 use rusqlite::Connection;
 use rustix::process::{Flock, FlockOffsetType, FlockType, fcntl_getlk};
 
+use super::backup::BackupFolder;
 use super::files::{self, FileState};
-use super::presence::has_backups;
 use super::{StoreError, open};
 
 /// How long a file must have been left alone before it is judged: a copy over it may be under way.
@@ -56,19 +56,16 @@ pub(super) fn check_kind(path: &Path) -> Result<(), StoreError> {
 }
 
 /// What SQLite's refusal of a file means. One that holds something else and that no record of ours names is not ours.
-pub(super) fn explain(path: &Path, error: StoreError) -> StoreError {
-    if !error.is_corruption() || is_ours(path) {
+pub(super) fn explain(path: &Path, backups: &BackupFolder, error: StoreError) -> StoreError {
+    // A log or a backup says that a database of ours was there.
+    let is_ours = || files::with_suffix(path, "-wal").exists() || !backups.list(None).is_empty();
+    if !error.is_corruption() || is_ours() {
         return error;
     }
     match looks_like(path) {
         Some(looks_like) => StoreError::NotADatabase { path: path.to_owned(), looks_like },
         None => error,
     }
-}
-
-/// Whether a database of ours was at a path: there is a log of it, or a backup.
-fn is_ours(path: &Path) -> bool {
-    files::with_suffix(path, "-wal").exists() || has_backups(path)
 }
 
 /// What a file is that is no SQLite database; none for one.

@@ -27,6 +27,13 @@ env:
   value: {{ printf "%s:8461" $values.listenAddress | quote }}
 - name: OXIDE_OPERATOR_LOG_FORMAT
   value: {{ $values.logFormat }}
+{{- range $setting, $variable := dict "folder" "FOLDER" "allFor" "ALL_FOR" "hourly" "HOURLY" "daily" "DAILY" "weekly" "WEEKLY" "count" "COUNT" "bytes" "BYTES" }}
+{{- $value := index $values.backups $setting }}
+{{- if not (or (kindIs "invalid" $value) (eq (toString $value) "")) }}
+- name: OXIDE_OPERATOR_BACKUP_{{ $variable }}
+  value: {{ kindIs "string" $value | ternary $value (int64 $value | toString) | toJson }}
+{{- end }}
+{{- end }}
 - name: POD_NAME
   valueFrom: {fieldRef: {fieldPath: metadata.name}}
 - name: POD_NAMESPACE

@@ -1,13 +1,20 @@
-//! How many backups are kept, from the environment: flags besides would fill every help.
+//! Where backups lie and how many are kept, from the environment: flags besides would fill every help.
+
+use std::path::PathBuf;
 
 use clap::Args;
 
 use crate::model::{Bytes, Retention, Seconds};
+use crate::source::at_home;
+use crate::store::BackupOptions;
 
-/// How many backups are kept.
+/// Where backups lie, and how many are kept.
 #[derive(Args, Clone, Debug, Default, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct BackupSettings {
+    /// The folder that they lie in; `backups` beside the database by default.
+    #[arg(long = "backup-folder", env = "OXIDE_OPERATOR_BACKUP_FOLDER", global = true, hide = true)]
+    pub folder: Option<PathBuf>,
     /// For how long every backup is kept; `1h` by default.
     #[arg(long = "backup-all-for", env = "OXIDE_OPERATOR_BACKUP_ALL_FOR", global = true, hide = true)]
     pub all_for: Option<Seconds>,
@@ -30,17 +37,19 @@ pub struct BackupSettings {
 
 impl BackupSettings {
     /// What is said here, else below, else by default.
-    pub(crate) fn above(&self, below: &Self) -> Retention {
+    pub(crate) fn above(&self, below: &Self) -> BackupOptions {
         let usual = Retention::BACKUPS;
         let all_for =
             self.all_for.or(below.all_for).map(|it| std::time::Duration::from_secs_f64(it.0.min(1e9)));
-        Retention {
+        let retention = Retention {
             all_for: all_for.unwrap_or(usual.all_for),
             hourly: self.hourly.or(below.hourly).unwrap_or(usual.hourly),
             daily: self.daily.or(below.daily).unwrap_or(usual.daily),
             weekly: self.weekly.or(below.weekly).unwrap_or(usual.weekly),
             count: self.count.or(below.count).unwrap_or(usual.count),
             bytes: self.bytes.or(below.bytes).map_or(usual.bytes, |it| it.0),
-        }
+        };
+        let folder = self.folder.as_ref().or(below.folder.as_ref()).map(|folder| at_home(folder));
+        BackupOptions { folder, retention }
     }
 }

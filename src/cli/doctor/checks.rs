@@ -27,7 +27,7 @@ pub(super) fn all(context: &Context) -> Vec<Check> {
         Ok(store) => store,
         Err(error) => {
             let key_file = context.keys.file.clone().unwrap_or_else(|| context.db.with_file_name(KEY_FILE));
-            let mut checks = machine::permissions(&context.db, &key_file);
+            let mut checks = machine::permissions(&context.db, context.backup_folder().path(), &key_file);
             checks.retain(|check| check.status == Status::Problem);
             checks.push(unusable(&error));
             return checks;
@@ -36,9 +36,10 @@ pub(super) fn all(context: &Context) -> Vec<Check> {
     let database = store.path().to_owned();
     let place = Place::of(&database);
     let mut checks = vec![machine::place(&database, place)];
-    checks.extend(machine::permissions(&database, store.keys().file()));
+    checks.extend(machine::permissions(&database, store.backup_folder(), store.keys().file()));
     checks.push(machine::room(&database));
-    checks.push(machine::leftovers(&database));
+    checks.extend(backup_room(store.backups_on_request_fill()));
+    checks.push(machine::leftovers(&database, store.backup_folder()));
     checks.extend(database.parent().filter(|folder| folder.is_dir()).map(machine::events));
     checks.extend(silent(context));
     checks
@@ -193,6 +194,14 @@ fn differ(report: &SyncReport) -> Check {
     Check::warning("sides", what, why).mend("oxide-operator plan")
 }
 
+/// Warns where backups on request leave no room for another, given the bytes that they take up.
+fn backup_room(filled: Option<u64>) -> Option<Check> {
+    let bytes = filled?;
+    let what = format!("backups on request take up {} MB, all that backups may have", bytes / 1_000_000);
+    let why = "They are never deleted to make room, so the next `backup create` is refused. Delete those that nobody needs, or set `backups.folder` to a larger disk.";
+    Some(Check::warning("backups", what, why).mend("oxide-operator backup list"))
+}
+
 /// Tries to get the write lock; says who has it.
 fn lock(context: &Context, database: &Path) -> Check {
     let unwritable = |why: String| Check::problem("lock", why, "The database cannot be written.");
@@ -201,6 +210,7 @@ fn lock(context: &Context, database: &Path) -> Check {
         Ok(store) => store,
         Err(error) => return unwritable(error.to_string()),
     };
+    store.set_backups(&context.backups);
     let began = store.begin();
     store.rollback();
     match began {

@@ -10,17 +10,17 @@ use super::Check;
 use crate::cli::owner::{self, Obstacle};
 use crate::place::{Mounted, Place};
 use crate::source::Silent;
-use crate::store::{KeyRing, folder_of};
+use crate::store::KeyRing;
 
 /// Ahead by more than this, a time was not written by a clock like ours, in seconds.
 const SKEW: f64 = 60.0;
 
-pub(super) fn permissions(database: &Path, key_file: &Path) -> Vec<Check> {
+pub(super) fn permissions(database: &Path, backups: &Path, key_file: &Path) -> Vec<Check> {
     let mut checks = Vec::new();
     let obstacles = owner::obstacles_around_database(database)
         .into_iter()
         .chain(owner::obstacle_to_reading(key_file))
-        .chain(owner::obstacle(&folder_of(database)));
+        .chain(owner::obstacle(backups));
     for Obstacle { what, help, command } in obstacles {
         let check = Check::problem("permissions", what, help);
         checks.push(command.into_iter().fold(check, Check::mend));
@@ -29,7 +29,7 @@ pub(super) fn permissions(database: &Path, key_file: &Path) -> Vec<Check> {
     let private = [
         (key_file.to_owned(), "0600", "Whoever can read it can decrypt every API key."),
         (database.to_owned(), "0600", "It holds your configuration and encrypted API keys."),
-        (folder_of(database), "0700", "Backups hold everything that the database does."),
+        (backups.to_owned(), "0700", "Backups hold everything that the database does."),
     ];
     for (path, wanted, why) in private {
         let Ok(metadata) = std::fs::metadata(&path) else { continue };
@@ -113,8 +113,8 @@ pub(super) fn room(database: &Path) -> Check {
 }
 
 /// Files that a killed process left half-made.
-pub(super) fn leftovers(database: &Path) -> Check {
-    let folders = [database.parent().unwrap_or(Path::new(".")).to_owned(), folder_of(database)];
+pub(super) fn leftovers(database: &Path, backups: &Path) -> Check {
+    let folders = [database.parent().unwrap_or(Path::new(".")).to_owned(), backups.to_owned()];
     let found: Vec<PathBuf> = folders
         .iter()
         .flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten().flatten())
