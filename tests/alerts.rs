@@ -46,7 +46,7 @@ fn every_alert_has_a_unit_test_and_a_runbook() {
     let tests = fs::read_to_string(rules().join("oxide-operator.rules.test.yaml")).expect("shipped");
     let value = |line: &str, key: &str| line.trim().strip_prefix(key).map(|rest| rest.trim().to_owned());
     let alerts: Vec<String> = text.lines().filter_map(|line| value(line, "- alert:")).collect();
-    assert_eq!(alerts.len(), 13);
+    assert_eq!(alerts.len(), 14);
     for alert in &alerts {
         assert!(tests.contains(&format!("alertname: {alert}\n    exp_alerts:\n")), "{alert}");
     }

@@ -174,6 +174,16 @@ fn what_the_program_lives_on_is_never_an_output() {
     place.expect(0, &["backup", "create"]);
     let token = place.oxide().join("web.token");
     fs::write(&token, "x".repeat(40)).expect("written");
+    let beside = |name: &str| place.root().join("config").join(name);
+    let (secret, replaced) = (beside("openrouter-key"), beside("default.yaml.replaced.20260101T000000000Z"));
+    fs::write(&secret, "sk-1").expect("written");
+    fs::write(&replaced, "kept").expect("written");
+    let settings = place.root().join("settings.yaml");
+    fs::write(&settings, "onDrift: keep\n").expect("written");
+    let yaml = fs::read_to_string(place.yaml()).expect("there");
+    place.write_yaml(
+        &yaml.replace("api_key: sk-or-v1-not-a-real-key-0000", "apiKeyFrom: {file: openrouter-key}"),
+    );
     let backup =
         fs::read_dir(place.oxide().join("backups")).expect("there").flatten().next().expect("one").path();
     std::os::unix::fs::symlink(place.db(), place.root().join("link.yaml")).expect("linked");
@@ -185,6 +195,9 @@ fn what_the_program_lives_on_is_never_an_output() {
         place.key_file(),
         place.oxide().join("encryption.key.next"),
         token,
+        secret,
+        replaced,
+        settings,
         place.yaml(),
         place.root().join("config/../config/default.yaml"),
         backup.clone(),
@@ -201,7 +214,7 @@ fn what_the_program_lives_on_is_never_an_output() {
             &["migrate", "--export", &name, "--force"],
             &["plan", "--out", &name, "--force"],
         ] {
-            let said = place.run(command);
+            let said = place.run(&[command, &["--config", "settings.yaml"]].concat());
             assert_eq!(said.code(), Some(1), "{command:?}: {said:#?}");
             assert!(said.stderr.contains("never overwritten"), "{command:?}: {said:#?}");
             assert_eq!(fs::read(file).ok(), bytes, "{command:?}");
@@ -317,8 +330,36 @@ fn an_empty_key_is_an_error_that_names_where_it_came_from_and_unset_takes_one_aw
     assert_eq!(refused.code(), Some(6), "{refused:#?}");
     assert!(refused.stderr.contains("is empty"), "{refused:#?}");
     assert_eq!(key(), "sk-1");
+    for empty in ["api_key: \"\"", "api_key: '  '", "api_key:"] {
+        place.write_yaml(&yaml.replace("api_key: ${THE_KEY}", empty));
+        let said = place.run(&["apply"]);
+        assert!(said.stderr.contains("leaves the API key of the database as it is"), "{empty}: {said:#?}");
+        assert_eq!(key(), "sk-1", "{empty}");
+    }
+    place.write_yaml(&yaml.replace("${THE_KEY}", "sk-1"));
+    place.expect(0, &["apply"]);
+    place.write_yaml(&yaml.replace("api_key: ${THE_KEY}", "api_key: null"));
+    place.expect(0, &["apply"]);
+    assert_eq!(key(), "NULL");
+    place.write_yaml(&yaml.replace("${THE_KEY}", "sk-2"));
+    place.run(&["apply"]);
+    assert_eq!(key(), "sk-2");
     place.expect(0, &["set", path, "--unset"]);
     assert_eq!(key(), "NULL");
+}
+
+#[test]
+fn a_plan_is_saved_to_stdout_by_a_dash_and_a_new_key_never_replaces_an_old_one() {
+    let place = Place::edited();
+    let saved = place.run(&["plan", "--out", "-"]);
+    assert!(saved.stdout.starts_with('{') && saved.stdout.contains("oxide-operator/plan/v1"), "{saved:#?}");
+    assert!(!place.root().join("-").exists());
+    fs::write(place.root().join("plan.json"), &saved.stdout).expect("written");
+    place.expect(0, &["apply", "plan.json"]);
+    let key = fs::read(place.key_file()).expect("there");
+    let said = place.expect(1, &["key", "generate", ".oxide/encryption.key"]);
+    assert!(said.stderr.contains("help: name another file"), "{said:#?}");
+    assert_eq!(fs::read(place.key_file()).expect("there"), key);
 }
 
 #[test]
@@ -408,7 +449,7 @@ fn a_file_of_a_folder_that_holds_nothing_prunes_nothing() {
     let apply = ["apply", "--source", "dir:folder", "--prune", "owned"];
     place.expect(0, &apply);
     let path = folder.join("c.yaml");
-    let nothing: [(&str, Put); 6] = [
+    let nothing: [(&str, Put); 7] = [
         ("a byte order mark", |path| fs::write(path, "\u{feff}").expect("written")),
         ("a document that was cut off", |path| fs::write(path, "---\n").expect("written")),
         ("comments alone", |path| fs::write(path, "# services of ours\n\n# more\n").expect("written")),
@@ -417,6 +458,10 @@ fn a_file_of_a_folder_that_holds_nothing_prunes_nothing() {
         ("a link that leads nowhere", |path| {
             fs::remove_file(path).expect("removed");
             std::os::unix::fs::symlink("nowhere", path).expect("linked");
+        }),
+        ("a folder, as of a mount that went wrong", |path| {
+            fs::remove_file(path).expect("removed");
+            fs::create_dir(path).expect("made");
         }),
     ];
     for (what, put) in nothing {
@@ -429,7 +474,7 @@ fn a_file_of_a_folder_that_holds_nothing_prunes_nothing() {
         assert!(place.values().contains_key("services.c.type"), "{what}: c stays");
         assert_eq!(place.values()["services.a.executable"], what);
     }
-    fs::remove_file(&path).expect("removed");
+    fs::remove_dir(&path).expect("removed");
     place.run(&apply);
     assert!(!place.values().contains_key("services.c.type"), "a file that was removed is one that says so");
 }
@@ -451,4 +496,48 @@ fn generated_files_are_never_written_through_a_link_and_replace_those_of_an_earl
         assert_eq!(generate(), Some(1), "{command}");
         assert_eq!(fs::read_to_string(&precious).expect("there"), "mine", "{command}");
     }
+}
+
+#[test]
+fn an_object_is_named_by_its_id_alone_wherever_a_path_is_taken() {
+    let place = migrated();
+    place.expect(0, &["set", "lmstudio.enabled", "false"]);
+    assert_eq!(place.expect(0, &["get", "lmstudio.enabled"]).stdout.trim(), "false");
+    let explained = place.expect(2, &["explain", "lmstudio.enabled"]).stdout;
+    assert!(explained.starts_with("services.lmstudio.enabled\n"), "{explained}");
+    assert!(place.expect(0, &["promote", "lmstudio", "--dry-run"]).stdout.contains("enabled: false"));
+    place.expect(0, &["revert", "lmstudio.enabled"]);
+    place.expect(0, &["plan", "--override", "services.lmstudio=revert"]);
+    place.expect(0, &["restore", "2", "--only", "lmstudio"]);
+    place.expect(0, &["accept", "lmstudio.enabled", "--reason", "for now"]);
+    place.expect(0, &["withdraw", "lmstudio.enabled"]);
+
+    // What begins with a section is a path, whatever objects are called.
+    place.expect(0, &["add", "service", "execution", "--type", "cli", "--executable", "x"]);
+    place.expect(0, &["set", "execution.timeout_seconds", "77"]);
+    assert_eq!(place.expect(0, &["get", "execution.timeout_seconds"]).stdout.trim(), "77");
+}
+
+#[test]
+fn a_path_that_names_nothing_is_refused_with_the_nearest_name_by_every_command() {
+    let place = migrated();
+    let commands: [&[&str]; 12] = [
+        &["set", "lmstudo.enabled", "false"],
+        &["get", "services.lmstudo"],
+        &["explain", "lmstudo"],
+        &["revert", "services.lmstudo.enabled"],
+        &["promote", "lmstudo"],
+        &["restore", "1", "--only", "services.lmstudo"],
+        &["accept", "services.lmstudo", "--reason", "x"],
+        &["pause", "lmstudo", "--reason", "x"],
+        &["withdraw", "services.lmstudo"],
+        &["remove", "lmstudo"],
+        &["plan", "--override", "services.lmstudo=revert"],
+        &["apply", "--ignore", "services.lmstudo.models"],
+    ];
+    for command in commands {
+        let said = place.expect(6, command);
+        assert!(said.stderr.contains("did you mean `lmstudio`?"), "{command:?}: {}", said.stderr);
+    }
+    assert!(place.expect(6, &["set", "lmstudio.enabeld", "false"]).stderr.contains("enabled"));
 }

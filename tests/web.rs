@@ -154,6 +154,13 @@ fn drift(api: &mut Contract<'_>, web: &Web) {
     let accept = json!({"paths": ["services.gemini.enabled"], "reason": "being repaired", "until": "7d"});
     assert_eq!(api.write("POST", "/drift/accept", Some(explained.etag()), &accept).status, 200);
     assert_eq!(api.get("/decisions").json()["items"][0]["reason"], "being repaired");
+    let accepted = "/decisions?kind=accept&scope=services.gemini.enabled";
+    assert_eq!(api.write("DELETE", "/decisions", ANY, &Json::Null).status, 400, "everything is never meant");
+    assert_eq!(api.write("DELETE", accepted, Some("\"old\""), &Json::Null).status, 412);
+    assert_eq!(api.write("DELETE", accepted, ANY, &Json::Null).status, 200);
+    assert_eq!(api.write("DELETE", accepted, ANY, &Json::Null).status, 404);
+    assert_eq!(api.get("/decisions").json()["total"], 0);
+    assert_eq!(api.write("POST", "/drift/accept", ANY, &accept).status, 200);
     let promote = json!({"paths": ["services.qwen.enabled"]});
     let preview = api.write("POST", "/drift/promote?dryRun=true", ANY, &promote);
     assert!(

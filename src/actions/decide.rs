@@ -1,13 +1,8 @@
 //! Decisions about differences: which paths an acceptance covers, and until when something holds.
 
 use crate::desired::DesiredConfig;
-use crate::model::{
-    ConfigPath, Configuration, Decision, DecisionKind, Finding, Object, PathPattern, Section, Selection,
-    StoreSnapshot, mark,
-};
+use crate::model::{ConfigPath, Decision, DecisionKind, Object, PathPattern, StoreSnapshot, mark};
 use crate::plan::{Class, Plan, Step};
-
-use super::edit::{no_such_field, not_there};
 
 /// Returns what is to be recorded to accept every difference that `covers` names, with the scope of each.
 pub(crate) fn acceptances(
@@ -26,79 +21,6 @@ pub(crate) fn acceptances(
             };
             (kind, PathPattern::exactly(&path))
         })
-        .collect()
-}
-
-/// Reads a pattern, a path or the id of an object alone, which must name something: on the source's side when there is
-/// one, in the database, or in what both agreed on.
-///
-/// # Errors
-/// What is wrong with it, and what was perhaps meant.
-pub(crate) fn named(
-    text: &str,
-    desired: Option<&Configuration>,
-    live: &StoreSnapshot,
-) -> Result<PathPattern, Vec<Finding>> {
-    let known = known(desired, live);
-    let (id, field) = match text.rsplit_once('.') {
-        Some((id, field)) if known.iter().any(|(_, known)| *known == id) => (id, Some(field)),
-        _ => (text, None),
-    };
-    let sections: Vec<Section> = known
-        .iter()
-        .filter(|(_, known)| !id.is_empty() && *known == id)
-        .map(|(section, _)| *section)
-        .collect();
-    match sections[..] {
-        [section] => return in_object(section, id, field),
-        [one, ..] => {
-            let finding = Finding::error("is the id of a service and of a routing rule").at_path(id);
-            return Err(vec![
-                finding.suggest(format!("write {} or rules.{id}", ConfigPath::object(one, id))),
-            ]);
-        }
-        [] => {}
-    }
-    let pattern: PathPattern = text.parse().map_err(|why: String| {
-        match Section::ALL.into_iter().find(|section| text.split('.').next() == Some(section.name())) {
-            Some(_) => vec![Finding::error(why).at_path(text)],
-            None => vec![not_there(Section::Services, text, live)],
-        }
-    })?;
-    let names_something = known.iter().any(|(section, id)| pattern.covers_object(*section, id));
-    if names_something || pattern.section() == Section::Execution || !text.contains('.') {
-        return Ok(pattern);
-    }
-    // Of a path with a field the object is what is not there.
-    let object = text.parse::<Selection>().ok().and_then(|path| path.id);
-    let id = object.as_deref().or(text.split_once('.').map(|(_, id)| id)).unwrap_or(text);
-    Err(vec![not_there(pattern.section(), id, live)])
-}
-
-fn in_object(section: Section, id: &str, field: Option<&str>) -> Result<PathPattern, Vec<Finding>> {
-    let object = ConfigPath::object(section, id);
-    let Some(name) = field else { return Ok(PathPattern::exactly(&object)) };
-    match section.field(name) {
-        Some(field) => Ok(PathPattern::exactly(&ConfigPath::field(section, id, field))),
-        None => Err(vec![no_such_field(section, id, name)]),
-    }
-}
-
-/// The objects of every side.
-fn known<'a>(
-    desired: Option<&'a Configuration>,
-    live: &'a StoreSnapshot,
-) -> std::collections::BTreeSet<(Section, &'a str)> {
-    let sides = [Some(&live.live), desired].into_iter().flatten();
-    let of_sides = sides.flat_map(|side| {
-        let sections = [Section::Services, Section::RoutingRules].into_iter();
-        sections.flat_map(|section| {
-            side.section(section).into_iter().flatten().map(move |(id, _)| (section, &**id))
-        })
-    });
-    let of_base = live.base.objects.iter().filter(|(section, _)| **section != Section::Execution);
-    of_sides
-        .chain(of_base.flat_map(|(section, objects)| objects.keys().map(|id| (*section, &**id))))
         .collect()
 }
 

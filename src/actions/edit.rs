@@ -1,37 +1,11 @@
 //! The objects that an edit names, and the findings for those that are not there.
 
-use crate::model::{ConfigPath, Finding, Object, Section, Selection, StoreSnapshot};
+use crate::model::{ConfigPath, Finding, Object, Section, StoreSnapshot};
 use crate::plan::{Class, Step, rules_naming};
 
 /// The step that adds an object because somebody asked for it.
 pub(crate) fn create(section: Section, id: &str, object: Object) -> Step {
     Step::Create { section, id: id.into(), object: object.into(), class: Class::Pending }
-}
-
-/// Finds an object by its path or by its id alone.
-pub(crate) fn find(what: &str, live: &StoreSnapshot) -> Result<(Section, Box<str>), Vec<Finding>> {
-    let sections = [Section::Services, Section::RoutingRules];
-    let by_id: Vec<Section> =
-        sections.into_iter().filter(|section| live.live.get(*section, what).is_some()).collect();
-    match (by_id.as_slice(), what.parse::<Selection>()) {
-        ([section], _) => Ok((*section, what.into())),
-        ([_, _], _) => {
-            let finding = Finding::error("is the id of a service and of a routing rule").at_path(what);
-            Err(vec![finding.suggest(format!("say services.{what} or rules.{what}"))])
-        }
-        (_, Ok(Selection { section, id: Some(id), field: None })) if section != Section::Execution => {
-            if live.live.get(section, &id).is_some() {
-                Ok((section, id))
-            } else {
-                Err(vec![not_there(section, &id, live)])
-            }
-        }
-        (_, Ok(_)) => {
-            let finding = Finding::error("is not one service or routing rule").at_path(what);
-            Err(vec![finding.suggest("a single value is unset with `set PATH null`")])
-        }
-        (_, Err(_)) => Err(vec![not_there(Section::Services, what, live)]),
-    }
 }
 
 /// The finding for an object that is not there, with the one that was perhaps meant.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::edit::{find, not_there};
+use super::named::Names;
 use crate::desired::DesiredConfig;
 use crate::model::{ConfigPath, FieldId, Finding, Section, Selection, StoreSnapshot};
 use crate::plan::{Explanation, Refusal, Step, towards};
@@ -67,24 +67,21 @@ fn undeclared(path: &Selection, desired: &DesiredConfig) -> Option<Finding> {
     }
 }
 
-/// Returns what a path names, on either side or in what both agreed on.
+/// Returns what a path names, on either side or in what both agreed on; a whole section is refused.
 pub(crate) fn wanted(
     path: &str,
     desired: &DesiredConfig,
     live: &StoreSnapshot,
 ) -> Result<(Section, Box<str>, Option<FieldId>), Vec<Finding>> {
-    let Ok(Selection { section, id, field }) = path.parse::<Selection>() else {
-        let (section, id) = find(path, live)?;
-        return Ok((section, id, None));
-    };
-    let Some(id) = id else {
-        let finding = Finding::error("names a whole section").at_path(path);
-        return Err(vec![finding.suggest("name one object, or one field; `plan` shows all that differs")]);
-    };
-    let known = live.live.get(section, &id).is_some()
-        || desired.configuration().get(section, &id).is_some()
-        || live.base.get(section, &id).is_some();
-    if known { Ok((section, id, field)) } else { Err(vec![not_there(section, &id, live)]) }
+    let Selection { section, id, field } =
+        Names::of(live).and(Some(desired.configuration())).selection(path)?;
+    match id {
+        Some(id) => Ok((section, id, field)),
+        None => {
+            let finding = Finding::error("names a whole section").at_path(path);
+            Err(vec![finding.suggest("name one object, or one field; `plan` shows all that differs")])
+        }
+    }
 }
 
 /// Finds the newest revision that changed a value.

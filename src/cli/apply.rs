@@ -19,6 +19,9 @@ pub(super) fn run(context: &mut Context, args: &Apply) -> Result<Exit> {
         context.source = saved.source.parse().map_err(anyhow::Error::msg).context("the plan's source")?;
         context.db = saved.db.into();
         policy = saved.policy;
+        if !args.dry_run {
+            context.ensure_agent_agrees()?;
+        }
     }
     if args.fresh {
         context.when_missing.set(WhenMissing::StartFresh);

@@ -9,8 +9,11 @@ use zeroize::Zeroizing;
 
 use super::args::{Common, PolicyArgs};
 use super::operator_file::OperatorFile;
+use super::output::Invalid;
+use crate::actions::Names;
 use crate::consumer::{Consumer, TokenSource};
-use crate::model::{Policy, PolicyLayers, SourceSnapshot};
+use crate::desired::DesiredConfig;
+use crate::model::{Finding, PathPattern, Policy, PolicyLayers, PolicyPart, SourceSnapshot};
 use crate::place::lasting_path;
 use crate::plan::Circumstances;
 use crate::report::{Outcome, SyncReport};
@@ -19,7 +22,7 @@ use crate::source::{self, Declared, Secrets, SourceError, SourceSpec, at_home};
 use crate::store::{
     Access, BackupFolder, BackupOptions, KEY_VARIABLE, KeySources, Store, StoreError, WhenMissing, agent_of,
 };
-use crate::sync::{Input, Pass, Passed, sync_once};
+use crate::sync::{Input, Pass, Passed, read_source, sync_once};
 
 /// The source, the store and the keys of one invocation.
 #[derive(Debug)]
@@ -29,6 +32,8 @@ pub(super) struct Context {
     pub(super) keys: KeySources,
     pub(super) consumer: Option<Consumer>,
     pub(super) file: OperatorFile,
+    /// Where the settings were read from, if they were named.
+    pub(super) settings: Option<PathBuf>,
     /// The variables that a source in Kubernetes may name.
     pub(super) source_env: Vec<String>,
     /// What to do when the database is gone while backups of it exist.
@@ -74,6 +79,7 @@ impl Context {
             consumer: consumer(common, &file)?,
             backups,
             file,
+            settings: common.config.as_deref().map(at_home),
             source_env: common.source_env.clone(),
             when_missing: Cell::default(),
             named_actor: common.actor.clone().filter(|name| !name.is_empty()),
@@ -108,12 +114,30 @@ impl Context {
         };
         let given = args.map(PolicyArgs::part).unwrap_or_default();
         let parts = [Some(&given), declared.as_ref(), Some(&self.file.policy())];
+        self.ensure_named(&given)?;
         let mut policy = Policy::of(&parts.into_iter().flatten().collect::<Vec<_>>());
         policy.confirm_prune = args.and_then(|args| args.confirm_prune);
         match policy.tied().first() {
             Some(tie) => bail!("{}", tie.message),
             None => Ok(policy),
         }
+    }
+
+    /// Refuses an answer for a path that names nothing: a misspelt one would answer nothing, and nobody would notice.
+    fn ensure_named(&self, given: &PolicyPart) -> Result<()> {
+        let patterns: Vec<&PathPattern> =
+            given.overrides.iter().map(|it| &it.path).chain(&given.ignore).collect();
+        if patterns.is_empty() {
+            return Ok(());
+        }
+        let mut store = self.store(Access::Read)?;
+        let live = store.read()?;
+        let source = self.read_source().ok();
+        let desired = source.and_then(|source| read_source(&source, &self.secrets(), store.keys()).ok());
+        let names = Names::of(&live).and(desired.as_ref().map(DesiredConfig::configuration));
+        let unknown = patterns.iter().filter_map(|pattern| names.pattern(&pattern.to_string()).err());
+        let unknown: Vec<Finding> = unknown.flatten().collect();
+        if unknown.is_empty() { Ok(()) } else { Err(Invalid(unknown).into()) }
     }
 
     /// The answers that flags and environment give, and those of `operator.yaml`: what a source says stands between.

@@ -4,8 +4,9 @@ use anyhow::Result;
 
 use super::args::{Accept, OutputFormat, Pause, Resume, Withdraw};
 use super::context::{Context, with_hint};
+use super::output::Invalid;
 use super::{Exit, output};
-use crate::actions::{self, DecisionDocument, acceptances};
+use crate::actions::{self, DecisionDocument, Names, acceptances};
 use crate::model::{ConfigPath, Configuration, Decision, DecisionKind, PathPattern, Selection};
 use crate::plan;
 use crate::store::{Access, Decided, Store};
@@ -19,17 +20,14 @@ pub(super) fn accept(context: &Context, args: &Accept) -> Result<Exit> {
     let reason = args.reason.as_deref().unwrap_or_default();
     let source = context.read_source().map_err(with_hint)?;
     let mut store = context.existing_store(Access::Write)?;
-    let desired = match read_source(&source, &context.secrets(), store.keys()) {
-        Ok(desired) => desired,
-        Err(findings) => return Ok(output::invalid(&findings)),
-    };
+    let desired = read_source(&source, &context.secrets(), store.keys()).map_err(Invalid)?;
     let live = store.read()?;
     let policy = context.policy(None)?;
     let plan = plan::plan(&desired, &live, &policy, &super::context::circumstances());
-    let patterns = args.paths.iter().map(|path| actions::named(path, Some(desired.configuration()), &live));
-    let (patterns, findings) = parted(patterns);
+    let names = Names::of(&live).and(Some(desired.configuration()));
+    let (patterns, findings) = parted(args.paths.iter().map(|path| names.pattern(path)));
     if !findings.is_empty() {
-        return Ok(output::invalid(&findings.concat()));
+        return Err(Invalid(findings.concat()).into());
     }
     let covers = |path: &ConfigPath| patterns.iter().any(|pattern| pattern.covers(path));
     let kinds = acceptances(&plan, covers, &desired, &live);
@@ -57,14 +55,9 @@ pub(super) fn pause(context: &Context, args: &Pause) -> Result<Exit> {
     let until = args.until.as_deref().map(until).transpose()?;
     let mut store = context.existing_store(Access::Write)?;
     let live = store.read()?;
-    let scope_text = args.scope.as_deref();
-    let scope = match scope_text
-        .map(|text| actions::named(text, declared(context, &store).as_ref(), &live))
-        .transpose()
-    {
-        Ok(scope) => scope,
-        Err(findings) => return Ok(output::invalid(&findings)),
-    };
+    let desired = declared(context, &store);
+    let names = Names::of(&live).and(desired.as_ref());
+    let scope = args.scope.as_deref().map(|text| names.pattern(text)).transpose().map_err(Invalid)?;
     let decision = decided(context, DecisionKind::Pause, scope, &args.reason, until);
     store.decide(&Decided { decide: vec![decision.clone()], forget: Vec::new() })?;
     show(&[decision], args.format.output, |it| {
@@ -78,7 +71,7 @@ pub(super) fn resume(context: &Context, args: &Resume) -> Result<Exit> {
     let live = store.read()?;
     let desired = declared(context, &store);
     let scope_text = args.scope.as_deref();
-    let named = scope_text.map(|text| actions::named(text, desired.as_ref(), &live)).transpose();
+    let named = scope_text.map(|text| Names::of(&live).and(desired.as_ref()).pattern(text)).transpose();
     let paused = live.decisions.iter().filter(|it| it.kind == DecisionKind::Pause);
     let wanted = |it: &&Decision| match (scope_text, &named) {
         (None, _) => true,
@@ -87,8 +80,8 @@ pub(super) fn resume(context: &Context, args: &Resume) -> Result<Exit> {
         (_, Err(_)) => false,
     };
     let ended: Vec<Decision> = paused.filter(wanted).cloned().collect();
-    if let (true, Err(findings)) = (ended.is_empty(), &named) {
-        return Ok(output::invalid(findings));
+    if ended.is_empty() {
+        named.map_err(Invalid)?;
     }
     if ended.is_empty() {
         show(&[], args.format.output, |_| String::new());
@@ -106,6 +99,7 @@ pub(super) fn withdraw(context: &Context, args: &Withdraw) -> Result<Exit> {
     let mut store = context.existing_store(Access::Write)?;
     let live = store.read()?;
     let desired = declared(context, &store);
+    let names = Names::of(&live).and(desired.as_ref());
     let of_kind = |it: &Decision| args.kind.as_deref().is_none_or(|kind| it.kind.name() == kind);
     let (mut withdrawn, mut findings) = (Vec::new(), Vec::new());
     if args.all {
@@ -115,7 +109,7 @@ pub(super) fn withdraw(context: &Context, args: &Withdraw) -> Result<Exit> {
         let exactly = |it: &&Decision| it.scope_text() == *path;
         let mut found: Vec<Decision> = live.decisions.iter().filter(exactly).cloned().collect();
         if found.is_empty() {
-            match actions::named(path, desired.as_ref(), &live) {
+            match names.pattern(path) {
                 Ok(pattern) => {
                     found.extend(live.decisions.iter().filter(|it| lies_in(it, &pattern)).cloned())
                 }
@@ -125,7 +119,7 @@ pub(super) fn withdraw(context: &Context, args: &Withdraw) -> Result<Exit> {
         withdrawn.extend(found.into_iter().filter(|it| of_kind(it)));
     }
     if !findings.is_empty() {
-        return Ok(output::invalid(&findings));
+        return Err(Invalid(findings).into());
     }
     if withdrawn.is_empty() {
         show(&[], args.format.output, |_| String::new());
@@ -180,7 +174,8 @@ fn declared(context: &Context, store: &Store) -> Option<Configuration> {
     Some(desired.configuration().clone())
 }
 
-fn parted<T, E>(results: impl Iterator<Item = Result<T, E>>) -> (Vec<T>, Vec<E>) {
+/// Parts what was read from what could not be.
+pub(super) fn parted<T, E>(results: impl Iterator<Item = Result<T, E>>) -> (Vec<T>, Vec<E>) {
     let (mut fine, mut wrong) = (Vec::new(), Vec::new());
     for result in results {
         match result {

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use super::context::{Context, error_with_help};
+use super::source::REPLACED;
 use crate::place::lasting_path;
 use crate::settings::TOKEN_FILE;
-use crate::source::SourceSpec;
+use crate::source::{SourceSpec, at_home};
 use crate::store::{KEY_FILE, StoreError, files};
 
 /// Whether a file that is there may be replaced.
@@ -129,20 +130,36 @@ fn ours(context: &Context) -> Vec<(PathBuf, &'static str)> {
     ours.push((key, "the encryption key"));
     ours.extend(context.keys.retired.iter().map(|key| (key.clone(), "a retired encryption key")));
     ours.push((folder.join(TOKEN_FILE), "the web page's token"));
-    ours.extend(super::context::usual_settings().map(|settings| (settings, "the settings of this program")));
+    let settings = context.settings.iter().cloned().chain(super::context::usual_settings());
+    ours.extend(settings.map(|settings| (settings, "the settings of this program")));
+    ours.extend(of_the_source(context));
+    ours
+}
+
+/// The files of the source, the copies of them that are kept beside them, and the secrets that they refer to.
+fn of_the_source(context: &Context) -> Vec<(PathBuf, &'static str)> {
+    let is_copy = |file: &Path| {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        name.contains(".backup.") || name.contains(REPLACED)
+    };
+    let mut ours = Vec::new();
     match &context.source {
         SourceSpec::File(path) => {
-            let copies = files_beside(path).filter(|copy| copy.to_string_lossy().contains(".backup."));
+            let copies = files_beside(path).filter(|copy| is_copy(copy));
             ours.extend(copies.map(|copy| (copy, "a backup of the source")));
             ours.push((path.clone(), "the source"));
         }
         SourceSpec::Folder(path) => {
             let files = std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
-            let files = files.filter(|file| crate::source::is_yaml(file));
+            let files = files.filter(|file| crate::source::is_yaml(file) || is_copy(file));
             ours.extend(files.map(|file| (file, "a file of the source")));
         }
-        SourceSpec::Object(_) => {}
+        SourceSpec::Object(_) => return ours,
     }
+    let folder = context.source.folder();
+    let secrets = context.read_source().map(|source| crate::desired::secret_files_named(&source));
+    let secrets = secrets.unwrap_or_default().into_iter().map(|file| folder.join(at_home(Path::new(&file))));
+    ours.extend(secrets.map(|file| (file, "a secret that the source refers to")));
     ours
 }
 

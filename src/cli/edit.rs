@@ -10,8 +10,9 @@ use zeroize::Zeroizing;
 use super::args::{Add, EditArgs, OutputFormat, Remove, Set};
 use super::context::Context;
 use super::context::error_with_help;
+use super::output::Invalid;
 use super::{Exit, output};
-use crate::actions::{EditDocument, create, find, named_by_rules, no_such_field, not_there};
+use crate::actions::{EditDocument, Names, create, named_by_rules, no_such_field, not_there};
 use crate::desired::partial_object;
 use crate::model::{ConfigPath, Decision, FieldId, Finding, Kind, Object, Section, Selection, StoreSnapshot};
 use crate::plan::{Refusal, Step, removal, update};
@@ -26,8 +27,9 @@ type Text = Zeroizing<String>;
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
 pub(super) fn set(context: &Context, args: &Set) -> Result<Exit> {
-    let Selection { section, id: Some(id), field: Some(field) } = &args.path else {
-        return Ok(no_single_value(args));
+    let path = named(context, &args.path)?;
+    let Selection { section, id: Some(id), field: Some(field) } = &path else {
+        return Ok(no_single_value(&path, args.value.is_none()));
     };
     let spec = section.spec(*field);
     let is_secret = spec.kind == Kind::Secret;
@@ -44,11 +46,11 @@ pub(super) fn set(context: &Context, args: &Set) -> Result<Exit> {
         (None, None) if is_secret => ask_for_key(id)?,
         (None, None) => {
             let help = "put it behind the path; --unset takes the value away";
-            return Ok(misused(format!("no value for {}", args.path), help));
+            return Ok(misused(format!("no value for {path}"), help));
         }
     };
     let text = fields_text(*section, &[(*field, value)]);
-    let reason = format!("set {}", args.path);
+    let reason = format!("set {path}");
     run(context, &args.edit, &reason, |live, store| {
         let wanted = read_object(*section, id, &text, store, From::CommandLine)?;
         match live.live.get(*section, id) {
@@ -104,7 +106,7 @@ pub(super) fn add(context: &Context, add: &Add) -> Result<Exit> {
 pub(super) fn remove(context: &Context, args: &Remove) -> Result<Exit> {
     let reason = format!("remove {}", args.what);
     run(context, &args.edit, &reason, |live, _| {
-        let (section, id) = find(&args.what, live)?;
+        let (section, id) = Names::of(live).object(&args.what)?;
         if section == Section::Services && !args.cascade {
             let hint = "--cascade takes it out of them, too; look first with --dry-run";
             if let Some(finding) = named_by_rules(live, &id, hint) {
@@ -115,16 +117,24 @@ pub(super) fn remove(context: &Context, args: &Remove) -> Result<Exit> {
     })
 }
 
+/// What a path names; one that begins with a section is taken as it is, so that what is wrong with it is said for it.
+fn named(context: &Context, path: &str) -> Result<Selection> {
+    if let Ok(path) = path.parse() {
+        return Ok(path);
+    }
+    let live = context.store(Access::Read)?.read()?;
+    Ok(Names::of(&live).selection(path).map_err(Invalid)?)
+}
+
 /// Says why a path names no value, and what was perhaps meant.
-fn no_single_value(args: &Set) -> Exit {
-    let id = args.path.id.as_deref().unwrap_or_default();
-    let path = args.path.to_string();
+fn no_single_value(path: &Selection, without_value: bool) -> Exit {
+    let id = path.id.as_deref().unwrap_or_default();
     let help = match (id.split_once('='), id.rsplit_once('.')) {
-        (Some((name, value)), _) if args.value.is_none() => {
-            format!("write the value as a word of its own: set {}.{name} {value}", args.path.section.name())
+        (Some((name, value)), _) if without_value => {
+            format!("write the value as a word of its own: set {}.{name} {value}", path.section.name())
         }
         (_, Some((object, field))) => {
-            no_such_field(args.path.section, object, field).suggestion.unwrap_or_default()
+            no_such_field(path.section, object, field).suggestion.unwrap_or_default()
         }
         _ => "add the field, as in services.ID.enabled or execution.timeout_seconds".to_owned(),
     };

@@ -4,25 +4,19 @@ use anyhow::Result;
 
 use super::args::{Explain, OutputFormat, Revert};
 use super::context::{Context, with_hint};
+use super::output::Invalid;
 use super::{Exit, edit, output};
-use crate::actions::{Changed, ExplainDocument, changed, revert_steps, wanted};
+use crate::actions::{Changed, ExplainDocument, Names, changed, revert_steps, wanted};
 use crate::desired::DesiredConfig;
-use crate::model::Finding;
 use crate::plan;
 use crate::store::{Access, Store};
 use crate::sync::read_source;
 
 pub(super) fn run(context: &Context, args: &Explain) -> Result<Exit> {
     let mut store = context.store(Access::Read)?;
-    let desired = match declared(context, &store)? {
-        Ok(desired) => desired,
-        Err(findings) => return Ok(output::invalid(&findings)),
-    };
+    let desired = declared(context, &store)?;
     let live = store.read()?;
-    let (section, id, field) = match wanted(&args.path, &desired, &live) {
-        Ok(wanted) => wanted,
-        Err(findings) => return Ok(output::invalid(&findings)),
-    };
+    let (section, id, field) = wanted(&args.path, &desired, &live).map_err(Invalid)?;
     let plan =
         plan::plan(&desired, &live, &context.policy(Some(&args.policy))?, &super::context::circumstances());
     let revisions = store.revisions()?;
@@ -39,19 +33,17 @@ pub(super) fn run(context: &Context, args: &Explain) -> Result<Exit> {
 }
 
 pub(super) fn revert(context: &Context, args: &Revert) -> Result<Exit> {
-    let desired = match declared(context, &context.store(Access::Read)?)? {
-        Ok(desired) => desired,
-        Err(findings) => return Ok(output::invalid(&findings)),
-    };
-    let names: Vec<String> = args.paths.iter().map(ToString::to_string).collect();
-    edit::run(context, &args.edit, &format!("revert {}", names.join(", ")), |live, _| {
-        revert_steps(&args.paths, &desired, live)
+    let desired = declared(context, &context.store(Access::Read)?)?;
+    edit::run(context, &args.edit, &format!("revert {}", args.paths.join(", ")), |live, _| {
+        let names = Names::of(live).and(Some(desired.configuration()));
+        let paths = args.paths.iter().map(|path| names.selection(path)).collect::<Result<Vec<_>, _>>()?;
+        revert_steps(&paths, &desired, live)
     })
 }
 
-fn declared(context: &Context, store: &Store) -> Result<Result<DesiredConfig, Vec<Finding>>> {
+fn declared(context: &Context, store: &Store) -> Result<DesiredConfig> {
     let source = context.read_source().map_err(with_hint)?;
-    Ok(read_source(&source, &context.secrets(), store.keys()))
+    Ok(read_source(&source, &context.secrets(), store.keys()).map_err(Invalid)?)
 }
 
 fn text(document: &ExplainDocument) -> String {

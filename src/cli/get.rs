@@ -5,12 +5,12 @@ use serde_json::Value as Json;
 
 use super::args::{Get, OutputFormat};
 use super::context::Context;
+use super::output::Invalid;
 use super::{Exit, output};
-use crate::actions::{find, not_there};
+use crate::actions::{Names, not_there};
 use crate::export::{ExportOptions, ExportedSecrets, to_yaml};
 use crate::guide::object_as_json;
 use crate::model::{Carried, Configuration, Finding, Section, Selection, StoreSnapshot, Value};
-use crate::plan::findings_text;
 use crate::store::Access;
 
 pub(super) fn run(context: &Context, args: &Get) -> Result<Exit> {
@@ -19,13 +19,7 @@ pub(super) fn run(context: &Context, args: &Get) -> Result<Exit> {
         anyhow::bail!("{} does not exist: there is nothing to show", store.path().display());
     }
     let live = store.read()?;
-    let wanted = match resolve(&args.what, &live) {
-        Ok(wanted) => wanted,
-        Err(findings) => {
-            output::note(findings_text(&findings).trim_end());
-            return Ok(Exit::Error);
-        }
-    };
+    let wanted = resolve(&args.what, &live).map_err(Invalid)?;
     match args.format.output {
         OutputFormat::Table => print(&wanted, &live),
         format => output::value(&as_value(&wanted, &live), format),
@@ -34,9 +28,7 @@ pub(super) fn run(context: &Context, args: &Get) -> Result<Exit> {
 }
 
 fn resolve(what: &str, live: &StoreSnapshot) -> Result<Selection, Vec<Finding>> {
-    let Ok(selection) = what.parse::<Selection>() else {
-        return find(what, live).map(|(section, id)| Selection { section, id: Some(id), field: None });
-    };
+    let selection = Names::of(live).selection(what)?;
     match &selection.id {
         Some(id) if live.live.get(selection.section, id).is_none() => {
             Err(vec![not_there(selection.section, id, live)])

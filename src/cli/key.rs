@@ -31,6 +31,13 @@ fn generate(file: Option<&Path>) -> Result<Exit> {
         output::result(key.as_str());
         return Ok(Exit::Ok);
     };
+    if file.exists() {
+        let message = format!("{} exists, and is not overwritten", file.display());
+        return Err(error_with_help(
+            message,
+            "name another file: API keys may be encrypted under the key in this one",
+        ));
+    }
     write_key_file(file, &key)?;
     output::note(format!("✅ New key in {}", file.display()));
     Ok(Exit::Ok)

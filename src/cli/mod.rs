@@ -69,6 +69,10 @@ pub fn main() -> Exit {
     output::set_colour(cli.common.color);
     unless_lost(match dispatch(&cli) {
         Ok(exit) => exit,
+        Err(error) if error.is::<output::Invalid>() => {
+            output::note(error.to_string());
+            Exit::Invalid
+        }
         Err(error) => {
             print_error(&error);
             match error.chain().find_map(|cause| cause.downcast_ref::<StoreError>()) {
@@ -109,13 +113,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<Exit> {
         }
         (file, _) => file?,
     };
-    let file = match file {
-        Ok(file) => file,
-        Err(findings) => {
-            output::note(crate::plan::findings_text(&findings).trim_end());
-            return Ok(Exit::Invalid);
-        }
-    };
+    let file = file.map_err(output::Invalid)?;
     let mut context = Context::new(&cli.common, file)?;
     if let Command::Migrate(args::Migrate { yaml: Some(yaml), .. }) = &cli.command {
         context.source = crate::source::SourceSpec::File(crate::source::at_home(yaml));

@@ -103,11 +103,10 @@ pub(super) fn local_time(seconds: f64) -> String {
     time.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
-/// Prints what is wrong with an input.
-pub(super) fn invalid(findings: &[crate::model::Finding]) -> super::Exit {
-    note(crate::plan::findings_text(findings).trim_end());
-    super::Exit::Invalid
-}
+/// What is wrong with an input, as an error that ends the command.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", crate::plan::findings_text(.0).trim_end())]
+pub(super) struct Invalid(pub(super) Vec<crate::model::Finding>);
 
 /// Tells the user what went wrong, and what to do next.
 pub(super) fn error(message: impl AsRef<str>, help: Option<&str>) {

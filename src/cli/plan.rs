@@ -109,6 +109,10 @@ fn save(
         plan: serde_json::to_value(plan.document())?,
     };
     let text = serde_json::to_string_pretty(&saved)? + "\n";
+    if path == Path::new("-") {
+        output::result(text.trim_end());
+        return Ok(());
+    }
     destination::write(context, path, text.as_bytes(), overwrite)?;
     let path = path.display().to_string();
     let (summary, path) = (plan.summary(), shlex::try_quote(&path).unwrap_or(path.as_str().into()));

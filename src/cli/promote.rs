@@ -6,9 +6,11 @@ use anyhow::Result;
 
 use super::args::{OutputFormat, Promote};
 use super::context::{Context, error_with_help, with_hint};
+use super::decide::parted;
+use super::output::Invalid;
 use super::{Exit, output};
-use crate::actions::{self, PromoteDocument, diff};
-use crate::model::{Finding, Selection, SourceSnapshot};
+use crate::actions::{self, Names, PromoteDocument, diff};
+use crate::model::SourceSnapshot;
 use crate::plan::{self, findings_text};
 use crate::promotion::{PromotedKeys, Promotion, Rewritten, Sides};
 use crate::source::{Branch, Repository, replace};
@@ -22,10 +24,7 @@ pub(super) fn run(context: &Context, args: &Promote) -> Result<Exit> {
     };
     let source = context.read_source().map_err(with_hint)?;
     let mut store = context.store(if args.dry_run { Access::Read } else { Access::Write })?;
-    let promotion = match look(context, &source, &mut store, args)? {
-        Ok(promotion) => promotion,
-        Err(findings) => return Ok(output::invalid(&findings)),
-    };
+    let promotion = look(context, &source, &mut store, args)?;
     let mut commit = None;
     if !args.dry_run && !promotion.documents.is_empty() {
         let elsewhere = matches!(args.branch(), Some(Branch::Named(_)));
@@ -48,24 +47,20 @@ pub(super) fn run(context: &Context, args: &Promote) -> Result<Exit> {
     Ok(if promotion.blocked.is_empty() { Exit::Ok } else { Exit::Guarded })
 }
 
-fn look(
-    context: &Context,
-    source: &SourceSnapshot,
-    store: &mut Store,
-    args: &Promote,
-) -> Result<Result<Promotion, Vec<Finding>>> {
+fn look(context: &Context, source: &SourceSnapshot, store: &mut Store, args: &Promote) -> Result<Promotion> {
     let secrets = context.secrets();
     let read = |source: &SourceSnapshot, store: &Store| read_source(source, &secrets, store.keys());
-    let desired = match read(source, store) {
-        Ok(desired) => desired,
-        Err(findings) => return Ok(Err(findings)),
-    };
+    let desired = read(source, store).map_err(Invalid)?;
     let live = store.read()?;
     let plan = plan::plan(&desired, &live, &context.policy(None)?, &super::context::circumstances());
-    let paths: &[Selection] = if args.all { &[] } else { &args.paths };
+    let names = Names::of(&live).and(Some(desired.configuration()));
+    let (paths, unknown) = parted(args.paths.iter().map(|path| names.selection(path)));
+    if !unknown.is_empty() {
+        return Err(Invalid(unknown.concat()).into());
+    }
     let keys = if args.keys_as_tokens { PromotedKeys::Tokens } else { PromotedKeys::Blocked };
     let sides = Sides { source, desired: &desired, store: &live, plan: &plan };
-    Ok(actions::look(&sides, paths, keys, |after| read(after, store)))
+    Ok(actions::look(&sides, &paths, keys, |after| read(after, store)).map_err(Invalid)?)
 }
 
 /// Writes the object, or every file, or nothing.

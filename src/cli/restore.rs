@@ -4,9 +4,10 @@ use anyhow::Result;
 
 use super::args::{Restore, RestoreArgs};
 use super::context::{Context, error_with_help};
+use super::output::Invalid;
 use super::{Exit, edit};
-use crate::actions;
-use crate::model::{Configuration, Decision, SourceDigest};
+use crate::actions::{self, Names};
+use crate::model::{Configuration, Decision, Selection, SourceDigest};
 use crate::plan::restore;
 use crate::store::{Access, RecordedState, RevisionId, Store};
 
@@ -22,23 +23,25 @@ pub(super) fn to_state(
     name: &str,
     how: &RestoreArgs,
 ) -> Result<Exit> {
-    let what = match &how.only {
+    let only = how.only.as_deref().map(|only| selected(context, only, state)).transpose()?;
+    let what = match &only {
         Some(only) => format!("restore {only} from {name}"),
         None => format!("restore {name}"),
     };
     let reason = how.edit.reason.as_deref().unwrap_or(&what);
     let pin: Vec<Decision> = rejected(context)
-        .map(|digest| {
-            actions::pin(digest, how.only.as_ref(), (&context.actor(), reason), super::decide::now())
-        })
+        .map(|digest| actions::pin(digest, only.as_ref(), (&context.actor(), reason), super::decide::now()))
         .into_iter()
         .collect();
     edit::run_deciding(context, &how.edit, &what, &pin, |live, _| {
-        if let Some(only) = &how.only {
-            actions::named(&only.to_string(), Some(state), live)?;
-        }
-        restore(state, &live.live, how.only.as_ref(), how.confirm_prune)
+        restore(state, &live.live, only.as_ref(), how.confirm_prune)
     })
+}
+
+/// What `--only` names, now or in the state that is restored.
+fn selected(context: &Context, only: &str, state: &Configuration) -> Result<Selection> {
+    let live = context.store(Access::Read)?.read()?;
+    Ok(Names::of(&live).and(Some(state)).selection(only).map_err(Invalid)?)
 }
 
 /// The source that a restore rejects: as it is now, else as it was applied last.

@@ -36,7 +36,7 @@ pub(super) fn run(context: &Context, args: &Rollback) -> Result<Exit> {
     let yaml = context.source_path()?.to_owned();
     let as_it_is =
         context.read_source().ok().is_some_and(|source| says_the_same(context, &source, &live, &store));
-    let exported = if as_it_is { None } else { Some(export_file(context, args)?) };
+    let exported = if as_it_is && args.file.is_none() { None } else { Some(export_file(context, args)?) };
     if args.dry_run {
         match &exported {
             Some(file) => output::result(format!("Would export to {}.", file.display())),

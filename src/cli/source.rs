@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::args::{AcceptSource, RestoreSource, Source};
 use super::context::{Context, Hint, error_with_help, with_hint};
+use super::output::Invalid;
 use super::promote::write;
 use super::{Exit, output};
 use crate::actions::diff;
@@ -31,10 +32,7 @@ fn accept(context: &Context, args: &AcceptSource) -> Result<Exit> {
     let (mut store, now) = (context.store(Access::Write)?, context.read_source().map_err(with_hint)?);
     let secrets = context.secrets();
     let read = |source: &SourceSnapshot, store: &Store| read_source(source, &secrets, store.keys());
-    let desired = match read(&now, &store) {
-        Ok(desired) => desired,
-        Err(findings) => return Ok(output::invalid(&findings)),
-    };
+    let desired = read(&now, &store).map_err(Invalid)?;
     if args.as_is {
         let kept = KeptSource::of(&now, crate::desired::known(&now, &desired), store.keys())?;
         match kept.filter(|_| !args.dry_run) {
@@ -48,10 +46,7 @@ fn accept(context: &Context, args: &AcceptSource) -> Result<Exit> {
         return Ok(done("Taken as it is: the next pass applies it."));
     }
     let good = known_good(&mut store)?;
-    let before = match read(&good, &store) {
-        Ok(before) => before,
-        Err(findings) => return Ok(output::invalid(&findings)),
-    };
+    let before = read(&good, &store).map_err(Invalid)?;
     let promotion = extract(&good, &before, &desired, |after| read(after, &store));
     let keys = typed_keys(&before, &desired, &store.read()?);
     let blocked: Vec<Finding> = promotion
@@ -173,7 +168,7 @@ fn list(context: &Context) -> Result<Exit> {
 }
 
 /// What stands in the name of a file that was replaced, between its own name and the time.
-const REPLACED: &str = ".replaced.";
+pub(super) const REPLACED: &str = ".replaced.";
 
 fn known_good(store: &mut Store) -> Result<SourceSnapshot> {
     store.good_source()?.ok_or_else(|| {

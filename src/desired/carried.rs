@@ -30,6 +30,13 @@ pub(super) fn sections(text: &str, document: &mut Document) -> Vec<(CarriedSecti
         .collect()
 }
 
+/// What people call a section otherwise, in the database and in speech.
+const OTHER_NAMES: [(&str, &str); 3] =
+    [("rules", "routing_rules"), ("routes", "routing_rules"), ("execution_settings", "execution")];
+
+/// The beginning of a section's name stands for it from so many bytes on.
+const MIN_ABBREVIATION: usize = 4;
+
 /// Whether the orchestrator reads a section of this name, or its author marked it as one for other sections to refer to.
 pub(super) fn is_known(name: &str) -> bool {
     KNOWN.contains(&name) || name.starts_with("x-")
@@ -44,7 +51,10 @@ pub(super) fn near_miss(name: &str) -> Option<String> {
     let plain = name.trim().to_lowercase().replace(['-', ' ', '.'], "_");
     // `routingRules` and `routingrules`, too.
     let squeezed = |text: &str| text.replace('_', "");
-    let same = known.iter().find(|known| squeezed(known) == squeezed(&plain));
+    let is_short_for = |known: &str| plain.len() >= MIN_ABBREVIATION && known.starts_with(&plain);
+    let other = OTHER_NAMES.iter().find(|(other, _)| *other == plain).map(|(_, known)| known);
+    let same =
+        known.iter().find(|known| squeezed(known) == squeezed(&plain) || is_short_for(known)).or(other);
     same.map(|known| format!("did you mean `{known}`?")).or_else(|| closest(&plain, &known))
 }
 
@@ -119,10 +129,14 @@ mod tests {
             ("routingRules", "routing_rules"),
             ("excution", "execution"),
             ("loging", "logging"),
+            ("routing", "routing_rules"),
+            ("rules", "routing_rules"),
+            ("exec", "execution"),
+            ("execution_settings", "execution"),
         ] {
             assert_eq!(near_miss(name), Some(format!("did you mean `{meant}`?")), "{name}");
         }
-        for name in ["x-defaults", "custom", "tools", "a", "cluster"] {
+        for name in ["x-defaults", "custom", "tools", "a", "log", "cluster"] {
             assert_eq!(near_miss(name), None, "{name}");
         }
     }

@@ -188,7 +188,11 @@ impl Decoder<'_> {
         text: &str,
         plain: bool,
     ) -> Option<Value> {
-        if text.is_empty() || (plain && Implicit::of(text) == Implicit::Null) {
+        if text.trim().is_empty() {
+            self.empty_secret(path, &key.span);
+            return None;
+        }
+        if plain && Implicit::of(text) == Implicit::Null {
             return Some(Value::Unset);
         }
         if plain && Implicit::of(text) != Implicit::Text {
@@ -211,6 +215,15 @@ impl Decoder<'_> {
         }
         self.plaintext_secrets += 1;
         Some(self.known(SecretText::new(text)))
+    }
+
+    /// A template that was filled in with nothing looks the same as a key that is to go, so an empty one says nothing.
+    fn empty_secret(&mut self, path: &ConfigPath, place: &Range<usize>) {
+        let finding = match self.required {
+            Required::Yes => Finding::warning("is empty: it leaves the API key of the database as it is"),
+            Required::No => Finding::error("is empty: no API key was given"),
+        };
+        self.refuse(finding.at_path(path).suggest("write null to have no API key"), place);
     }
 
     fn key_reference(&mut self, object: &mut Object, id: &str, node: &Node<'_>) {

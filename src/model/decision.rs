@@ -44,6 +44,9 @@ pub enum DecisionKind {
 }
 
 impl DecisionKind {
+    /// The name of each kind.
+    pub const NAMES: [&'static str; 3] = ["accept", "pause", "pin"];
+
     /// `accept`, `pause` or `pin`.
     pub const fn name(&self) -> &'static str {
         match self {

@@ -56,8 +56,7 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>, SourceError> {
     let mut files: Vec<PathBuf> = Vec::new();
     for entry in std::fs::read_dir(path).map_err(unreadable)? {
         let file = entry.map_err(unreadable)?.path();
-        // A link that leads nowhere is a file that is missing, not one that is not there.
-        if is_yaml(&file) && (file.is_file() || leads_nowhere(&file)) {
+        if is_yaml(&file) {
             files.push(file);
         }
     }
@@ -73,7 +72,7 @@ fn folder(path: &Path) -> Result<Vec<SourceDocument>, SourceError> {
     let mut left = MAX_SOURCE_BYTES as u64;
     let mut documents = Vec::with_capacity(files.len());
     for file in files {
-        if leads_nowhere(&file) {
+        if stands_for_no_file(&file) {
             documents.push(SourceDocument { name: file.display().to_string(), bytes: Vec::new() });
             continue;
         }
@@ -84,8 +83,13 @@ fn folder(path: &Path) -> Result<Vec<SourceDocument>, SourceError> {
     Ok(documents)
 }
 
-fn leads_nowhere(file: &Path) -> bool {
-    file.is_symlink() && !file.exists()
+/// Whether a name stands where a file is missing: a link that leads nowhere, or the folder that a container runtime makes
+/// in place of a file that it was to mount.
+fn stands_for_no_file(file: &Path) -> bool {
+    match std::fs::metadata(file) {
+        Ok(there) => !there.is_file(),
+        Err(_) => file.is_symlink(),
+    }
 }
 
 /// Whether a file of a folder source belongs to it: YAML by its name, and not an editor's or kubelet's own.

@@ -163,6 +163,10 @@ fn a_second_agent_stands_by_says_for_whom_and_takes_over_when_the_first_ends() {
     }
     let named = place.run(&["migrate", "--no-backup", "--yaml", "other.yaml"]);
     assert_eq!(named.code(), Some(7), "another source by its older name: {named:#?}");
+    fs::copy(place.root().join("other.yaml"), place.root().join("third.yaml")).expect("copied");
+    place.run(&["plan", "--source", "file:third.yaml", "--out", "third.plan"]);
+    let planned = place.run(&["apply", "third.plan"]);
+    assert_eq!(planned.code(), Some(7), "another source by a saved plan: {planned:#?}");
     assert!(revisions(&place) <= before + 1, "one edit of the source, one revision");
     first.kill();
     second.says("took over");
@@ -175,6 +179,41 @@ fn a_second_agent_stands_by_says_for_whom_and_takes_over_when_the_first_ends() {
         .expect("there");
     assert_eq!(workers, 7);
     assert!(place.expect(0, &["backup", "list"]).stdout.contains("before the upgrade"));
+}
+
+#[test]
+fn two_agents_with_one_source_write_what_it_says_once_and_commands_beside_them_lose_nothing() {
+    let place = migrated();
+    let source = "file:config/default.yaml";
+    let first = Agent::start(&place, source, Numbered::AsUsual);
+    first.says("watching");
+    let second = Agent::start(&place, source, Numbered::AsUsual);
+    second.says("standing by");
+    let before = revisions(&place);
+    let rounds = 5;
+    for round in 1..=rounds {
+        let yaml = SAMPLE.replace("max_parallel_workers: 4", &format!("max_parallel_workers: 1{round}"));
+        fs::write(place.yaml(), yaml).expect("written");
+        place.expect(0, &["set", "services.gemini.max_retries", &round.to_string()]);
+        first.wait_for("the edit of the source", |line| line["outcome"] == "applied");
+    }
+    let values = place.values();
+    assert_eq!(values["execution_settings.1.max_parallel_workers"], format!("1{rounds}"));
+    assert_eq!(values["services.gemini.max_retries"], rounds.to_string());
+    assert!(
+        revisions(&place) <= before + 2 * rounds,
+        "one for each edit of the source, one for each command"
+    );
+}
+
+#[test]
+fn an_agent_ends_with_its_terminal() {
+    let place = migrated();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/close_terminal.py");
+    let mut terminal = place.program("python3");
+    terminal.args([script, BINARY, "run", "--listen", "off", "--listen-health", "127.0.0.1:0"]);
+    let said = crate::process::said(&mut terminal);
+    assert_eq!(said.code(), Some(0), "{said:#?}");
 }
 
 #[test]

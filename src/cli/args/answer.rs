@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{EditArgs, Format, PolicyArgs};
-use crate::model::Selection;
+use crate::model::DecisionKind;
 use crate::source::Branch;
 
 /// Arguments of `explain`.
@@ -33,9 +33,9 @@ Examples:
   oxide-operator revert services.lmstudio.enabled
   oxide-operator revert services.lmstudio execution.timeout_seconds --dry-run")]
 pub struct Revert {
-    /// Objects or fields that the source declares
+    /// Objects or fields that the source declares; an object's id alone will do
     #[arg(value_name = "PATH", required = true)]
-    pub paths: Vec<Selection>,
+    pub paths: Vec<String>,
     /// How the edit is made.
     #[command(flatten)]
     pub edit: EditArgs,
@@ -50,9 +50,9 @@ Examples:
   oxide-operator promote services.lmstudio --git --reason 'it is too slow'
   oxide-operator promote --all --git=drift    a commit on another branch")]
 pub struct Promote {
-    /// Sections, objects or fields in which the database says something else
+    /// Sections, objects or fields in which the database says something else; an object's id alone will do
     #[arg(value_name = "PATH", required_unless_present = "all", conflicts_with = "all")]
-    pub paths: Vec<Selection>,
+    pub paths: Vec<String>,
     /// Everything in which it does
     #[arg(long)]
     pub all: bool,
@@ -160,7 +160,7 @@ pub struct Withdraw {
     #[arg(long)]
     pub all: bool,
     /// Only decisions of this kind
-    #[arg(long, value_name = "KIND", value_parser = ["accept", "pause", "pin"])]
+    #[arg(long, value_name = "KIND", value_parser = DecisionKind::NAMES)]
     pub kind: Option<String>,
     /// The form of the output.
     #[command(flatten)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Subcommand};
 
 use super::Format;
-use crate::model::{FieldId, Kind, Section, Selection};
+use crate::model::{FieldId, Kind, Section};
 
 /// Arguments of `get`.
 #[derive(Args, Debug)]
@@ -40,9 +40,9 @@ pub struct EditArgs {
 /// How much is restored, and how.
 #[derive(Args, Clone, Debug)]
 pub struct RestoreArgs {
-    /// Restore only this section, object or field
+    /// Restore only this section, object or field; an object's id alone will do
     #[arg(long, value_name = "PATH")]
-    pub only: Option<Selection>,
+    pub only: Option<String>,
     /// Confirm exactly this many deletions, beyond the limit of 20 %
     #[arg(long, value_name = "N")]
     pub confirm_prune: Option<usize>,
@@ -63,9 +63,9 @@ Examples:
 
 An API key is never taken from the command line, where other users and the shell's history would see it.")]
 pub struct Set {
-    /// services.ID.FIELD, rules.TASK.FIELD or execution.FIELD
+    /// ID.FIELD, or services.ID.FIELD, rules.TASK.FIELD, execution.FIELD
     #[arg(value_name = "PATH")]
-    pub path: Selection,
+    pub path: String,
     /// The new value; lists are separated by commas, or written as JSON
     #[arg(value_name = "VALUE", allow_hyphen_values = true)]
     pub value: Option<String>,

@@ -8,6 +8,7 @@ mod history;
 mod objects;
 mod openapi;
 mod operations;
+mod parameters;
 mod state;
 
 use axum::Router;
@@ -29,7 +30,7 @@ pub(crate) use history::{steps, verdict};
 pub(crate) use objects::{page, path_of};
 pub(crate) use openapi::document;
 pub(crate) use operations::OPERATIONS;
-pub(crate) use state::scope;
+pub(crate) use state::{kind, scope};
 
 /// Below this every call lies.
 pub(crate) const ROOT: &str = "/api/v1";

@@ -10,11 +10,12 @@ use super::openapi::{
     any_object, created_object, execution, execution_input, rule, rule_input, rules, service, service_input,
     services, whole,
 };
-use super::state::{Pause, StatusAnswer};
-use super::{
-    Answer, Operation, Parameter, ParameterKind, Precondition, Shape, configuration, drift, history, objects,
-    state,
+use super::parameters::{
+    CASCADE, CLASS, CONFIRM_PRUNE, CONTINUE, DECIDED_FOR, DRY_RUN, KIND, LIMIT, REVISION, SCOPE, SECTION,
+    START, TO,
 };
+use super::state::{Pause, StatusAnswer};
+use super::{Answer, Operation, Precondition, Shape, configuration, drift, history, objects, state};
 use crate::actions::{DiffDocument, ExplainDocument};
 use crate::model::Section;
 use crate::plan::PlanDocument;
@@ -27,76 +28,6 @@ use crate::web::site::Site;
 fn of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<T>()
 }
-
-const DRY_RUN: Parameter = Parameter {
-    name: "dryRun",
-    about: "Say what would be written, and write nothing.",
-    kind: ParameterKind::Flag,
-};
-const REASON: Parameter =
-    Parameter { name: "reason", about: "Why; recorded in the history.", kind: ParameterKind::Text };
-const LIMIT: Parameter = Parameter {
-    name: "limit",
-    about: "How many on one page.",
-    kind: ParameterKind::Number(1, objects::MAX_PAGE),
-};
-const CONTINUE: Parameter = Parameter {
-    name: "continue",
-    about: "Where the page begins: what the page before gave as `continue`.",
-    kind: ParameterKind::Text,
-};
-const START: Parameter = Parameter {
-    name: "continue",
-    about: "Where the page begins: what the page before gave as `continue`.",
-    kind: ParameterKind::Number(0, u32::MAX as usize),
-};
-const REVISION: Parameter = Parameter {
-    name: "continue",
-    about: "Where the page begins: what the page before gave as `continue`.",
-    kind: ParameterKind::Revision,
-};
-const SEARCH: Parameter =
-    Parameter { name: "q", about: "Only names that contain this.", kind: ParameterKind::Text };
-const CASCADE: Parameter = Parameter {
-    name: "cascade",
-    about: "Take a service out of the rules that name it, too.",
-    kind: ParameterKind::Flag,
-};
-const CONFIRM_PRUNE: Parameter = Parameter {
-    name: "confirmPrune",
-    about: "The exact number of deletions, when they are more than may be made at once.",
-    kind: ParameterKind::Number(0, u32::MAX as usize),
-};
-
-const KIND: Parameter = Parameter {
-    name: "kind",
-    about: "Only of this kind.",
-    kind: ParameterKind::Choice(&["accept", "pause", "pin"]),
-};
-
-const SCOPE: Parameter = Parameter {
-    name: "scope",
-    about: "The pause of this scope; every pause without it.",
-    kind: ParameterKind::Text,
-};
-
-const CLASS: Parameter = Parameter {
-    name: "class",
-    about: "Only of this class.",
-    kind: ParameterKind::Choice(&["unknown", "conflict", "drift", "pending", "extra", "undeclared"]),
-};
-
-const SECTION: Parameter = Parameter {
-    name: "section",
-    about: "Only in this section.",
-    kind: ParameterKind::Choice(&["services", "routing_rules", "execution"]),
-};
-
-const TO: Parameter = Parameter {
-    name: "to",
-    about: "Up to this revision; up to now without it.",
-    kind: ParameterKind::Revision,
-};
 
 const fn answer(status: u16, about: &'static str, shape: Shape) -> Answer {
     Answer { status, about, media: "application/json", tagged: false, shape: Some(shape) }
@@ -182,6 +113,11 @@ pub(crate) const OPERATIONS: &[Operation] = &[
             with_tag(200, "The decisions that are recorded.", of::<Page<DecisionMade>>),
             NOT_MODIFIED,
         ]),
+    call("delete", "withdraw", "/decisions", "state", || delete(state::withdraw))
+        .about("End decisions: what was accepted is a difference again, what was paused or pinned is written again")
+        .query(&[DRY_RUN, REASON, KIND, DECIDED_FOR])
+        .needs(Precondition::Match)
+        .answers(DONE),
     call("post", "pause", "/pauses", "state", || post(state::pause))
         .about("Write nothing for a while; differences are still watched")
         .query(&[DRY_RUN])

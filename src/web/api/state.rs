@@ -9,7 +9,7 @@ use super::answers::{Page, listed_backups};
 use super::drift::moment;
 use super::{ask, carried_out, json, reason, set_tag, tagged};
 use crate::actions::KeyDocument;
-use crate::model::PathPattern;
+use crate::model::{DecisionKind, PathPattern};
 use crate::report::SyncReport;
 use crate::web::asked::Asked;
 use crate::web::desk::{DecisionMade, What};
@@ -71,10 +71,7 @@ pub(super) async fn status(asked: Asked) -> Result<Response, Problem> {
 
 pub(super) async fn decisions(asked: Asked) -> Result<Response, Problem> {
     let query = asked.query(&["kind"])?;
-    let kind = query.text("kind");
-    if kind.is_some_and(|kind| !["accept", "pause", "pin"].contains(&kind)) {
-        return Err(Problem::malformed("`kind` is accept, pause or pin"));
-    }
+    let kind = kind(query.text("kind"))?;
     let view = asked.site.view().await?;
     let all = view.store.decisions.iter();
     let items: Vec<DecisionMade> =
@@ -99,9 +96,27 @@ pub(super) async fn pause(mut asked: Asked) -> Result<Response, Problem> {
 pub(super) async fn resume(asked: Asked) -> Result<Response, Problem> {
     let expected = asked.must_expect()?;
     let query = asked.query(&["dryRun", "reason", "scope"])?;
-    let what = What::Resume { scope: scope(query.text("scope"))? };
+    let what = What::Withdraw { kind: Some("pause"), scope: scope(query.text("scope"))? };
     let ask = ask(&asked, &query, what, expected)?;
     carried_out(&asked.site, ask).await
+}
+
+pub(super) async fn withdraw(asked: Asked) -> Result<Response, Problem> {
+    let expected = asked.must_expect()?;
+    let query = asked.query(&["dryRun", "reason", "kind", "scope"])?;
+    let (kind, scope) = (kind(query.text("kind"))?, scope(query.text("scope"))?);
+    if kind.is_none() && scope.is_none() {
+        return Err(Problem::malformed("name the `scope` of the decision, or the `kind`, or both"));
+    }
+    let ask = ask(&asked, &query, What::Withdraw { kind, scope }, expected)?;
+    carried_out(&asked.site, ask).await
+}
+
+/// Reads the name of a kind of decision.
+pub(crate) fn kind(text: Option<&str>) -> Result<Option<&'static str>, Problem> {
+    let known = |text| DecisionKind::NAMES.into_iter().find(|name| *name == text);
+    let unknown = || Problem::malformed("`kind` is accept, pause or pin");
+    text.map(|text| known(text).ok_or_else(unknown)).transpose()
 }
 
 /// Reads a pattern of paths.

@@ -56,8 +56,8 @@ pub(crate) enum What {
     Sync(SyncHow),
     /// Write nothing for a while.
     Pause { scope: Option<PathPattern>, until: Option<f64> },
-    /// Write again.
-    Resume { scope: Option<PathPattern> },
+    /// End decisions: those of one kind, those of one scope, or both.
+    Withdraw { kind: Option<&'static str>, scope: Option<PathPattern> },
     /// The values of an earlier state.
     Restore { from: Earlier, only: Option<Selection>, confirm_prune: Option<usize>, pin: bool },
     /// A backup, now.

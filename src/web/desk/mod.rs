@@ -64,7 +64,7 @@ pub(crate) fn carry_out(desk: &mut Desk<'_>, ask: &Ask) -> Result<Done, Refused>
         What::Accept { paths, until } => desk.accept(ask, paths, *until),
         What::Sync(how) => desk.sync(ask, *how),
         What::Pause { scope, until } => desk.pause(ask, scope.clone(), *until),
-        What::Resume { scope } => desk.resume(ask, scope.as_ref()),
+        What::Withdraw { kind, scope } => desk.withdraw(ask, *kind, scope.as_ref()),
         What::Restore { from, only, confirm_prune, pin } => {
             desk.restore(ask, from, only.as_ref(), *confirm_prune, *pin)
         }
@@ -171,13 +171,20 @@ impl Desk<'_> {
         self.decide(ask, &Decided { decide: vec![pause], forget: Vec::new() })
     }
 
-    fn resume(&mut self, ask: &Ask, scope: Option<&PathPattern>) -> Result<Done, Refused> {
+    fn withdraw(
+        &mut self,
+        ask: &Ask,
+        kind: Option<&str>,
+        scope: Option<&PathPattern>,
+    ) -> Result<Done, Refused> {
         let live = self.store.read()?;
-        let paused = live.decisions.iter().filter(|it| it.kind == DecisionKind::Pause);
-        let ended: Vec<&Decision> =
-            paused.filter(|it| scope.is_none_or(|scope| it.scope.as_ref() == Some(scope))).collect();
+        let is_meant = |it: &&Decision| {
+            kind.is_none_or(|kind| it.kind.name() == kind)
+                && scope.is_none_or(|scope| it.scope_text() == scope.to_string())
+        };
+        let ended: Vec<&Decision> = live.decisions.iter().filter(is_meant).collect();
         if ended.is_empty() {
-            return Err(Refused::not_found("nothing is paused there"));
+            return Err(Refused::not_found("nothing was decided there"));
         }
         expect(ask, &tag::of_rows(live.fingerprint))?;
         let forget = ended.iter().map(|it| (it.kind.name().to_owned(), it.scope_text())).collect();

@@ -162,6 +162,7 @@ fn said(text: &str) -> Option<Said> {
         "backup" => plain("A backup was taken."),
         "paused" => plain("Paused. Differences are still watched."),
         "resumed" => plain("Writes go on."),
+        "withdrawn" => plain("Withdrawn: it counts as if it had never been decided."),
         _ => None,
     }
 }

@@ -86,6 +86,7 @@ pub(crate) fn routes() -> Router<Site> {
         .route("/activity", get(activity::page))
         .route("/pause", post(pause::pause))
         .route("/resume", post(pause::resume))
+        .route("/withdraw", post(pause::withdraw))
         .route("/docs", get(docs::page))
         .route("/login", get(login::page).post(login::enter))
         .route("/logout", post(login::leave))

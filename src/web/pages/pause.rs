@@ -1,4 +1,4 @@
-//! Pauses: nothing is written for a while.
+//! Pauses, and the end of whatever was decided.
 
 use super::{Page, ask, done};
 use crate::sync::Mode;
@@ -19,7 +19,15 @@ pub(super) async fn pause(mut asked: Asked) -> Page {
 
 pub(super) async fn resume(mut asked: Asked) -> Page {
     let form = asked.form().await?;
-    let what = What::Resume { scope: api::scope(form.filled("scope"))? };
+    let what = What::Withdraw { kind: Some("pause"), scope: api::scope(form.filled("scope"))? };
     asked.site.order(ask(&asked, what, Mode::Apply, Expected::Anything, None)).await?;
     Ok(done("/", "resumed"))
+}
+
+pub(super) async fn withdraw(mut asked: Asked) -> Page {
+    let form = asked.form().await?;
+    let kind = api::kind(Some(form.filled("kind").unwrap_or_default()))?;
+    let what = What::Withdraw { kind, scope: api::scope(form.filled("scope"))? };
+    asked.site.order(ask(&asked, what, Mode::Apply, Expected::Anything, None)).await?;
+    Ok(done(if kind == Some("accept") { "/drift" } else { "/" }, "withdrawn"))
 }
