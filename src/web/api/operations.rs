@@ -11,8 +11,8 @@ use super::openapi::{
     services, whole,
 };
 use super::parameters::{
-    CASCADE, CLASS, CONFIRM_PRUNE, CONTINUE, DECIDED_FOR, DRY_RUN, KIND, LIMIT, REVISION, SCOPE, SECTION,
-    START, TO,
+    CASCADE, CLASS, CONFIRM_PRUNE, CONTINUE, DECIDED_FOR, DRY_RUN, KIND, LIMIT, REASON, REVISION, SCOPE,
+    SECTION, START, TO,
 };
 use super::state::{Pause, StatusAnswer};
 use super::{Answer, Operation, Precondition, Shape, configuration, drift, history, objects, state};
