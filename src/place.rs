@@ -19,6 +19,20 @@ pub fn lasting_path(path: &Path) -> PathBuf {
     }
 }
 
+/// Whether two sources, each as `file:PATH` or `dir:PATH`, are one: by the same absolute name, whatever links on its way lead
+/// to at this moment, or by names that lead to the same place now.
+pub fn is_same_source(one: &str, two: &str) -> bool {
+    if one == two {
+        return true;
+    }
+    match (one.split_once(':'), two.split_once(':')) {
+        (Some((kind @ ("file" | "dir"), one)), Some((other, two))) if kind == other => {
+            lasting_path(one.as_ref()) == lasting_path(two.as_ref())
+        }
+        _ => false,
+    }
+}
+
 /// A kind of file system that is no local disk of this machine.
 #[derive(Debug, PartialEq, Eq)]
 pub struct FileSystem {

@@ -356,6 +356,20 @@ fn a_database_that_is_gone_is_not_an_empty_one() {
             assert!(said.stderr.contains("StoreMissing") && said.stderr.contains(what), "{what}: {said:#?}");
             assert!(said.stderr.contains(&backup) && said.stderr.contains("--fresh"), "{what}: {said:#?}");
         }
+        // What only looks says so, too, where there is nothing to look at.
+        if !what.contains("another") {
+            for command in [
+                &["export", "-"][..],
+                &["get", "services"],
+                &["history"],
+                &["restore", "1"],
+                &["undo"],
+                &["accept", "--list"],
+            ] {
+                let said = place.run(command);
+                assert_eq!(said.code(), Some(7), "{what} {command:?}: {said:#?}");
+            }
+        }
         let after = place.db().exists().then(|| fs::read(place.db()).expect("readable"));
         assert_eq!(before, after, "{what}: nothing was written");
         place.expect(0, &["backup", "restore", &backup]);

@@ -205,6 +205,95 @@ fn an_api_key_that_was_typed_into_the_page_goes_into_the_database() {
 }
 
 #[test]
+fn a_typed_key_stays_whatever_is_done_about_drift_and_a_failure_leaves_the_database_as_it_was() {
+    let place = Place::new(GOOD);
+    fs::write(place.root().join("config/key.txt"), KEY).expect("ours");
+    place.expect(0, &["migrate", "--no-backup"]);
+    let dumped = python::run(WEB_UI, &json!({"yaml": GOOD, "key": "sk-typed-in-the-page"}));
+    place.write_yaml(dumped.as_str().expect("a text"));
+    // The last call that puts the file in its place fails.
+    let mut command = place.program("strace");
+    command.args(["-f", "-o", "/dev/null", "-e", "trace=renameat2", "-e", "inject=renameat2:error=EROFS"]);
+    let refused = process::said(command.args([process::BINARY, "source", "accept"]));
+    assert_ne!(refused.code(), Some(0), "{refused:#?}");
+    assert_eq!(place.values()["services.cloud.api_key_encrypted"], KEY, "{refused:#?}");
+    assert_eq!(yaml(&place), dumped.as_str().expect("a text"));
+    assert_eq!(place.expect(0, &["accept", "--list"]).stdout, "");
+
+    place.expect(0, &["source", "accept"]);
+    place.run(&["apply", "--on-drift", "revert"]);
+    assert_eq!(place.values()["services.cloud.api_key_encrypted"], "sk-typed-in-the-page");
+    assert!(place.expect(0, &["accept", "--list"]).stdout.contains("services.cloud.api_key"));
+}
+
+/// A good source, what its author changes in it, and whether the rewrite after it is still recognised as one.
+const TOLD_APART: [(&str, &str, &str); 9] = [
+    (
+        "services:\n\n  a:\n    type: cli\n    executable: a\n",
+        "services:\n  a:\n    type: cli\n    executable: b\n",
+        "",
+    ),
+    (
+        "services:\n  a:\n    type: cli\n    executable: \"a\"\n",
+        "services:\n  a:\n    type: cli\n    executable: b\n",
+        "",
+    ),
+    (
+        "# mine\nservices:\n  a:\n    type: cli\n    executable: a\n",
+        "services:\n  a:\n    type: cli\n    executable: b\n",
+        "",
+    ),
+    (
+        "services:\n  a: {type: cli, executable: a}\n",
+        "services:\n  a:\n    type: cli\n    executable: b\n",
+        "",
+    ),
+    ("x-note: |\n  one\n\n  two\n", "", "a text of several lines"),
+    ("logging:\n  format: \"%(asctime)s # %(message)s\"\n", "", "a number sign in quotes"),
+    ("x-list:\n  - [1, 2]\n  - {a: [3]}\n", "", "lists in lists"),
+    ("x-models: &m [m1, m2]\nx-again: *m\n", "", "an anchor"),
+    ("x-long: \"it's \\u00e9 and \\ttabs\"\n", "", "escapes"),
+];
+
+#[test]
+fn a_short_file_by_hand_is_no_rewrite_and_a_rewrite_is_one_whatever_else_it_holds() {
+    let dump = r#"
+config = yaml.safe_load(json.load(sys.stdin))
+config["services"].setdefault("local", {})["enabled"] = False
+print(json.dumps(yaml.dump(config, default_flow_style=False, sort_keys=False)))
+"#;
+    for (good, edited, what) in TOLD_APART {
+        let good = if what.is_empty() { good.to_owned() } else { format!("{GOOD}{good}") };
+        let place = Place::new(&good);
+        fs::write(place.root().join("config/key.txt"), KEY).expect("ours");
+        place.expect(0, &["migrate", "--no-backup"]);
+        let rewritten = python::run(dump, &json!(good));
+        let text = if what.is_empty() { edited } else { rewritten.as_str().expect("a text") };
+        place.write_yaml(text);
+        let said = place.run(&["apply"]);
+        assert_eq!(
+            said.stderr.contains("SourceClobbered"),
+            !what.is_empty(),
+            "{what}: {good}\n{text}\n{said:#?}"
+        );
+    }
+}
+
+#[test]
+fn in_a_folder_the_one_file_that_was_rewritten_tells() {
+    let place = Place::new(GOOD);
+    fs::write(place.root().join("config/key.txt"), KEY).expect("ours");
+    fs::write(place.root().join("config/rules.yaml"), "# more\nexecution:\n  timeout_seconds: 44  # s\n")
+        .expect("ours");
+    let source = ["--source", "dir:config"];
+    place.expect(0, &[&["apply"][..], &source].concat());
+    let dumped = python::run(WEB_UI, &json!({"yaml": GOOD, "key": KEY}));
+    place.write_yaml(dumped.as_str().expect("a text"));
+    let said = place.expect(7, &[&["apply"][..], &source].concat());
+    assert!(said.stderr.contains("SourceClobbered"), "{said:#?}");
+}
+
+#[test]
 fn what_cannot_be_taken_over_changes_nothing() {
     let place = clobbered();
     // A file of one's own in its place, in which a service is gone that a rule still names.

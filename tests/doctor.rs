@@ -257,6 +257,50 @@ fn a_file_beside_the_database_that_cannot_be_written_is_found() {
 }
 
 #[test]
+fn a_damaged_token_is_no_wrong_key_and_one_backup_or_a_new_key_makes_it_good() {
+    let place = used();
+    place.expect(0, &["backup", "create"]);
+    let damage = || {
+        let sql = "UPDATE services SET api_key_encrypted = 'garbage' WHERE api_key_encrypted IS NOT NULL";
+        place.connect().and_then(|conn| conn.execute(sql, [])).expect("written");
+    };
+    damage();
+    let found = trouble(&place, "key");
+    assert!(found["what"].as_str().is_some_and(|what| what.contains("damaged")), "{found}");
+    assert!(!found.to_string().contains("key reset"), "{found}");
+    fs::write(place.root().join("k"), "sk-new").expect("written");
+    place.expect(0, &["set", "openrouter.api_key", "--file", "k"]);
+    assert_eq!(place.values()["services.openrouter.api_key_encrypted"], "sk-new");
+    damage();
+    let backups = databases(&place.oxide().join("backups"));
+    let oldest =
+        backups.first().expect("a backup").file_stem().expect("a name").to_string_lossy().into_owned();
+    place.expect(0, &["backup", "restore", &oldest, "--only", "openrouter.api_key"]);
+}
+
+#[test]
+fn a_variable_that_holds_no_key_leads_to_the_key_file_that_opens_everything() {
+    let place = used();
+    let mut command = place.command(&["doctor"]);
+    let said = process::said(command.env("OXIDE_ENCRYPTION_KEY", "your-key-here"));
+    assert!(said.stdout.contains("fix:  unset OXIDE_ENCRYPTION_KEY"), "{said:#?}");
+}
+
+#[test]
+fn what_is_in_the_way_of_the_backups_is_a_problem_as_it_is_for_a_write() {
+    let place = used();
+    let backups = place.oxide().join("backups");
+    let _ = fs::remove_dir_all(&backups);
+    fs::write(&backups, "in the way").expect("written");
+    assert_ne!(place.run(&["set", "execution.timeout_seconds", "9"]).code(), Some(0));
+    let found = troubles(&place);
+    assert!(
+        found.iter().any(|it| it["status"] == "problem" && it.to_string().contains("in the way")),
+        "{found:#?}"
+    );
+}
+
+#[test]
 fn a_database_that_no_backup_can_be_taken_of_is_a_problem() {
     let place = used();
     let conn = place.connect().expect("opens");

@@ -317,6 +317,7 @@ fn an_empty_key_is_an_error_that_names_where_it_came_from_and_unset_takes_one_aw
         (format!("false | $0 set {path}"), "stdin is empty"),
         (format!("$0 set {path} --file empty"), "empty is empty"),
         (format!("$0 set {path} --file - < /dev/null"), "stdin is empty"),
+        (format!("printf 'null\\n' | $0 set {path} --file -"), "stdin is empty"),
         ("$0 add service x --type cli --executable x --api-key-file empty".to_owned(), "empty is empty"),
     ] {
         let said = said(place.program("bash").args(["-c", &script, BINARY]));
@@ -449,7 +450,7 @@ fn a_file_of_a_folder_that_holds_nothing_prunes_nothing() {
     let apply = ["apply", "--source", "dir:folder", "--prune", "owned"];
     place.expect(0, &apply);
     let path = folder.join("c.yaml");
-    let nothing: [(&str, Put); 7] = [
+    let nothing: [(&str, Put); 9] = [
         ("a byte order mark", |path| fs::write(path, "\u{feff}").expect("written")),
         ("a document that was cut off", |path| fs::write(path, "---\n").expect("written")),
         ("comments alone", |path| fs::write(path, "# services of ours\n\n# more\n").expect("written")),
@@ -458,6 +459,15 @@ fn a_file_of_a_folder_that_holds_nothing_prunes_nothing() {
         ("a link that leads nowhere", |path| {
             fs::remove_file(path).expect("removed");
             std::os::unix::fs::symlink("nowhere", path).expect("linked");
+        }),
+        ("a link to a device", |path| {
+            fs::remove_file(path).expect("removed");
+            std::os::unix::fs::symlink("/dev/null", path).expect("linked");
+        }),
+        ("a named pipe", |path| {
+            fs::remove_file(path).expect("removed");
+            let made = std::process::Command::new("mkfifo").arg(path).status().expect("runs");
+            assert!(made.success());
         }),
         ("a folder, as of a mount that went wrong", |path| {
             fs::remove_file(path).expect("removed");

@@ -145,6 +145,19 @@ fn a_commit_that_git_refuses_changes_neither_the_file_nor_the_branch() {
 }
 
 #[test]
+fn an_interrupt_while_a_hook_runs_leaves_the_file_as_it_was() {
+    let place = repository();
+    let hook = "mkfifo began; printf '#!/bin/sh\\necho began > began; sleep 60\\n' > .git/hooks/pre-commit; chmod +x .git/hooks/pre-commit; echo began >> .git/info/exclude";
+    assert_eq!(process::said(place.program("bash").args(["-c", hook])).code(), Some(0));
+    // A terminal sends its interrupt to all of a group.
+    let script = "set -m; $0 promote --all --git & read -r _ < began; kill -INT -$!; wait $!";
+    let said = process::said(place.program("bash").args(["-c", script, process::BINARY]));
+    assert_eq!(said.code(), Some(1), "{said:#?}");
+    assert_eq!(read(&place, "config/default.yaml"), SERVICES);
+    assert_eq!(git(&place, &["status", "--porcelain"]).stdout, "");
+}
+
+#[test]
 fn a_row_that_the_source_must_not_say_does_not_keep_the_others_out_of_it() {
     let place = repository();
     let conn = place.connect().expect("opens");

@@ -465,6 +465,34 @@ fn an_agent_that_is_told_to_stop_ends_whatever_it_does() {
 }
 
 #[test]
+fn a_release_that_a_link_on_the_way_leads_to_is_followed_and_stays_the_same_source() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path().to_owned();
+    let release = |number: i64| {
+        let name = format!("release-{number}");
+        std::fs::create_dir_all(root.join(&name)).expect("made");
+        let yaml = format!("{WITH_A_SECRET_FILE}execution: {{max_parallel_workers: {number}}}\n");
+        std::fs::write(root.join(&name).join("default.yaml"), yaml.replace("secret/key", "key"))
+            .expect("written");
+        std::fs::write(root.join(&name).join("key"), format!("sk-{number}")).expect("written");
+        symlink(&name, root.join("next")).expect("linked");
+        std::fs::rename(root.join("next"), root.join("current")).expect("swapped");
+    };
+    release(11);
+    let mut agent = Agent::start(folder, "file:current/default.yaml", &[]);
+    agent.wait_for_outcome("applied");
+    release(12);
+    agent.wait_for("the swap, without a word of another source", |line| {
+        assert!(!line.to_string().contains("another source"), "{line}");
+        line["outcome"] == "applied"
+    });
+    assert_eq!(agent.key_of("a"), "sk-12");
+    let apply = agent.command("file:current/default.yaml", &["apply"]);
+    let said = String::from_utf8_lossy(&apply.stderr);
+    assert!(apply.status.success() && !said.contains("another source"), "{said}");
+}
+
+#[test]
 fn a_config_map_that_kubelet_swaps_stays_the_same_source() {
     let folder = tempfile::tempdir().expect("a folder");
     let mount = folder.path().join("mount");

@@ -14,14 +14,19 @@ pub(crate) fn not_there(section: Section, id: &str, live: &StoreSnapshot) -> Fin
     if let Some((object, field)) = outer {
         return no_such_field(section, object, field);
     }
-    let ids = [Section::Services, Section::RoutingRules]
-        .into_iter()
-        .flat_map(|section| live.live.section(section).into_iter().flatten().map(|(id, _)| id));
-    let near = ids.map(|other| (strsim::osa_distance(id, other), other)).min();
+    let ids = [Section::Services, Section::RoutingRules].into_iter().flat_map(|section| {
+        live.live.section(section).into_iter().flatten().map(move |(id, _)| (section, &**id))
+    });
+    // The same section first, where two are equally near.
+    let near =
+        ids.map(|(other, known)| (strsim::osa_distance(id, known), other != section, other, known)).min();
     let finding = Finding::error(format!("there is no {} `{id}` in the database", section.noun()));
     match near {
-        Some((distance, other)) if distance <= 2 + id.len() / 4 => {
-            finding.suggest(format!("did you mean `{other}`?"))
+        Some((0, _, other, known)) => {
+            finding.suggest(format!("did you mean `{}`?", ConfigPath::object(other, known)))
+        }
+        Some((distance, _, _, known)) if distance * 2 <= id.len() && distance <= 2 + id.len() / 4 => {
+            finding.suggest(format!("did you mean `{known}`?"))
         }
         _ => finding.suggest("`oxide-operator get services` and `get rules` list what there is"),
     }

@@ -75,13 +75,11 @@ pub(crate) fn wanted(
 ) -> Result<(Section, Box<str>, Option<FieldId>), Vec<Finding>> {
     let Selection { section, id, field } =
         Names::of(live).and(Some(desired.configuration())).selection(path)?;
-    match id {
-        Some(id) => Ok((section, id, field)),
-        None => {
-            let finding = Finding::error("names a whole section").at_path(path);
-            Err(vec![finding.suggest("name one object, or one field; `plan` shows all that differs")])
-        }
-    }
+    let Some(id) = id else {
+        let finding = Finding::error("names a whole section").at_path(path);
+        return Err(vec![finding.suggest("name one object, or one field; `plan` shows all that differs")]);
+    };
+    Ok((section, id, field))
 }
 
 /// Finds the newest revision that changed a value.

@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::edit::{no_such_field, not_there};
-use crate::model::{
-    ConfigPath, Configuration, Finding, Object, PathPattern, Section, Selection, StoreSnapshot,
-};
+use crate::model::{ConfigPath, Configuration, Finding, PathPattern, Section, Selection, StoreSnapshot};
 
 /// The objects that can be named.
 pub(crate) struct Names<'a> {
@@ -132,8 +130,7 @@ impl<'a> Names<'a> {
 }
 
 fn objects(side: &Configuration) -> impl Iterator<Item = (Section, &str)> {
-    [Section::Services, Section::RoutingRules].into_iter().flat_map(|section| {
-        let objects = side.section(section).into_iter().flatten();
-        objects.map(move |(id, _): (&Box<str>, &std::sync::Arc<Object>)| (section, &**id))
-    })
+    [Section::Services, Section::RoutingRules]
+        .into_iter()
+        .flat_map(|section| side.section(section).into_iter().flatten().map(move |(id, _)| (section, &**id)))
 }

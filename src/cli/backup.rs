@@ -59,10 +59,8 @@ fn list(context: &Context, format: Format) -> Result<Exit> {
 }
 
 fn create(context: &Context, reason: &str) -> Result<Exit> {
-    let mut store = context.store(Access::Read)?;
-    if !store.exists() {
-        bail!("{} does not exist: there is nothing to back up", store.path().display());
-    }
+    // As whoever writes opens it: a database that may not be written where it lies is not copied there either.
+    let mut store = context.existing_store(Access::Write)?;
     let source = context.read_source().ok();
     match back_up(&mut store, source.as_ref(), reason, SystemTime::now()) {
         Ok(Some(backup)) => output::result(format!("✅ Backup: {}", backup.path.display())),

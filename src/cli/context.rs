@@ -14,13 +14,14 @@ use crate::actions::Names;
 use crate::consumer::{Consumer, TokenSource};
 use crate::desired::DesiredConfig;
 use crate::model::{Finding, PathPattern, Policy, PolicyLayers, PolicyPart, SourceSnapshot};
-use crate::place::lasting_path;
+use crate::place::{is_same_source, lasting_path};
 use crate::plan::Circumstances;
 use crate::report::{Outcome, SyncReport};
 use crate::settings;
 use crate::source::{self, Declared, Secrets, SourceError, SourceSpec, at_home};
 use crate::store::{
-    Access, BackupFolder, BackupOptions, KEY_VARIABLE, KeySources, Store, StoreError, WhenMissing, agent_of,
+    Access, BackupFolder, BackupOptions, InPlace, KEY_VARIABLE, KeySources, Store, StoreError, WhenMissing,
+    agent_of,
 };
 use crate::sync::{Input, Pass, Passed, read_source, sync_once};
 
@@ -193,8 +194,8 @@ impl Context {
     /// Refuses to write by a source while an agent keeps the database equal to another one.
     pub(super) fn ensure_agent_agrees(&self) -> Result<()> {
         let path = Store::at(&self.db, Access::Read, &self.keys)?.path().to_owned();
-        let here = self.source.resolved().to_string();
-        match agent_of(&path).filter(|holder| holder.source != here) {
+        let here = self.source.absolute().to_string();
+        match agent_of(&path).filter(|holder| !is_same_source(&holder.source, &here)) {
             Some(holder) => {
                 Err(StoreError::OtherAgent { path, holder: Box::new(holder), source_here: here }.into())
             }
@@ -205,9 +206,10 @@ impl Context {
     /// The store, which must be there already.
     pub(super) fn existing_store(&self, access: Access) -> Result<Store> {
         let mut store = self.store(access)?;
-        // Where backups of it exist, that is the first thing to know.
-        if access == Access::Write || !store.exists() {
-            store.ensure_present()?;
+        // Where backups of it exist, that is the first thing to know. Another database can be looked at.
+        match store.ensure_present() {
+            Err(StoreError::Missing { in_place: InPlace::Another, .. }) if access == Access::Read => {}
+            present => present?,
         }
         if store.exists() {
             return Ok(store);

@@ -297,9 +297,10 @@ fn read_key(path: &Path) -> Result<Text> {
     not_empty(read_text(path)?, &from)
 }
 
-/// Refuses an empty key: a pipe that failed and a file that was emptied look the same as nothing.
+/// Refuses an empty key: a pipe that failed and a file that was emptied look the same as nothing, and `jq -r` says `null`
+/// of what is not there.
 fn not_empty(key: Text, from: &str) -> Result<Text> {
-    if key.trim().is_empty() {
+    if key.trim().is_empty() || key.trim() == "null" {
         let message = format!("{from} is empty: no API key was given, and nothing was written");
         return Err(error_with_help(message, "to take an API key away, use --unset"));
     }

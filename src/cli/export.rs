@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use super::args::Export;
 use super::context::Context;
@@ -32,10 +32,7 @@ pub(super) fn to_file(
     if file != Path::new("-") {
         destination::check(context, file, overwrite)?;
     }
-    let mut store = context.store(Access::Read)?;
-    if !store.exists() {
-        bail!("{} does not exist: there is nothing to export", store.path().display());
-    }
+    let mut store = context.existing_store(Access::Read)?;
     let live = store.read()?;
     let carried = carried(context, &live);
     let keys = store.keys().clone();

@@ -14,10 +14,7 @@ use crate::model::{Carried, Configuration, Finding, Section, Selection, StoreSna
 use crate::store::Access;
 
 pub(super) fn run(context: &Context, args: &Get) -> Result<Exit> {
-    let mut store = context.store(Access::Read)?;
-    if !store.exists() {
-        anyhow::bail!("{} does not exist: there is nothing to show", store.path().display());
-    }
+    let mut store = context.existing_store(Access::Read)?;
     let live = store.read()?;
     let wanted = resolve(&args.what, &live).map_err(Invalid)?;
     match args.format.output {

@@ -16,7 +16,7 @@ pub(super) fn list(context: &Context, args: &History) -> Result<Exit> {
     if let Some(HistoryCommand::Scrub { dry_run }) = args.command {
         return scrub(context, dry_run);
     }
-    let mut revisions = context.store(Access::Read)?.revisions()?;
+    let mut revisions = context.existing_store(Access::Read)?.revisions()?;
     let all = revisions.len();
     revisions.truncate(args.limit);
     if args.format.output != OutputFormat::Table {
@@ -54,7 +54,7 @@ fn what(changes: &Json) -> String {
 }
 
 pub(super) fn show(context: &Context, args: &Show) -> Result<Exit> {
-    let mut store = context.store(Access::Read)?;
+    let mut store = context.existing_store(Access::Read)?;
     if let RevisionId::Orchestrator(row) = args.revision {
         let snapshot = store.orchestrators_snapshot(row)?.ok_or_else(|| {
             error_with_help(format!("there is no {}", args.revision), "`oxide-operator history` lists them")

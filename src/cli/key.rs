@@ -44,7 +44,7 @@ fn generate(file: Option<&Path>) -> Result<Exit> {
 }
 
 fn check(context: &Context, format: Format) -> Result<Exit> {
-    let mut store = open(context)?;
+    let mut store = context.existing_store(Access::Read)?;
     let live = store.read()?;
     let other = other_key(context, &mut store, &live)?;
     let keys = store.keys();
@@ -211,7 +211,10 @@ pub(super) fn other_key(
     let beside = store.path().with_file_name(KEY_FILE);
     let commands = if context.keys.file.is_some() && other.place == KeyPlace::File(beside) {
         // It is where it belongs: only the setting that names another file is wrong.
-        vec!["env -u OXIDE_OPERATOR_KEY_FILE oxide-operator key check".to_owned()]
+        vec![format!(
+            "oxide-operator key check --key-file {}",
+            quoted(&store.path().with_file_name(KEY_FILE))
+        )]
     } else {
         to_use(&other.place, &file, context.keys.environment.is_some())
     };

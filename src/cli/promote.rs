@@ -87,6 +87,7 @@ fn committed(
         return repository.commit(&files, message).map_err(refused);
     }
     let names: Vec<&Path> = files.iter().map(|(name, _)| *name).collect();
+    let _held = HeldSignals::hold();
     let made = repository.commit_work_tree(&names, message);
     if made.is_err() {
         for document in &promotion.documents {
@@ -101,6 +102,25 @@ fn committed(
     made.map_err(refused)
 }
 
+/// Keeps an interrupt from ending this process, so that it can put the files back: git hears it, too, and ends.
+struct HeldSignals {
+    _runtime: Option<tokio::runtime::Runtime>,
+}
+
+impl HeldSignals {
+    fn hold() -> Self {
+        use tokio::signal::unix::{SignalKind, signal};
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok();
+        if let Some(runtime) = &runtime {
+            let _entered = runtime.enter();
+            // Once one is asked for, the signal no longer ends the process.
+            for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+                let _ = signal(kind);
+            }
+        }
+        Self { _runtime: runtime }
+    }
+}
 /// Who, what and why.
 fn message(promotion: &Promotion, args: &Promote, actor: &str) -> String {
     let title = match promotion.promoted.as_slice() {

@@ -12,7 +12,7 @@ use crate::plan::restore;
 use crate::store::{Access, RecordedState, RevisionId, Store};
 
 pub(super) fn run(context: &Context, args: &Restore) -> Result<Exit> {
-    let state = recorded(&mut context.store(Access::Read)?, args.revision)?;
+    let state = recorded(&mut context.existing_store(Access::Read)?, args.revision)?;
     to_state(context, &state.configuration, &format!("revision {}", args.revision), &args.how)
 }
 

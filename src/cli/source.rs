@@ -9,15 +9,15 @@ use super::context::{Context, Hint, error_with_help, with_hint};
 use super::output::Invalid;
 use super::promote::write;
 use super::{Exit, output};
-use crate::actions::diff;
+use crate::actions::{decided, diff};
 use crate::desired::DesiredConfig;
 use crate::model::{
-    Base, BaseObject, ConfigPath, Finding, Object, Policy, Section, Selection, SourceSnapshot, StoreSnapshot,
-    Value, canonical_json,
+    Base, BaseObject, ConfigPath, Decision, DecisionKind, Finding, Object, PathPattern, Policy, Section,
+    Selection, SourceSnapshot, StoreSnapshot, Value, canonical_json, mark,
 };
 use crate::plan::{self, Circumstances, findings_text, update};
 use crate::promotion::{PromotedKeys, Promotion, Rewritten, Sides, Wanted, promote};
-use crate::store::{Access, KeptSource, Store, files};
+use crate::store::{Access, Decided, KeptSource, Store, files};
 use crate::sync::{Edit, Mode, edit, read_source};
 
 pub(super) fn run(context: &Context, args: &Source) -> Result<Exit> {
@@ -66,17 +66,19 @@ fn accept(context: &Context, args: &AcceptSource) -> Result<Exit> {
     let shown: String = promotion.documents.iter().map(diff).collect();
     let mut text = format!("{shown}{} taken over.", output::counted(promotion.promoted.len(), "value"));
     for key in &keys {
-        text.push_str(&format!(
-            "\n{} goes into the database, encrypted; the YAML keeps its reference.",
-            key.path()
-        ));
+        text.push_str(&format!("\n{} goes into the database, encrypted, and stays there.", key.path()));
     }
     if args.dry_run {
         output::result(format!("{text} Nothing was written: this was a dry run."));
         return Ok(Exit::Ok);
     }
-    store_keys(context, &mut store, &keys)?;
-    put(context, &changed)?;
+    let live = store.read()?;
+    store_keys(context, &mut store, &keys, &before)?;
+    // The keys first: whatever ends this program, they are in the database or still in the file.
+    if let Err(error) = put(context, &changed) {
+        take_back_keys(context, &mut store, &keys, &live)?;
+        return Err(error);
+    }
     output::result(format!("{text} The rest is as it was before."));
     Ok(Exit::Ok)
 }
@@ -88,13 +90,25 @@ struct TypedKey {
 }
 
 impl TypedKey {
-    fn path(&self) -> String {
+    fn path(&self) -> ConfigPath {
         let field = Section::Services.field("api_key");
-        ConfigPath { section: Section::Services, id: self.id.clone(), field }.to_string()
+        ConfigPath { section: Section::Services, id: self.id.clone(), field }
     }
 
     fn is_of(&self, finding: &Finding) -> bool {
-        finding.path.as_deref() == Some(&*self.path())
+        finding.path.as_deref() == Some(&*self.path().to_string())
+    }
+
+    /// That it stays in the database, whatever is otherwise done about edits there.
+    fn accepted(&self, before: &DesiredConfig, actor: &str) -> Decision {
+        let path = self.path();
+        let declared = before.configuration().get(Section::Services, &self.id);
+        let kind = DecisionKind::Accept {
+            live: mark(&path, Some(&self.object)),
+            desired: mark(&path, declared.map(|object| &**object)),
+        };
+        let why = (actor, "typed into the orchestrator's page");
+        decided(kind, Some(PathPattern::exactly(&path)), why, super::decide::now(), None)
     }
 }
 
@@ -116,22 +130,47 @@ fn typed_keys(before: &DesiredConfig, now: &DesiredConfig, live: &StoreSnapshot)
 }
 
 /// Puts typed API keys into the database: backed up, in one transaction, read back.
-fn store_keys(context: &Context, store: &mut Store, keys: &[TypedKey]) -> Result<()> {
+fn store_keys(context: &Context, store: &mut Store, keys: &[TypedKey], before: &DesiredConfig) -> Result<()> {
+    let actor = context.actor();
+    let decide: Vec<Decision> = keys.iter().map(|key| key.accepted(before, &actor)).collect();
+    set_keys(context, store, "source accept", &decide, keys.iter().map(|key| (&*key.id, key.object.clone())))
+}
+
+/// Gives the services the API keys that they had: the source could not be written.
+fn take_back_keys(
+    context: &Context,
+    store: &mut Store,
+    keys: &[TypedKey],
+    earlier: &StoreSnapshot,
+) -> Result<()> {
+    let field = Section::Services.field("api_key");
+    let had = keys.iter().filter_map(|key| {
+        let mut object = Object::default();
+        let value = earlier.live.get(Section::Services, &key.id)?.get(field?)?.clone();
+        object.set(field?, value);
+        Some((&*key.id, object))
+    });
+    set_keys(context, store, "source accept: taken back, the source was not written", &[], had)?;
+    let forget = keys.iter().map(|key| ("accept".to_owned(), key.path().to_string())).collect();
+    Ok(store.decide(&Decided { decide: Vec::new(), forget })?)
+}
+
+fn set_keys<'a>(
+    context: &Context,
+    store: &mut Store,
+    reason: &str,
+    decide: &[Decision],
+    keys: impl Iterator<Item = (&'a str, Object)>,
+) -> Result<()> {
+    let keys: Vec<(&str, Object)> = keys.collect();
     if keys.is_empty() {
         return Ok(());
     }
     let actor = context.actor();
-    let how = Edit {
-        mode: Mode::Apply,
-        actor: &actor,
-        reason: "source accept",
-        origin: "command line",
-        decide: &[],
-    };
+    let how = Edit { mode: Mode::Apply, actor: &actor, reason, origin: "command line", decide };
     edit(store, &how, |live, _| {
-        let steps = keys.iter().filter_map(|key| {
-            let row = live.live.get(Section::Services, &key.id)?;
-            update(Section::Services, &key.id, &key.object, row)
+        let steps = keys.iter().filter_map(|(id, object)| {
+            update(Section::Services, id, object, live.live.get(Section::Services, id)?)
         });
         Ok(steps.collect())
     })?;

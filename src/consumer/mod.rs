@@ -229,6 +229,10 @@ impl Consumer {
             Some(TokenSource::File(path)) => {
                 let text = std::fs::read_to_string(path).map(Zeroizing::new);
                 let text = text.map_err(|source| ConsumerError::Token { path: path.clone(), source })?;
+                if text.trim().is_empty() {
+                    let source = std::io::Error::new(std::io::ErrorKind::InvalidData, "the file is empty");
+                    return Err(ConsumerError::Token { path: path.clone(), source });
+                }
                 Ok(Some(Zeroizing::new(text.trim().to_owned())))
             }
         }

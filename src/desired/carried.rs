@@ -55,7 +55,15 @@ pub(super) fn near_miss(name: &str) -> Option<String> {
     let other = OTHER_NAMES.iter().find(|(other, _)| *other == plain).map(|(_, known)| known);
     let same =
         known.iter().find(|known| squeezed(known) == squeezed(&plain) || is_short_for(known)).or(other);
-    same.map(|known| format!("did you mean `{known}`?")).or_else(|| closest(&plain, &known))
+    let near_other = || {
+        let near = |(other, known): &(&str, &'static str)| {
+            closest(&plain, &[*other]).map(|_| format!("did you mean `{known}`?"))
+        };
+        OTHER_NAMES.iter().find_map(near)
+    };
+    same.map(|known| format!("did you mean `{known}`?"))
+        .or_else(|| closest(&plain, &known))
+        .or_else(near_other)
 }
 
 fn verbatim(text: &str, other: &Other, next: usize) -> Option<String> {
@@ -133,6 +141,7 @@ mod tests {
             ("rules", "routing_rules"),
             ("exec", "execution"),
             ("execution_settings", "execution"),
+            ("execution-setting", "execution"),
         ] {
             assert_eq!(near_miss(name), Some(format!("did you mean `{meant}`?")), "{name}");
         }

@@ -79,10 +79,11 @@ impl Decision {
 pub fn mark(path: &ConfigPath, object: Option<&Object>) -> String {
     let Some(object) = object else { return "-".into() };
     let Some(field) = path.field else { return canonical_json(path.section, object) };
-    single_mark(path.section, field, object.get(field))
+    value_mark(path.section, field, object.get(field))
 }
 
-fn single_mark(section: Section, field: super::FieldId, value: Option<&Value>) -> String {
+/// Returns what identifies the value of one field, see [`mark`].
+pub fn value_mark(section: Section, field: super::FieldId, value: Option<&Value>) -> String {
     let Some(value) = value else { return "-".into() };
     let mut single = Object::default();
     single.set(field, value.clone());

@@ -23,7 +23,7 @@ mod value;
 pub use actor::{agent_name, is_agent, person_name};
 pub use bytes::Bytes;
 pub use configuration::{Configuration, Object, Objects};
-pub use decision::{Decision, DecisionKind, mark};
+pub use decision::{Decision, DecisionKind, mark, value_mark};
 pub use field::{FieldDefault, FieldId, FieldSpec, Kind, Section};
 pub use finding::{Finding, Location, Severity};
 pub use holder::AgentHolder;

@@ -89,7 +89,10 @@ impl FromStr for PathPattern {
     fn from_str(text: &str) -> Result<Self, String> {
         let (section, rest) = super::path::section_and_rest(text)?;
         let of = |id, field| Ok(Self { text: text.to_owned(), section, id, field });
-        let Some(rest) = rest.filter(|rest| !rest.is_empty()) else { return of(None, None) };
+        let Some(rest) = rest else { return of(None, None) };
+        if rest.is_empty() {
+            return Err(format!("`{text}` names no {}", section.noun()));
+        }
         let fields = |glob: &Glob| section.fields().iter().any(|spec| glob.fits(spec.name));
         if section == Section::Execution {
             let glob = Glob::of(rest);

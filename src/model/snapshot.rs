@@ -99,6 +99,8 @@ pub struct StoreSnapshot {
     pub tokens: usize,
     /// Of `tokens`, those that no key at hand decrypts.
     pub undecryptable: usize,
+    /// Of `undecryptable`, those that are no tokens at all.
+    pub damaged_tokens: usize,
     /// Of `tokens`, those that only a retired key decrypts: the orchestrator cannot read them.
     pub under_retired_key: usize,
     /// What somebody decided about this store: accepted values, pauses, pins.
@@ -130,10 +132,11 @@ impl StoreSnapshot {
         row.iter().all(|(field, value)| value.is_default(Section::Execution.spec(field)))
     }
 
-    /// Whether not one token decrypts: the sign of a wrong key rather than of damage. With a single token the two
-    /// look alike, and stopping is the safe answer to both.
+    /// Whether not one token decrypts: the sign of a wrong key rather than of damage. With a single one that is formed as a
+    /// token the two look alike, and stopping is the safe answer to both.
     pub fn key_is_wrong(&self) -> bool {
-        self.tokens > 0 && self.undecryptable == self.tokens
+        let formed = self.tokens - self.damaged_tokens.min(self.tokens);
+        formed > 0 && self.undecryptable == self.tokens
     }
 }
 

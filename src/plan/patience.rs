@@ -198,7 +198,8 @@ fn pending(plan: &Plan) -> Vec<(ConfigPath, String)> {
             .filter(|change| change.class == Class::Pending)
             .map(|change| {
                 let path = ConfigPath::field(*section, id, change.field);
-                (path, change.new.shown().to_string())
+                let value = crate::model::value_mark(*section, change.field, Some(&change.new));
+                (path, value)
             })
             .collect(),
         _ => Vec::new(),

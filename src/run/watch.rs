@@ -207,16 +207,25 @@ impl Interest {
 /// Folder and name of every link on the way to a file, and of the file itself.
 fn hops(path: &Path) -> Vec<(PathBuf, PathBuf)> {
     let mut hops = Vec::new();
-    let mut next = path.to_owned();
+    let mut next = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     for _ in 0..MAX_LINKS {
         // The folder behind kubelet's link is deleted at the next swap; the swap itself is seen beside it.
         if let Some(data) = next.ancestors().skip(1).find(|folder| folder.ends_with(KUBELET_DATA)) {
             hops.push(folder_and_name(data));
             break;
         }
-        hops.push(folder_and_name(&next));
-        let Ok(target) = std::fs::read_link(&next) else { break };
-        next = next.parent().unwrap_or(Path::new(".")).join(target);
+        let link = next.ancestors().filter(|part| part.is_symlink()).last().map(Path::to_owned);
+        let target = link.as_ref().and_then(|link| std::fs::read_link(link).ok());
+        let Some((link, target)) = link.zip(target) else {
+            hops.push(folder_and_name(&next));
+            break;
+        };
+        hops.push(folder_and_name(&link));
+        let behind = next.strip_prefix(&link).unwrap_or(Path::new("")).to_owned();
+        next = link.parent().unwrap_or(Path::new(".")).join(target);
+        if behind != Path::new("") {
+            next.push(behind);
+        }
     }
     hops
 }

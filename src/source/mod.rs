@@ -53,12 +53,13 @@ impl SourceSpec {
         }
     }
 
-    /// The same source under the name that it has from everywhere on this machine, see [`crate::place::lasting_path`].
+    /// The same source by its absolute name. Links on its way are left as they are: they may be swapped.
     #[must_use]
-    pub fn resolved(&self) -> Self {
+    pub fn absolute(&self) -> Self {
+        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         match self {
-            Self::File(path) => Self::File(crate::place::lasting_path(path)),
-            Self::Folder(path) => Self::Folder(crate::place::lasting_path(path)),
+            Self::File(path) => Self::File(absolute(path)),
+            Self::Folder(path) => Self::Folder(absolute(path)),
             Self::Object(object) => Self::Object(object.clone()),
         }
     }

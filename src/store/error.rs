@@ -148,10 +148,12 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// No database was retired.
-    #[error("no retired database lies among the backups of {path}", path = path.display())]
+    #[error("no retired database{} lies among the backups of {path}", called(name.as_deref()), path = path.display())]
     NothingRetired {
         /// The database.
         path: PathBuf,
+        /// The one that was asked for by name.
+        name: Option<String>,
     },
     /// Rows read back inside the transaction were not what the plan promised. Nothing was written.
     #[error("{} of the written rows read back differently; nothing was kept ({})", .0.len(), first(.0))]
@@ -180,6 +182,10 @@ pub enum StoreError {
         /// What is wrong with the copy.
         why: String,
     },
+}
+
+fn called(name: Option<&str>) -> String {
+    name.map(|name| format!(" called {name}")).unwrap_or_default()
 }
 
 fn first(mismatches: &[Mismatch]) -> String {

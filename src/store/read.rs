@@ -117,6 +117,7 @@ pub(super) fn snapshot(
     snapshot.decisions = super::decision::all(conn, present)?;
     snapshot.tokens = tally.tokens;
     snapshot.undecryptable = tally.undecryptable;
+    snapshot.damaged_tokens = tally.damaged;
     snapshot.under_retired_key = tally.under_retired_key;
     snapshot.fingerprint = StoreFingerprint(hasher.digest128());
     Ok(snapshot)

@@ -94,7 +94,10 @@ impl Store {
     /// [`StoreError::InUse`] while anybody has the present one open.
     pub fn bring_back(&mut self, name: Option<&str>, now: SystemTime) -> Result<BroughtBack, StoreError> {
         let path = self.path().to_owned();
-        let from = retired(&path, name).ok_or_else(|| StoreError::NothingRetired { path: path.clone() })?;
+        let from = retired(&path, name).ok_or_else(|| StoreError::NothingRetired {
+            path: path.clone(),
+            name: name.map(str::to_owned),
+        })?;
         let mut set_aside = None;
         if self.exists() && !self.is_empty_file() {
             let live = self.read()?;

@@ -15,6 +15,8 @@ use crate::model::{FieldDefault, FieldSpec, Kind, Secret, Value};
 pub(super) struct TokenTally {
     pub(super) tokens: usize,
     pub(super) undecryptable: usize,
+    /// Of those, what is no token at all: no key made it.
+    pub(super) damaged: usize,
     pub(super) under_retired_key: usize,
 }
 
@@ -51,11 +53,19 @@ fn secret(token: &[u8], keys: &KeyRing, tally: &mut TokenTally) -> Value {
     let opened = std::str::from_utf8(token).ok().and_then(|token| Some((token, keys.open(token)?)));
     let Some((token, opened)) = opened else {
         tally.undecryptable += 1;
+        tally.damaged += usize::from(!looks_like_a_token(token));
         return Value::Unreadable("is a token that no key at hand decrypts");
     };
     tally.under_retired_key += usize::from(opened.by_retired_key);
     let fingerprint = keys.fingerprinter().fingerprint(opened.plain.expose());
     Value::Secret(Box::new(Secret { fingerprint, plain: None, token: Some(token.into()) }))
+}
+
+/// Whether a text is formed as a Fernet token: version 0x80, a time of this century, in URL-safe base64.
+fn looks_like_a_token(token: &[u8]) -> bool {
+    const LEAST_BYTES: usize = 100;
+    let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'=');
+    token.len() >= LEAST_BYTES && token.starts_with(b"gAAAAA") && token.iter().all(is_base64)
 }
 
 /// A value ready to be bound to a statement.

@@ -87,7 +87,7 @@ pub(super) fn refuse_clobbered(
 
 /// Says so where what is agreed on is from another source: people mix up two checkouts.
 pub(super) fn another_source(source: &SourceSnapshot, live: &StoreSnapshot) -> Option<Finding> {
-    let other = live.place.as_ref().filter(|other| **other != place(source))?;
+    let other = live.place.as_ref().filter(|other| !crate::place::is_same_source(other, &place(source)))?;
     let finding = Finding::warning(format!("the database was kept equal to another source, {other}"));
     Some(finding.suggest("what differs from that one counts as edited in the source; is this the right one?"))
 }
@@ -98,7 +98,8 @@ pub(super) fn place(source: &SourceSnapshot) -> String {
     let origin = &source.origin;
     match origin.split_once(':') {
         Some((kind @ ("file" | "dir"), path)) => {
-            format!("{kind}:{}", crate::place::lasting_path(path.as_ref()).display())
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
+            format!("{kind}:{}", path.display())
         }
         _ => origin.clone(),
     }

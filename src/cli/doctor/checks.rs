@@ -17,7 +17,8 @@ use crate::plan::{Class, findings_text};
 use crate::report::{Outcome, SyncReport};
 use crate::source::SourceError;
 use crate::store::{
-    Access, KEY_FILE, KeyRing, Revision, RevisionId, Store, StoreError, Verdict, agent_of, check_backup,
+    Access, KEY_FILE, KEY_VARIABLE, KeyRing, KeySources, Revision, RevisionId, Store, StoreError, Verdict,
+    agent_of, check_backup, files,
 };
 use crate::sync::Pass;
 
@@ -29,7 +30,7 @@ pub(super) fn all(context: &Context) -> Vec<Check> {
             let key_file = context.keys.file.clone().unwrap_or_else(|| context.db.with_file_name(KEY_FILE));
             let mut checks = machine::permissions(&context.db, context.backup_folder().path(), &key_file);
             checks.retain(|check| check.status == Status::Problem);
-            checks.push(unusable(&error));
+            checks.push(unusable(context, &error));
             return checks;
         }
     };
@@ -37,7 +38,8 @@ pub(super) fn all(context: &Context) -> Vec<Check> {
     let place = Place::of(&database);
     let mut checks = vec![machine::place(&database, place)];
     checks.extend(machine::permissions(&database, store.backup_folder(), store.keys().file()));
-    checks.push(machine::room(&database));
+    checks.push(machine::room(files::folder_of(&database)));
+    checks.extend(backups_in_the_way(store.backup_folder()));
     checks.extend(backup_room(store.backups_on_request_fill()));
     checks.push(machine::leftovers(&database, store.backup_folder()));
     checks.extend(database.parent().filter(|folder| folder.is_dir()).map(machine::events));
@@ -72,7 +74,7 @@ pub(super) fn all(context: &Context) -> Vec<Check> {
             checks.push(sound(&mut store));
             checks.push(match key::other_key(context, &mut store, &live) {
                 Ok(Some(other)) => key_elsewhere(&other),
-                _ => machine::key(store.keys(), live.tokens, live.undecryptable, live.under_retired_key),
+                _ => machine::key(store.keys(), &live),
             });
             if place.suits_a_database() {
                 checks.push(lock(context, &database));
@@ -96,11 +98,31 @@ pub(super) fn all(context: &Context) -> Vec<Check> {
 }
 
 /// The database may not be opened where it lies, or the key is none.
-fn unusable(error: &anyhow::Error) -> Check {
+fn unusable(context: &Context, error: &anyhow::Error) -> Check {
     let store = error.downcast_ref::<StoreError>();
     let hint = store.and_then(StoreError::hint).unwrap_or_default();
-    let check = if matches!(store, Some(StoreError::BadKey { .. })) { "key" } else { "place" };
+    let is_key = matches!(store, Some(StoreError::BadKey { .. }));
+    if is_key && let Some(check) = key_beside(context, error) {
+        return check;
+    }
+    let check = if is_key { "key" } else { "place" };
     Check::problem(check, error.to_string(), format!("Nothing else can be looked at: {hint}."))
+}
+
+/// What is in the variable is no key, and the key file opens what is stored.
+fn key_beside(context: &Context, error: &anyhow::Error) -> Option<Check> {
+    context.keys.environment.as_ref()?;
+    let keys = KeySources { environment: None, ..context.keys.clone() };
+    let mut store = Store::at(&context.db, Access::Read, &keys).ok()?;
+    let live = store.read().ok()?;
+    if live.tokens == 0 || live.undecryptable > 0 {
+        return None;
+    }
+    let why = format!(
+        "{} opens every stored API key: unset the variable, here and where the orchestrator is started.",
+        store.keys().origin()
+    );
+    Some(Check::problem("key", error.to_string(), why).mend(format!("unset {KEY_VARIABLE}")))
 }
 
 fn unreadable(error: &StoreError, database: &Path) -> Check {
@@ -192,6 +214,23 @@ fn differ(report: &SyncReport) -> Check {
     }
     let why = "Somebody edited the database, or it was in use before. `plan` shows each difference and why it stays. Then choose: `promote PATH` takes the database's value into the YAML, `accept PATH` leaves it, `adopt` answers all of a first meeting, and `revert PATH` writes the YAML's value back.";
     Check::warning("sides", what, why).mend("oxide-operator plan")
+}
+
+/// The folder of the backups where it is none, or lies on a disk of its own that is full.
+fn backups_in_the_way(folder: &Path) -> Option<Check> {
+    let there = std::fs::metadata(folder).ok()?;
+    if there.is_dir() {
+        let room = machine::room(folder);
+        return (room.status != Status::Fine).then_some(room);
+    }
+    let what = format!("{} is in the way of the folder of the backups", folder.display());
+    let why = "Nothing can be written: a backup is taken before every write. Move it away, and the folder is made anew.";
+    let aside = folder.with_extension("aside");
+    Some(Check::problem("backup", what, why).mend(format!(
+        "mv -n {} {}",
+        machine::quoted(folder),
+        machine::quoted(&aside)
+    )))
 }
 
 /// Warns where backups on request leave no room for another, given the bytes that they take up.

@@ -8,6 +8,7 @@ use notify::Watcher as _;
 
 use super::Check;
 use crate::cli::owner::{self, Obstacle};
+use crate::model::StoreSnapshot;
 use crate::place::{Mounted, Place};
 use crate::source::Silent;
 use crate::store::KeyRing;
@@ -92,15 +93,14 @@ fn is_shared(folder: &Path) -> bool {
 const LITTLE_ROOM: u64 = 1 << 20;
 
 /// Whether there is room for the next write.
-pub(super) fn room(database: &Path) -> Check {
-    let folder = database.parent().unwrap_or(Path::new("."));
+pub(super) fn room(folder: &Path) -> Check {
     let Ok(disk) = rustix::fs::statvfs(folder) else {
         return Check::fine("room", "the folder of the database is made when it is needed");
     };
     let free = disk.f_bavail * disk.f_frsize;
     let no_more_files = disk.f_files > 0 && disk.f_favail == 0;
     if free >= LITTLE_ROOM && !no_more_files {
-        return Check::fine("room", "there is room on the disk of the database");
+        return Check::fine("room", format!("there is room on the disk that holds {}", folder.display()));
     }
     let left = if no_more_files {
         "no more files fit on it".to_owned()
@@ -166,8 +166,14 @@ pub(super) fn events(folder: &Path) -> Check {
 /// EMFILE on Linux.
 const TOO_MANY_FILES: i32 = 24;
 
-pub(super) fn key(keys: &KeyRing, tokens: usize, undecryptable: usize, under_retired: usize) -> Check {
+pub(super) fn key(keys: &KeyRing, live: &StoreSnapshot) -> Check {
     let origin = keys.origin();
+    let (tokens, undecryptable, under_retired) = (live.tokens, live.undecryptable, live.under_retired_key);
+    if undecryptable > 0 && undecryptable == live.damaged_tokens {
+        let what = format!("{undecryptable} of {tokens} stored API keys are damaged: no key opens them");
+        let why = "`backup restore NAME --only ID.api_key` brings one back, `set ID.api_key` takes a new one. Nothing is wrong with the encryption key.";
+        return Check::problem("key", what, why).mend("oxide-operator backup list");
+    }
     if keys.has_key() && undecryptable == 0 && under_retired > 0 {
         let what = format!("{under_retired} of {tokens} stored API keys are encrypted under a retired key");
         let why = "The orchestrator knows only the present key: it cannot read them, and falls back to its YAML as a whole. Most often it was not restarted after a rotation.";

@@ -12,10 +12,12 @@ use super::openapi::{
 };
 use super::parameters::{
     CASCADE, CLASS, CONFIRM_PRUNE, CONTINUE, DECIDED_FOR, DRY_RUN, KIND, LIMIT, REASON, REVISION, SCOPE,
-    SECTION, START, TO,
+    SEARCH, SECTION, START, TO,
 };
 use super::state::{Pause, StatusAnswer};
-use super::{Answer, Operation, Precondition, Shape, configuration, drift, history, objects, state};
+use super::{
+    Answer, Operation, Parameter, Precondition, Shape, configuration, drift, history, objects, state,
+};
 use crate::actions::{DiffDocument, ExplainDocument};
 use crate::model::Section;
 use crate::plan::PlanDocument;

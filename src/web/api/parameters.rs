@@ -1,6 +1,6 @@
 //! The parameters of the calls, each described once.
 
-use super::{Parameter, ParameterKind};
+use super::{Parameter, ParameterKind, objects};
 use crate::model::DecisionKind;
 
 pub(super) const DRY_RUN: Parameter = Parameter {
