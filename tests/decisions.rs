@@ -51,6 +51,16 @@ fn an_acceptance_ends_when_the_source_moves() {
 }
 
 #[test]
+fn an_acceptance_outlives_the_writes_of_other_values() {
+    let place = accepted();
+    for workers in ["max_parallel_workers: 6", "max_parallel_workers: 7"] {
+        place.write_yaml(&SAMPLE.replace("max_parallel_workers: 4", workers));
+        place.expect(0, &["apply"]);
+        assert_eq!(plan(&place), (1, Vec::new()), "{workers}");
+    }
+}
+
+#[test]
 fn a_pause_holds_back_what_the_source_would_win() {
     let place = Place::new(SAMPLE);
     place.expect(0, &["migrate", "--no-backup"]);

@@ -37,8 +37,13 @@ struct Scenario {
     after: BTreeMap<String, String>,
     /// The tokens before, as they lie in the rows.
     tokens: Vec<String>,
+    /// The source before and after.
+    sources: [Option<Vec<u8>>; 2],
     /// The files that are there in the end, but for the database.
     made: Files,
+    /// What is done once the power is back, and what the database holds then.
+    again: &'static [&'static str],
+    settled: BTreeMap<String, String>,
     cuts: Vec<Cut>,
 }
 
@@ -54,8 +59,15 @@ struct Cut {
 
 impl Scenario {
     /// Records a command in a folder, and cuts the power before each of its syncs and after its end.
-    fn new(name: &'static str, place: &Place, arguments: &[&str], seed: u64) -> Self {
-        let (before, tokens) = (place.values(), tokens(place));
+    fn new(
+        name: &'static str,
+        place: &Place,
+        arguments: &[&str],
+        again: &'static [&'static str],
+        seed: u64,
+    ) -> Self {
+        let source = || fs::read(place.yaml()).ok();
+        let (before, tokens, declared) = (place.values(), tokens(place), source());
         let mut disk = Disk::holding(place.root());
         let (said, calls) = record::record(place, arguments);
         assert_eq!(said.code(), Some(0), "{name}: {said:#?}");
@@ -79,7 +91,10 @@ impl Scenario {
             assert!(is_memory(path) || *bytes == real, "{name}: {} was not followed", path.display());
         }
         let made = made.into_iter().filter(|(path, _)| !is_of_database(path)).collect();
-        Self { name, before, after: place.values(), tokens, made, cuts: cuts.found }
+        let (after, sources) = (place.values(), [declared, source()]);
+        place.run(again);
+        let settled = place.values();
+        Self { name, before, after, tokens, sources, made, again, settled, cuts: cuts.found }
     }
 
     fn check(&self, cut: &Cut) {
@@ -91,6 +106,8 @@ impl Scenario {
         let (values, moved) = (place.values_under_any_key(), tokens(&place) != self.tokens);
         let entire = values == self.after || values == self.before && !cut.ended;
         assert!(entire, "{label}: neither the old configuration nor the new one: {values:#?}");
+        let source = fs::read(place.yaml()).ok();
+        assert!(self.sources.contains(&source), "{label}: half a source");
         self.check_backups(cut, &place, moved, &label);
         if cut.ended {
             for (path, bytes) in &self.made {
@@ -98,9 +115,8 @@ impl Scenario {
             }
             assert_eq!(place.values(), self.after, "{label}: under the key that is there");
         }
-        let again = place.run(&["apply"]);
-        assert!(again.code() == Some(0), "{label}: {again:#?}");
-        assert_eq!(place.values(), self.after, "{label}: the next pass");
+        let again = place.run(self.again);
+        assert_eq!(place.values(), self.settled, "{label}: what is done next: {again:#?}");
     }
 
     /// A backup is whole before the first byte of a change is written: before that one that is not is told from it.
@@ -228,27 +244,37 @@ fn edited() -> Place {
     place
 }
 
+/// A store whose edit was applied.
+fn applied() -> Place {
+    let place = edited();
+    place.expect(0, &["apply"]);
+    place
+}
+
 fn scenarios(seed: u64) -> Vec<Scenario> {
+    const APPLY: &[&str] = &["apply"];
+    const UNDO: &[&str] = &["rollback", "--undo"];
     let place = Place::within(folder());
     place.write_yaml(SAMPLE);
-    let mut all = vec![Scenario::new("first migration", &place, &["migrate"], seed)];
-    let place = edited();
-    all.push(Scenario::new("edit", &place, &["apply"], seed));
-    for (name, arguments) in
-        [("edit beside the orchestrator", &["apply"][..]), ("rotation beside it", &["key", "rotate"][..])]
+    let mut all = vec![Scenario::new("first migration", &place, &["migrate"], APPLY, seed)];
+    all.push(Scenario::new("edit", &edited(), APPLY, APPLY, seed));
+    for (name, place, arguments) in
+        [("edit beside it", edited(), APPLY), ("rotation beside it", applied(), &["key", "rotate"])]
     {
-        let place = edited();
-        if arguments != ["apply"] {
-            place.expect(0, &["apply"]);
-        }
-        let _beside = Beside::edits(&place);
-        all.push(Scenario::new(name, &place, arguments, seed));
+        let _orchestrator = Beside::edits(&place);
+        all.push(Scenario::new(name, &place, arguments, APPLY, seed));
     }
     for (name, arguments) in [("rotation", ["key", "rotate"]), ("backup", ["backup", "create"])] {
-        let place = edited();
-        place.expect(0, &["apply"]);
-        all.push(Scenario::new(name, &place, &arguments, seed));
+        all.push(Scenario::new(name, &applied(), &arguments, APPLY, seed));
     }
+    let place = applied();
+    all.push(Scenario::new("back to YAML", &place, &["rollback", "--to-yaml", "--with-secrets"], UNDO, seed));
+    place.expect(0, &["rollback", "--to-yaml", "again.yaml"]);
+    all.push(Scenario::new("the way back", &place, UNDO, UNDO, seed));
+    let place = applied();
+    let edit = "UPDATE execution_settings SET max_parallel_workers = 9";
+    place.connect().and_then(|conn| conn.execute(edit, [])).expect("edited");
+    all.push(Scenario::new("promotion", &place, &["promote", "--all"], APPLY, seed));
     all
 }
 

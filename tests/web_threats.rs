@@ -44,6 +44,8 @@ fn a_name_that_is_not_ours_is_not_answered() {
             assert_eq!(status(path, host), 403, "{host} {path}");
         }
     }
+    let reply = web.send("GET", "/api/v1/status", &[("Host", "evil.example")], "");
+    assert_eq!(reply.header("content-type"), Some("application/problem+json"), "a program is told so as one");
     for host in ["localhost", "localhost:1", "127.0.0.1:9", "[::1]:8460", "oxide.example"] {
         assert_eq!(status("/api/v1/status", host), 200, "{host}");
     }

@@ -278,6 +278,7 @@ mod tests {
         assert_eq!(reverts, 5, "three, and one after each wait");
         assert!(at > 7.9, "waits of 2 and 6 seconds: {at}");
         assert_eq!(patience.fought, 1);
+        assert!(patience.is_fighting());
     }
 
     #[test]
@@ -318,6 +319,7 @@ mod tests {
     fn what_stays_quiet_is_forgotten() {
         let mut patience = Patience::new(Fights::default());
         patience.observe(&reverting(), true, |_| "x".into());
+        assert!(!patience.is_fighting(), "one revert is no fight");
         patience.at(61.0);
         patience.observe(&Plan::default(), false, |_| String::new());
         assert!(patience.watched.is_empty());

@@ -254,7 +254,7 @@ mod tests {
     #[test]
     fn only_own_names_are_answered() {
         let allowed = ["oxide.example".to_owned()];
-        for host in ["127.0.0.1:8460", "localhost", "[::1]:8460", "oxide.example:443"] {
+        for host in ["127.0.0.1:8460", "localhost", "[::1]:8460", "[::1]", "oxide.example:443"] {
             assert!(check_host(&headers(&[("host", host)]), &allowed).is_ok(), "{host}");
         }
         for host in [
@@ -262,6 +262,7 @@ mod tests {
             "127.0.0.1.evil.example",
             "",
             "localhost.evil.example:8460",
+            "localhost:evil.example",
             "evil.localhost",
             "evil.oxide.example",
             "10.0.0.1",
@@ -287,5 +288,8 @@ mod tests {
         let bucket = Bucket::new(0.0, 2.0);
         assert_eq!([bucket.take(), bucket.take(), bucket.take()], [true, true, false]);
         assert!(Bucket::new(1e9, 1.0).take());
+        let slow = Bucket::new(0.01, 1.0);
+        assert!(slow.take());
+        assert!((0..200).all(|_| !slow.take()), "asking does not fill it");
     }
 }

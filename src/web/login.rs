@@ -249,6 +249,15 @@ mod tests {
     }
 
     #[test]
+    fn the_token_is_found_beside_its_database_once_it_is_there() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = folder.path().join("store.db");
+        assert!(token_beside(&database).is_none());
+        let login = Login::beside(&database, None).expect("made");
+        assert!(login.admits(&token_beside(&database).expect("there")));
+    }
+
+    #[test]
     fn a_link_is_good_for_one_login() {
         let (_folder, login) = login();
         let code = login.link_code().expect("a code");

@@ -22,8 +22,8 @@ pub(crate) struct Disk {
     nodes: Vec<Node>,
     /// What is where for a process that asks now.
     names: BTreeMap<PathBuf, NodeId>,
-    /// Names that were given and taken since, each in its folder, in order.
-    journal: Vec<(NodeId, Names)>,
+    /// Names that were given and taken since, in order.
+    journal: Vec<Vec<Name>>,
     open: BTreeMap<i32, Open>,
 }
 
@@ -42,8 +42,8 @@ enum Change {
     Resize(usize),
 }
 
-/// Names that change at once: what each stands for then.
-type Names = Vec<(String, Option<NodeId>)>;
+/// A name in a folder, and what it stands for then; what one call does to names is done at once.
+type Name = (NodeId, String, Option<NodeId>);
 
 struct Open {
     /// None for a file that is not on this disk.
@@ -60,8 +60,8 @@ impl Disk {
         let mut disk =
             Self { root: root.to_owned(), nodes, names, journal: Vec::new(), open: BTreeMap::new() };
         disk.take_in(root);
-        for (folder, names) in std::mem::take(&mut disk.journal) {
-            disk.keep(folder, &names);
+        for name in std::mem::take(&mut disk.journal).into_iter().flatten() {
+            disk.keep(name);
         }
         disk
     }
@@ -101,12 +101,17 @@ impl Disk {
                     self.sync(node);
                 }
             }
-            Call::Rename { from, to } => self.rename(&self.root.join(from), &self.root.join(to)),
-            Call::Link { from, to } => {
-                let node = self.names[&self.root.join(from)];
-                self.name(&self.root.join(to), vec![(last(to), Some(node))]);
+            Call::Rename { from, to, exchange } => {
+                let (from, to) = (self.root.join(from), self.root.join(to));
+                let replaced = if *exchange { self.names.get(&to).copied() } else { None };
+                let renamed = self.names.get(&from).copied();
+                self.name(&[(&from, replaced), (&to, renamed)]);
             }
-            Call::Unlink { path } => self.name(&self.root.join(path), vec![(last(path), None)]),
+            Call::Link { from, to } => {
+                let linked = self.names.get(&self.root.join(from)).copied();
+                self.name(&[(&self.root.join(to), linked)]);
+            }
+            Call::Unlink { path } => self.name(&[(&self.root.join(path), None)]),
             Call::Mkdir { path } => {
                 let path = self.root.join(path);
                 if self.holds(&path) {
@@ -123,30 +128,22 @@ impl Disk {
 
     fn make(&mut self, path: &Path, node: Node) {
         self.nodes.push(node);
-        let made = self.nodes.len() - 1;
-        self.name(path, vec![(last(path), Some(made))]);
+        self.name(&[(path, Some(self.nodes.len() - 1))]);
     }
 
-    fn rename(&mut self, from: &Path, to: &Path) {
-        if self.holds(from) {
-            assert_eq!(from.parent(), to.parent(), "a rename from folder to folder");
-            let node = self.names[from];
-            self.name(to, vec![(last(from), None), (last(to), Some(node))]);
+    fn name(&mut self, changes: &[(&Path, Option<NodeId>)]) {
+        let mut names = Vec::new();
+        for (path, node) in changes.iter().filter(|(path, _)| self.holds(path)) {
+            let folder = self.names[path.parent().expect("a folder")];
+            names.push((folder, last(path), *node));
         }
-    }
-
-    fn name(&mut self, beside: &Path, names: Names) {
-        if !self.holds(beside) {
-            return;
-        }
-        let folder = beside.parent().expect("a folder");
-        for (name, node) in &names {
+        for (path, node) in changes {
             match node {
-                Some(node) => drop(self.names.insert(folder.join(name), *node)),
-                None => drop(self.names.remove(&folder.join(name))),
-            }
+                Some(node) => self.names.insert((*path).to_owned(), *node),
+                None => self.names.remove(*path),
+            };
         }
-        self.journal.push((self.names[folder], names));
+        self.journal.push(names);
     }
 
     fn write(&mut self, fd: i32, at: Option<usize>, bytes: &[u8]) {
@@ -181,18 +178,19 @@ impl Disk {
             *durable = std::mem::take(since).iter().fold(std::mem::take(durable), with);
             return;
         }
-        let (kept, waiting) =
-            std::mem::take(&mut self.journal).into_iter().partition(|(folder, _)| *folder == node);
-        self.journal = waiting;
-        let kept: Vec<(NodeId, Names)> = kept;
-        for (folder, names) in kept {
-            self.keep(folder, &names);
+        for mut names in std::mem::take(&mut self.journal) {
+            for kept in names.extract_if(.., |(folder, ..)| *folder == node) {
+                self.keep(kept);
+            }
+            if !names.is_empty() {
+                self.journal.push(names);
+            }
         }
     }
 
-    fn keep(&mut self, folder: NodeId, names: &Names) {
+    fn keep(&mut self, (folder, name, node): Name) {
         if let Node::Folder(durable) = &mut self.nodes[folder] {
-            renamed(durable, names);
+            rename(durable, &name, node);
         }
     }
 
@@ -210,8 +208,9 @@ impl Disk {
                 }
                 Node::Folder(durable) => {
                     let mut inside = durable.clone();
-                    let since = journal.iter().filter(|(folder, _)| *folder == node);
-                    since.for_each(|(_, names)| renamed(&mut inside, names));
+                    for (_, name, named) in journal.iter().flatten().filter(|(folder, ..)| *folder == node) {
+                        rename(&mut inside, name, *named);
+                    }
                     left.extend(inside.into_iter().map(|(name, node)| (node, path.join(name))));
                     files.insert(path, None);
                 }
@@ -221,13 +220,11 @@ impl Disk {
     }
 }
 
-fn renamed(folder: &mut BTreeMap<String, NodeId>, names: &Names) {
-    for (name, node) in names {
-        match node {
-            Some(node) => folder.insert(name.clone(), *node),
-            None => folder.remove(name),
-        };
-    }
+fn rename(folder: &mut BTreeMap<String, NodeId>, name: &str, node: Option<NodeId>) {
+    match node {
+        Some(node) => folder.insert(name.to_owned(), node),
+        None => folder.remove(name),
+    };
 }
 
 /// The part of a change that survives; a length survives with the first byte that it makes room for.

@@ -41,6 +41,7 @@ pub(crate) enum Call {
     Rename {
         from: PathBuf,
         to: PathBuf,
+        exchange: bool,
     },
     Link {
         from: PathBuf,
@@ -106,8 +107,11 @@ fn parse(line: &str, root: &Path) -> Option<Call> {
         ("pwrite64", Some(fd)) => Call::Write { fd, at: number(arguments[3]), bytes: text(arguments[1]) },
         ("ftruncate", Some(fd)) => Call::Resize { fd, bytes: number(arguments[1])? },
         ("fsync" | "fdatasync", Some(fd)) => Call::Sync { fd },
-        ("rename", _) => Call::Rename { from: path(0), to: path(1) },
-        ("renameat" | "renameat2", _) => Call::Rename { from: path(1), to: path(3) },
+        ("rename", _) => Call::Rename { from: path(0), to: path(1), exchange: false },
+        ("renameat" | "renameat2", _) => {
+            let exchange = arguments.get(4).is_some_and(|flags| flags.contains("RENAME_EXCHANGE"));
+            Call::Rename { from: path(1), to: path(3), exchange }
+        }
         ("link", _) => Call::Link { from: path(0), to: path(1) },
         ("linkat", _) => Call::Link { from: path(1), to: path(3) },
         ("unlink", _) => Call::Unlink { path: path(0) },
