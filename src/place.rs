@@ -19,6 +19,19 @@ pub fn lasting_path(path: &Path) -> PathBuf {
     }
 }
 
+/// Where a path leads, links followed to their end, whether or not there is anything.
+pub fn followed(path: &Path) -> PathBuf {
+    let mut path = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        let Ok(target) = std::fs::read_link(&path) else { break };
+        path = path.parent().unwrap_or(Path::new(".")).join(target);
+    }
+    lasting_path(&path)
+}
+
+/// More links are a loop.
+const MAX_LINKS: usize = 40;
+
 /// Whether two sources, each as `file:PATH` or `dir:PATH`, are one: by the same absolute name, whatever links on its way lead
 /// to at this moment, or by names that lead to the same place now.
 pub fn is_same_source(one: &str, two: &str) -> bool {

@@ -338,6 +338,63 @@ const IN_PLACE: [(&str, Put); 4] = [
 ];
 
 #[test]
+fn a_log_that_outlived_its_database_is_not_played_into_what_is_put_back() {
+    let place = Place::new(SAMPLE);
+    place.expect(0, &["migrate", "--no-backup"]);
+    place.expect(0, &["backup", "create"]);
+    let (backup, before) = (backups(&place.db()).remove(0).name(), place.values());
+    let log = place.db().with_file_name("config.db-wal");
+    let conn = place.connect().expect("opens");
+    conn.pragma_update(None, "wal_autocheckpoint", 0).expect("set");
+    conn.execute("UPDATE execution_settings SET timeout_seconds = 333", []).expect("written");
+    let kept = fs::read(&log).expect("there");
+    drop(conn);
+    remove(&place);
+    fs::write(&log, kept).expect("written");
+    place.expect(0, &["backup", "restore", &backup]);
+    assert_eq!(place.values(), before);
+}
+
+#[test]
+fn a_copy_of_a_database_beside_it_takes_no_backup_of_it() {
+    let place = Place::new(SAMPLE);
+    let (prod, staging) = (place.oxide().join("prod.db"), place.oxide().join("staging.db"));
+    let at = |db: &Path, args: &[&str]| {
+        let db = db.display().to_string();
+        place.expect(0, &[args, &["--db", &db]].concat())
+    };
+    at(&prod, &["migrate", "--no-backup"]);
+    at(&prod, &["set", "execution.timeout_seconds", "201"]);
+    let conn = rusqlite::Connection::open(&prod).expect("opens");
+    conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("written back");
+    drop(conn);
+    fs::copy(&prod, &staging).expect("copied");
+    let of_prod = at(&prod, &["backup", "list"]).stdout;
+    fs::write(place.oxide().join("operator.yaml"), "backups: {count: 1, allFor: 0s}\n").expect("written");
+    for timeout in 301..304 {
+        at(&staging, &["set", "execution.timeout_seconds", &timeout.to_string(), "--reason", "staging"]);
+    }
+    assert_eq!(at(&prod, &["backup", "list"]).stdout, of_prod);
+}
+
+#[test]
+fn backups_that_cannot_be_read_are_not_none() {
+    let (place, _) = with_an_edit();
+    remove(&place);
+    let script = "chown -R 12345 . && chmod 000 .oxide/backups && setpriv --reuid 12345 --clear-groups $0 ";
+    for command in ["apply", "plan", "backup list"] {
+        let said = process::said(place.program("bash").args([
+            "-c",
+            &format!("{script} {command}"),
+            process::BINARY,
+        ]));
+        assert_eq!(said.code(), Some(1), "{command}: {said:#?}");
+        assert!(format!("{}{}", said.stdout, said.stderr).contains("backups"), "{command}: {said:#?}");
+        assert!(!place.db().exists(), "{command}");
+    }
+}
+
+#[test]
 fn a_database_that_is_gone_is_not_an_empty_one() {
     for (what, put) in IN_PLACE {
         let (place, backup) = with_an_edit();

@@ -72,7 +72,9 @@ fn without_a_backup_a_damaged_store_is_built_from_the_source() {
 
 #[test]
 fn a_file_that_no_record_of_ours_names_is_never_moved_aside() {
-    let files: [(&str, &[u8], &str); 4] = [
+    let files: [(&str, &[u8], &str); 6] = [
+        ("one.db", b"x", "text"),
+        ("tasks.db", b"SQLite format 3\0 and then nonsense", "a damaged SQLite database of another program"),
         ("photo.jpg", b"\xff\xd8\xff\xe0 and so on", "a JPEG picture"),
         ("notes.txt", b"dear diary\n", "text"),
         ("other.yaml", b"a:\n  b: 1\n", "YAML"),
@@ -105,7 +107,13 @@ fn what_cannot_be_the_database_is_refused_in_every_command() {
     let tasks = rusqlite::Connection::open(place.root().join("tasks.db")).expect("made");
     tasks.execute_batch("CREATE TABLE tasks (id); CREATE TABLE runs (id)").expect("made");
     std::os::unix::fs::symlink("config/default.yaml", place.root().join("link.db")).expect("linked");
+    let views = rusqlite::Connection::open(place.root().join("views.db")).expect("made");
+    views.execute_batch("CREATE VIEW tasks AS SELECT 1").expect("made");
+    let services = rusqlite::Connection::open(place.root().join("services.db")).expect("made");
+    services.execute_batch("CREATE TABLE services (id, port)").expect("made");
     for (db, looks_like) in [
+        ("views.db", "with the tables"),
+        ("services.db", "with the tables"),
         ("folder", "a folder"),
         ("pipe", "a named pipe"),
         ("tasks.db", "with the tables"),
@@ -132,6 +140,52 @@ fn what_cannot_be_the_database_is_refused_in_every_command() {
         .expect("still a database");
     assert_eq!(tables, 2);
     assert_eq!(fs::read_to_string(place.yaml()).expect("there"), SAMPLE);
+}
+
+#[test]
+fn a_database_that_somebody_is_slowly_copying_over_it_is_waited_for() {
+    use std::io::Write as _;
+    let place = Place::new(SAMPLE);
+    place.expect(0, &["migrate", "--no-backup"]);
+    let conn = place.connect().expect("opens");
+    conn.execute("UPDATE execution_settings SET timeout_seconds = 224", []).expect("written");
+    conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("written back");
+    drop(conn);
+    let good = fs::read(place.db()).expect("there");
+    place.expect(0, &["set", "execution.timeout_seconds", "5"]);
+    for ending in ["config.db-wal", "config.db-shm"] {
+        let _ = fs::remove_file(place.oxide().join(ending));
+    }
+    let mut copying = fs::OpenOptions::new().write(true).truncate(true).open(place.db()).expect("opens");
+    copying.write_all(&good[..good.len() / 2]).expect("written");
+    // Whoever copies pauses for longer than a moment.
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_mins(1);
+    copying.set_modified(long_ago).expect("set");
+    let said = place.run(&["apply"]);
+    assert_ne!(said.code(), Some(0), "{said:#?}");
+    assert!(!place.oxide().join("quarantine").exists(), "{said:#?}");
+    copying.write_all(&good[good.len() / 2..]).expect("written");
+    drop(copying);
+    assert_eq!(place.run(&["get", "execution.timeout_seconds"]).stdout.trim(), "224");
+}
+
+#[test]
+fn a_database_with_two_names_is_not_written_and_one_behind_a_dangling_link_is_made_where_it_leads() {
+    let place = Place::new(SAMPLE);
+    place.expect(0, &["migrate", "--no-backup"]);
+    fs::hard_link(place.db(), place.root().join("second.db")).expect("linked");
+    for db in [".oxide/config.db", "second.db"] {
+        let said = place.expect(1, &["set", "execution.timeout_seconds", "7", "--db", db]);
+        assert!(said.stderr.contains("hard link"), "{said:#?}");
+        place.expect(0, &["get", "execution.timeout_seconds", "--db", db]);
+    }
+    fs::remove_file(place.root().join("second.db")).expect("removed");
+    place.expect(0, &["set", "execution.timeout_seconds", "7"]);
+
+    fs::create_dir_all(place.root().join("volume")).expect("made");
+    std::os::unix::fs::symlink("volume/new.db", place.root().join("link.db")).expect("linked");
+    place.expect(0, &["migrate", "--no-backup", "--db", "link.db"]);
+    assert!(place.root().join("volume/new.db").is_file() && place.root().join("link.db").is_symlink());
 }
 
 #[test]

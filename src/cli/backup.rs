@@ -27,6 +27,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<Exit> {
 
 fn list(context: &Context, format: Format) -> Result<Exit> {
     let mut store = context.store(Access::Read)?;
+    store.ensure_backups_readable()?;
     let listed: Vec<Listed> = store.backups().into_iter().map(listed).collect();
     if listed.is_empty() && !store.exists() {
         let message = format!("{} does not exist, and there are no backups of it", store.path().display());

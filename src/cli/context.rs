@@ -195,7 +195,7 @@ impl Context {
     pub(super) fn ensure_agent_agrees(&self) -> Result<()> {
         let path = Store::at(&self.db, Access::Read, &self.keys)?.path().to_owned();
         let here = self.source.absolute().to_string();
-        match agent_of(&path).filter(|holder| !is_same_source(&holder.source, &here)) {
+        match agent_of(&path)?.filter(|holder| !is_same_source(&holder.source, &here)) {
             Some(holder) => {
                 Err(StoreError::OtherAgent { path, holder: Box::new(holder), source_here: here }.into())
             }

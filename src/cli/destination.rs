@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 
 use super::context::{Context, error_with_help};
 use super::source::REPLACED;
-use crate::place::lasting_path;
+use crate::place::followed;
 use crate::settings::TOKEN_FILE;
 use crate::source::{SourceSpec, at_home};
 use crate::store::{KEY_FILE, StoreError, files};
@@ -29,16 +29,19 @@ impl Overwrite {
 
 /// Refuses a file that must not be written: one that is there, or one that this program or the orchestrator lives on.
 pub(super) fn check(context: &Context, file: &Path, overwrite: Overwrite) -> Result<()> {
+    let file = &at_home(file);
     let Some(there) = std::fs::metadata(file).ok() else {
         return refuse_ours(context, file, &followed(file), None);
     };
+    if there.is_file() {
+        refuse_ours(context, file, &followed(file), Some(&there))?;
+    }
     if is_written_through(file, &there) {
         return Ok(());
     }
     if there.is_dir() {
         return Err(error_with_help(format!("{} is a folder", file.display()), "name a file in it"));
     }
-    refuse_ours(context, file, &followed(file), Some(&there))?;
     if overwrite == Overwrite::No {
         let message = format!("{} exists, and is not overwritten", file.display());
         return Err(error_with_help(message, "name another file, or replace this one with --force"));
@@ -48,6 +51,7 @@ pub(super) fn check(context: &Context, file: &Path, overwrite: Overwrite) -> Res
 
 /// Writes a file, 0600, whole or not at all; what is no regular file is written through. A link stays one.
 pub(super) fn write(context: &Context, file: &Path, bytes: &[u8], overwrite: Overwrite) -> Result<()> {
+    let file = &at_home(file);
     check(context, file, overwrite)?;
     let failed = |error: &dyn std::fmt::Display| {
         let message = format!("write {}: {error}", file.display());
@@ -69,6 +73,7 @@ pub(super) fn write(context: &Context, file: &Path, bytes: &[u8], overwrite: Ove
 /// Writes generated files into a folder, over those of an earlier run and never through a link. Anyone may read them, as
 /// far as the umask allows.
 pub(super) fn write_generated(context: &Context, dir: &Path, files: Vec<(String, Vec<u8>)>) -> Result<()> {
+    let dir = &at_home(dir);
     std::fs::create_dir_all(dir).with_context(|| format!("create the folder {}", dir.display()))?;
     for (name, bytes) in files {
         let file = dir.join(name);
@@ -86,17 +91,6 @@ pub(super) fn write_generated(context: &Context, dir: &Path, files: Vec<(String,
 fn is_written_through(file: &Path, there: &Metadata) -> bool {
     let system = ["/dev", "/proc"].iter().any(|folder| file.starts_with(folder));
     (!there.is_file() && !there.is_dir()) || (system && there.is_file())
-}
-
-/// Where a path leads, links followed to their end, whether or not there is anything.
-fn followed(file: &Path) -> PathBuf {
-    const MAX_LINKS: usize = 40;
-    let mut file = file.to_owned();
-    for _ in 0..MAX_LINKS {
-        let Ok(target) = std::fs::read_link(&file) else { break };
-        file = files::folder_of(&file).join(target);
-    }
-    lasting_path(&file)
 }
 
 fn refuse_ours(context: &Context, named: &Path, file: &Path, there: Option<&Metadata>) -> Result<()> {

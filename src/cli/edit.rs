@@ -277,6 +277,7 @@ fn read_text(path: &Path) -> Result<Text> {
     if path == Path::new("-") {
         std::io::stdin().take(MAX_FILE_BYTES).read_to_string(&mut text).context("read stdin")?;
     } else {
+        let path = &crate::source::at_home(path);
         let file = std::fs::File::open(path).with_context(|| format!("read {}", path.display()))?;
         let read = file.take(MAX_FILE_BYTES).read_to_string(&mut text);
         read.with_context(|| format!("read {}", path.display()))?;

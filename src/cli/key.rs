@@ -31,6 +31,7 @@ fn generate(file: Option<&Path>) -> Result<Exit> {
         output::result(key.as_str());
         return Ok(Exit::Ok);
     };
+    let file = &crate::source::at_home(file);
     if file.exists() {
         let message = format!("{} exists, and is not overwritten", file.display());
         return Err(error_with_help(

@@ -48,7 +48,7 @@ pub(super) fn run(context: &Context, format: Format) -> Result<Exit> {
                 tokens: keys.as_ref().map(|keys| keys.all),
                 undecryptable: keys.as_ref().map(|keys| keys.undecryptable),
             };
-            let agent = agent_of(store.path());
+            let agent = agent_of(store.path()).ok().flatten();
             output::value(&StatusDocument { report: &report, agent, key, backups }, other);
         }
     }
@@ -81,7 +81,7 @@ fn lines(
     if let Some(rules) = objects(Section::RoutingRules) {
         lines.push(("Rules", rules));
     }
-    if let Some(agent) = agent_of(store.path()) {
+    if let Ok(Some(agent)) = agent_of(store.path()) {
         lines.push(("Agent", agent.to_string()));
     }
     lines.push(("Differences", differences(report)));

@@ -70,6 +70,8 @@ pub(super) struct Agent {
     said_fault: Option<String>,
     /// Where the consumer's thread hears of what the store holds, and which rows it heard of last.
     consumer: Option<(Sender<Held>, Option<StoreFingerprint>)>,
+    /// Wakes this agent.
+    wakes: Sender<Wake>,
     /// Whether the source was another file, so that other folders may matter now.
     pub(super) arm_after_pass: bool,
 }
@@ -90,7 +92,7 @@ impl Agent {
             // The folder must be there to be watched.
             crate::store::files::create_folder(folder)?;
         }
-        let watcher = Watcher::new(&options.source, store.path(), wakes);
+        let watcher = Watcher::new(&options.source, store.path(), wakes.clone());
         let polled = Polled::new(&options.source);
         // Whoever reads the first line of the log may already ask.
         metrics.watching(watcher.sees_source() && !polled.has_source(), watcher.sees_database());
@@ -106,6 +108,7 @@ impl Agent {
             polled,
             store,
             role,
+            wakes,
             schedule: Schedule::new(Instant::now()),
             published,
             metrics,
@@ -142,7 +145,7 @@ impl Agent {
         tracing::info!(source = %self.options.source, database = %self.store.path().display(), "watching");
         loop {
             self.published.at_work(Some(Instant::now()));
-            self.role.look_again(self.store.path());
+            self.role.look_again(&mut self.store, &self.options.source, &self.wakes);
             let due = self.schedule.take_due(Instant::now());
             self.look(due);
             self.arm_polling();

@@ -16,7 +16,7 @@ use crate::store::{AgentLock, Store, Taken, agent_of};
 #[derive(Debug)]
 pub(super) enum Role {
     /// It holds the database, and writes.
-    Holding { _lock: AgentLock },
+    Holding(AgentLock),
     /// Another agent does.
     StandingBy(AgentHolder),
 }
@@ -32,7 +32,7 @@ impl Role {
         match AgentLock::try_take(store.path(), &me)? {
             Taken::Lock(lock) => {
                 finish_rotation(store)?;
-                Ok(Self::Holding { _lock: lock })
+                Ok(Self::Holding(lock))
             }
             Taken::By(holder) => {
                 tracing::warn!(%holder, "another agent has this database: standing by, and writing nothing");
@@ -42,21 +42,33 @@ impl Role {
         }
     }
 
-    /// Finds out whom this agent waits for now: another one of those that waited may have come first.
-    pub(super) fn look_again(&mut self, database: &Path) {
-        if let Self::StandingBy(holder) = self
-            && let Some(now) = agent_of(database)
-            && now != *holder
-        {
-            tracing::warn!(holder = %now, "another agent took over this database: standing by for it");
-            *holder = now;
+    /// Finds out how it stands now: the file of the lock may have been removed or replaced, and another one of those that
+    /// waited may have come first.
+    pub(super) fn look_again(&mut self, store: &mut Store, source: &SourceSpec, wakes: &Sender<Wake>) {
+        match self {
+            Self::Holding(lock) if !lock.is_in_place() => {
+                tracing::warn!("the file of the lock was removed or replaced: it is taken again");
+                match Self::take(store, source, wakes) {
+                    Ok(role) => *self = role,
+                    Err(error) => tracing::error!(%error, "the lock cannot be taken again"),
+                }
+            }
+            Self::Holding(_) => {}
+            Self::StandingBy(holder) => {
+                if let Ok(Some(now)) = agent_of(store.path())
+                    && now != *holder
+                {
+                    tracing::warn!(holder = %now, "another agent took over this database: standing by for it");
+                    *holder = now;
+                }
+            }
         }
     }
 
     /// Whom this agent waits for; none for the one that writes.
     pub(super) fn waits_for(&self) -> Option<&AgentHolder> {
         match self {
-            Self::Holding { .. } => None,
+            Self::Holding(_) => None,
             Self::StandingBy(holder) => Some(holder),
         }
     }
@@ -100,7 +112,7 @@ impl Agent {
 
     /// Goes on as the agent that holds the database: everything is looked at again, and the key read again.
     pub(super) fn take_over(&mut self, lock: AgentLock) {
-        self.role = Role::Holding { _lock: lock };
+        self.role = Role::Holding(lock);
         tracing::info!("took over the database");
         self.store.close();
         if let Err(error) = self.store.reload_keys(&self.options.keys) {

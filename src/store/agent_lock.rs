@@ -3,9 +3,9 @@
 //! The lock is on a file of its own beside the database: a plain handle on the database itself would drop SQLite's locks
 //! when it is closed. The file stays; only the lock on it says whether anybody holds it, its text says who.
 
-use std::fs::{File, TryLockError};
+use std::fs::{File, Metadata, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::error::Doing as _;
@@ -21,7 +21,8 @@ const MAX_TEXT_BYTES: u64 = 16 << 10;
 /// The lock, held for as long as this value lives.
 #[derive(Debug)]
 pub struct AgentLock {
-    _file: File,
+    file: File,
+    path: PathBuf,
 }
 
 /// What came of trying to take the lock.
@@ -42,7 +43,7 @@ impl AgentLock {
         let path = path_of(database);
         let mut file = open(&path)?;
         match file.try_lock() {
-            Ok(()) => Self::sign(file, &path, me).map(Taken::Lock),
+            Ok(()) => Ok(Taken::Lock(Self::sign(file, path, me))),
             Err(TryLockError::WouldBlock) => Ok(Taken::By(text_of(&mut file))),
             Err(TryLockError::Error(source)) => Err(source).doing("lock", &path),
         }
@@ -56,26 +57,39 @@ impl AgentLock {
         let path = path_of(database);
         let file = open(&path)?;
         file.lock().doing("lock", &path)?;
-        Self::sign(file, &path, me)
+        Ok(Self::sign(file, path, me))
     }
 
-    /// Writes who holds the lock into its file.
-    fn sign(mut file: File, path: &Path, me: &AgentHolder) -> Result<Self, StoreError> {
+    /// Writes who holds the lock into its file, if there is room: it is the lock that counts.
+    fn sign(mut file: File, path: PathBuf, me: &AgentHolder) -> Self {
         let text = serde_json::to_string(me).unwrap_or_default() + "\n";
-        let signed = file.rewind().and_then(|()| file.write_all(text.as_bytes()));
-        signed.and_then(|()| file.set_len(text.len() as u64)).doing("write", path)?;
-        Ok(Self { _file: file })
+        let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(text.as_bytes()));
+        Self { file, path }
+    }
+
+    /// Whether the file that is locked is still the one beside the database: others look there for the lock.
+    pub fn is_in_place(&self) -> bool {
+        let identity = |it: Metadata| (it.dev(), it.ino());
+        let there = std::fs::symlink_metadata(&self.path).ok().map(identity);
+        there.is_some() && there == self.file.metadata().ok().map(identity)
     }
 }
 
 /// Who holds a database; none when nobody does. Never waits.
-pub fn agent_of(database: &Path) -> Option<AgentHolder> {
-    let mut file = files::open_regular(&path_of(database)).ok()?;
+///
+/// # Errors
+/// The file of the lock is there and cannot be looked at, so that nobody can tell.
+pub fn agent_of(database: &Path) -> Result<Option<AgentHolder>, StoreError> {
+    let path = path_of(database);
+    let mut file = match files::open_regular(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.doing("look for an agent in", &path)?,
+    };
     // Shared, so that two who ask do not take each other for an agent.
-    match file.try_lock_shared() {
+    Ok(match file.try_lock_shared() {
         Err(TryLockError::WouldBlock) => Some(text_of(&mut file)),
         _ => None,
-    }
+    })
 }
 
 fn path_of(database: &Path) -> PathBuf {
@@ -86,7 +100,8 @@ fn open(path: &Path) -> Result<File, StoreError> {
     files::create_folder(files::folder_of(path))?;
     let flags = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default();
     let mut options = File::options();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags);
+    // Readable for all who share the volume: whoever cannot read it takes the agent for absent. It holds no secret.
+    options.read(true).write(true).create(true).truncate(false).mode(0o644).custom_flags(flags);
     options.open(path).doing("open", path)
 }
 
@@ -120,9 +135,9 @@ mod tests {
     fn one_holds_it_the_others_hear_who_and_the_next_gets_it() {
         let folder = tempfile::tempdir().expect("a folder");
         let database = folder.path().join("config.db");
-        assert_eq!(agent_of(&database), None);
+        assert_eq!(agent_of(&database).expect("looked at"), None);
         let Ok(Taken::Lock(first)) = AgentLock::try_take(&database, &holder(1)) else { panic!("free") };
-        assert_eq!(agent_of(&database), Some(holder(1)));
+        assert_eq!(agent_of(&database).expect("looked at"), Some(holder(1)));
         let Ok(Taken::By(other)) = AgentLock::try_take(&database, &holder(2)) else { panic!("taken") };
         assert_eq!(other, holder(1));
         let waiting = std::thread::spawn({
@@ -131,12 +146,16 @@ mod tests {
         });
         drop(first);
         let second = waiting.join().expect("no panic").expect("taken");
-        assert_eq!(agent_of(&database), Some(holder(2)));
+        assert_eq!(agent_of(&database).expect("looked at"), Some(holder(2)));
         drop(second);
-        assert_eq!(agent_of(&database), None);
+        assert_eq!(agent_of(&database).expect("looked at"), None);
         let mode = std::os::unix::fs::PermissionsExt::mode(
             &std::fs::metadata(folder.path().join("config.db.agent")).expect("there").permissions(),
         );
-        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(mode & 0o777, 0o644);
+        let lock = AgentLock::wait(&database, &holder(3)).expect("taken");
+        assert!(lock.is_in_place());
+        std::fs::remove_file(path_of(&database)).expect("removed");
+        assert!(!lock.is_in_place(), "nobody finds it any more");
     }
 }

@@ -112,12 +112,31 @@ impl BackupFolder {
         backups
     }
 
+    /// Whether a file name is that of another database beside this one.
+    fn is_of_a_sibling(&self, name: &str) -> bool {
+        let is_name = !name.contains('/');
+        is_name && name != file_name(&self.database) && self.database.with_file_name(name).is_file()
+    }
+
+    /// Refuses to take a folder that cannot be read for one without backups.
+    pub(super) fn ensure_readable(&self) -> Result<(), StoreError> {
+        match std::fs::read_dir(&self.path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                Err(source).doing("read the backups in", &self.path)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Whether a backup with such a record is one of the database.
     pub(super) fn holds_as_own(&self, record: Option<&BackupRecord>, identity: Option<&str>) -> bool {
         let database = &self.database;
         let of_record = |part: fn(&BackupRecord) -> Option<&String>| record.and_then(part);
         match (of_record(|it| it.database.as_ref()), identity, of_record(|it| it.file.as_ref())) {
-            (Some(its), Some(ours), _) => its == ours,
+            // A copy of a database has its identity: what is recorded for the other one is not ours.
+            (Some(its), Some(ours), file) => {
+                its == ours && !file.is_some_and(|file| self.is_of_a_sibling(file))
+            }
             (_, _, Some(file)) => *file == file_name(database),
             // Of 0.1.0, or no backup of ours: that of the usual database, or of the only one there is.
             (_, _, None) => file_name(database) == USUAL || !database.with_file_name(USUAL).exists(),
@@ -320,7 +339,7 @@ pub struct Listed {
 }
 
 /// The usual name of the database.
-const USUAL: &str = "config.db";
+pub(super) const USUAL: &str = "config.db";
 
 fn file_name(database: &Path) -> String {
     database.file_name().unwrap_or_default().to_string_lossy().into_owned()

@@ -167,7 +167,7 @@ pub enum StoreError {
         why: String,
     },
     /// The backups that somebody asked for leave no room for another one.
-    #[error("no backup was taken: {} MB of backups that somebody asked for lie in {folder}", bytes / 1_000_000, folder = folder.display())]
+    #[error("no backup was taken: {:.1} MB of backups that somebody asked for lie in {folder}", *bytes as f64 / 1e6, folder = folder.display())]
     BackupsFull {
         /// Where they lie.
         folder: PathBuf,

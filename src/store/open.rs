@@ -3,6 +3,7 @@
 //! Nothing here or elsewhere in the process opens the database, its `-wal` or its `-shm` with plain file calls
 //! once SQLite has it open. Looking at metadata is harmless.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::error::Doing as _;
 use super::{StoreError, copied, crash, files};
-use crate::place::{Mounted, Place, lasting_path};
+use crate::place::{Mounted, Place, followed};
 
 /// How often a busy database is asked again, and how long in all: 3 s. The orchestrator waits 5 s.
 const BUSY_STEP: Duration = Duration::from_micros(500);
@@ -37,8 +38,19 @@ pub(super) fn check_place(path: &Path, access: Access) -> Result<(), StoreError>
     if rusqlite::version_number() < OLDEST_SAFE_SQLITE {
         return refuse("would be opened with an SQLite that can lose commits (before 3.51.3)".to_owned());
     }
+    if access == Access::Read {
+        return Ok(());
+    }
+    if let Ok(there) = std::fs::metadata(path)
+        && there.nlink() > 1 + super::quarantine::links_here(path, &there)
+    {
+        return refuse(
+            "has another name (a hard link), and each name would have a log of its own; remove one of them"
+                .to_owned(),
+        );
+    }
     let place = Place::of(path);
-    if access == Access::Read || place.suits_a_database() {
+    if place.suits_a_database() {
         return Ok(());
     }
     match place.mounted {
@@ -74,9 +86,9 @@ pub(super) fn wal_bytes(path: &Path) -> u64 {
     std::fs::metadata(files::with_suffix(path, "-wal")).map_or(0, |metadata| metadata.len())
 }
 
-/// Returns the path with its folder resolved, so that a symbolic link to the folder changes nothing.
+/// Returns the path with its links resolved, there or not: so that a link changes nothing.
 pub(super) fn resolved(path: &Path) -> PathBuf {
-    std::fs::canonicalize(path).unwrap_or_else(|_| lasting_path(path))
+    std::fs::canonicalize(path).unwrap_or_else(|_| followed(path))
 }
 
 /// Creates an empty file for a database that does not exist, 0600. SQLite has not opened it yet, so a plain

@@ -84,6 +84,7 @@ impl Store {
             Some(Found::Ours(None)) => return Ok(None),
             Some(Found::Ours(Some(identity))) => (InPlace::Another, Some(identity)),
         };
+        self.backup_folder.ensure_readable()?;
         let backups = self.backup_folder.list(None);
         let is_of_it = |backup: &backup::Listed| match (in_place, &backup.record) {
             // A backup that was taken before our first write is one of what is there.
@@ -121,6 +122,14 @@ impl Store {
             Ok(Some(Found::Ours(identity))) => identity,
             _ => None,
         }
+    }
+
+    /// Refuses to take backups that cannot be read for none.
+    ///
+    /// # Errors
+    /// The folder is there and cannot be read.
+    pub fn ensure_backups_readable(&self) -> Result<(), StoreError> {
+        self.backup_folder.ensure_readable()
     }
 
     /// The backups of this database, newest first.

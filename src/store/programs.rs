@@ -35,6 +35,19 @@ pub(super) fn with_open(database: &Path) -> Vec<Program> {
     named.filter(|program| Some(&program.name) != ours.as_ref()).collect()
 }
 
+/// Whether another process that can be seen from here has a file open, in whatever way.
+pub(super) fn has_open(file: &Path) -> bool {
+    let Ok(wanted) = std::fs::metadata(file).map(|it| (it.dev(), it.ino())) else { return false };
+    let entries = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let others = entries(Path::new("/proc")).filter(|process| {
+        let pid: Option<u32> = process.file_name().to_str().and_then(|name| name.parse().ok());
+        pid.is_some_and(|pid| pid != std::process::id())
+    });
+    let mut descriptors = others.flat_map(|process| entries(&process.path().join("fd")).collect::<Vec<_>>());
+    // What the descriptor leads to, not the link itself.
+    descriptors.any(|open| std::fs::metadata(open.path()).is_ok_and(|it| (it.dev(), it.ino()) == wanted))
+}
+
 fn name_of(process: &str) -> Option<String> {
     let name = std::fs::read_to_string(format!("/proc/{process}/comm")).ok()?;
     let name: String = name.trim().chars().filter(|c| !c.is_control()).collect();

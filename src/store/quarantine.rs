@@ -1,6 +1,7 @@
 //! A database that SQLite cannot open: moved aside with everything that belongs to it, and the newest good
 //! backup put in its place.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -66,7 +67,7 @@ fn quarantine(
         .into_iter()
         .map(|listed| listed.backup.path)
         .find(|path| drill::check_backup(path, keys).verdict == Verdict::Good);
-    let kept_in = folder.join("quarantine").join(stamp);
+    let kept_in = self::folder(database, stamp);
     let done = replace(database, good.as_deref(), &kept_in);
     files::remove_leftovers(folder);
     done?;
@@ -83,9 +84,7 @@ fn replace(database: &Path, good: Option<&Path>, kept_in: &Path) -> Result<(), S
             .doing("keep the corrupt file", database)?;
         crash::point("corrupt_kept");
     }
-    for log in [files::with_suffix(database, "-wal"), files::with_suffix(database, "-shm")] {
-        unless_missing(std::fs::rename(&log, kept(&log))).doing("move the corrupt file aside", &log)?;
-    }
+    set_logs_aside(database, kept_in)?;
     crash::point("log_moved");
     match restored {
         Some(restored) => restored.replace(database).doing("restore to", database)?,
@@ -95,6 +94,37 @@ fn replace(database: &Path, good: Option<&Path>, kept_in: &Path) -> Result<(), S
     files::sync_folder(kept_in)?;
     files::sync_folder(database.parent().unwrap_or(Path::new(".")))
 }
+
+/// The folder in which damaged files are kept.
+pub(super) fn folder(database: &Path, stamp: &str) -> PathBuf {
+    files::folder_of(database).join(FOLDER).join(stamp)
+}
+
+/// Moves what SQLite keeps beside a database into a folder, which is made when there is anything.
+pub(super) fn set_logs_aside(database: &Path, kept_in: &Path) -> Result<(), StoreError> {
+    for log in ["-wal", "-shm", "-journal"].map(|ending| files::with_suffix(database, ending)) {
+        if log.exists() {
+            files::create_folder(kept_in)?;
+            let kept = kept_in.join(log.file_name().unwrap_or_default());
+            unless_missing(std::fs::rename(&log, kept)).doing("move the log aside", &log)?;
+        }
+    }
+    Ok(())
+}
+
+/// How many of the files that are kept here are the same file as one of `metadata`.
+pub(super) fn links_here(database: &Path, metadata: &std::fs::Metadata) -> u64 {
+    let entries = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let kept = entries(&files::folder_of(database).join(FOLDER));
+    let files = kept.flat_map(|folder| entries(&folder.path()).collect::<Vec<_>>());
+    let same = |file: &std::fs::DirEntry| {
+        file.metadata().is_ok_and(|it| (it.dev(), it.ino()) == (metadata.dev(), metadata.ino()))
+    };
+    files.filter(same).count() as u64
+}
+
+/// What the folder is called that holds the damaged files, by the time they were found.
+const FOLDER: &str = "quarantine";
 
 fn unless_missing(done: std::io::Result<()>) -> std::io::Result<()> {
     done.or_else(|error| if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) })

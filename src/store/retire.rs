@@ -134,6 +134,8 @@ impl Store {
             files::create_folder(folder)?;
         }
         let copy = quarantine::copy_beside(backup, path)?;
+        // A log that outlived its database would be played into the one that is put back.
+        quarantine::set_logs_aside(path, &quarantine::folder(path, &stamp(SystemTime::now())))?;
         if self.is_empty_file() {
             copy.replace(path).doing("put the backup at", path)?;
             return files::sync_folder(path.parent().unwrap_or(Path::new(".")));

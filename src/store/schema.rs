@@ -97,17 +97,32 @@ CREATE TABLE IF NOT EXISTS operator_source (
 pub(super) fn check_is_a_configuration(conn: &Connection, path: &Path) -> Result<(), StoreError> {
     let names: Vec<String> = conn
         .prepare(
-            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'",
+            "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'",
         )
         .and_then(|mut query| query.query_map([], |row| row.get(0))?.collect())
         .doing("read", path)?;
-    let known = |name: &String| TABLES.contains(&&**name) || name.starts_with("operator_");
-    if names.is_empty() || names.iter().any(known) {
+    let known: Vec<&str> = names
+        .iter()
+        .map(|name| &**name)
+        .filter(|name| TABLES.contains(name) || name.starts_with("operator_"))
+        .collect();
+    // Others call a table `services`, too.
+    let is_ours = match known[..] {
+        [] => names.is_empty(),
+        ["services"] => has_column(conn, "services", "type").doing("read", path)?,
+        _ => true,
+    };
+    if is_ours {
         return Ok(());
     }
     let shown: Vec<String> = names.iter().take(3).map(|name| format!("{name:?}")).collect();
     let looks_like = format!("a SQLite database of another program, with the tables {}", shown.join(", "));
     Err(StoreError::NotADatabase { path: path.to_owned(), looks_like })
+}
+
+fn has_column(conn: &Connection, table: &str, column: &str) -> rusqlite::Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM pragma_table_info(?1) WHERE name = ?2)";
+    conn.query_row(sql, (table, column), |row| row.get(0))
 }
 
 /// The orchestrator's tables.

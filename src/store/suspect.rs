@@ -13,7 +13,7 @@ use rustix::process::{Flock, FlockOffsetType, FlockType, fcntl_getlk};
 
 use super::backup::BackupFolder;
 use super::files::{self, FileState};
-use super::{StoreError, open};
+use super::{StoreError, backup, open, programs};
 
 /// How long a file must have been left alone before it is judged: a copy over it may be under way.
 const SETTLED_AFTER: Duration = Duration::from_secs(1);
@@ -46,13 +46,21 @@ pub(super) fn check_kind(path: &Path) -> Result<(), StoreError> {
     let Ok(metadata) = std::fs::metadata(path) else { return Ok(()) };
     let kind = metadata.file_type();
     let looks_like = match () {
-        () if kind.is_file() => return Ok(()),
+        () if kind.is_file() => return check_beginning(path, metadata.len()),
         () if kind.is_dir() => "a folder",
         () if kind.is_fifo() => "a named pipe",
         () if kind.is_socket() => "a socket",
         () => "a device",
     };
     Err(StoreError::NotADatabase { path: path.to_owned(), looks_like: looks_like.to_owned() })
+}
+
+/// SQLite takes a file of one byte for an empty database, whatever it is.
+fn check_beginning(path: &Path, length: u64) -> Result<(), StoreError> {
+    match looks_like(path).filter(|_| length == 1) {
+        Some(looks_like) => Err(StoreError::NotADatabase { path: path.to_owned(), looks_like }),
+        None => Ok(()),
+    }
 }
 
 /// What SQLite's refusal of a file means. One that holds something else and that no record of ours names is not ours.
@@ -62,10 +70,27 @@ pub(super) fn explain(path: &Path, backups: &BackupFolder, error: StoreError) ->
     if !error.is_corruption() || is_ours() {
         return error;
     }
-    match looks_like(path) {
+    let looks_like = looks_like(path).or_else(|| {
+        let is_usual = path.file_name().is_some_and(|name| name == backup::USUAL);
+        (!is_usual && !names_a_table_of_ours(path))
+            .then(|| "a damaged SQLite database of another program".to_owned())
+    });
+    match looks_like {
         Some(looks_like) => StoreError::NotADatabase { path: path.to_owned(), looks_like },
         None => error,
     }
+}
+
+/// Whether the beginning of a damaged database still names a table of the orchestrator or of ours.
+fn names_a_table_of_ours(path: &Path) -> bool {
+    const BEGINNING_BYTES: u64 = 1 << 20;
+    const NAMES: [&[u8]; 3] = [b"routing_rules", b"execution_settings", b"operator_meta"];
+    let mut bytes = Vec::new();
+    let file = std::fs::canonicalize(path).and_then(|path| files::open_regular(&path));
+    let read = file.and_then(|file| {
+        std::io::Read::read_to_end(&mut std::io::Read::take(file, BEGINNING_BYTES), &mut bytes)
+    });
+    read.is_ok() && NAMES.iter().any(|name| bytes.windows(name.len()).any(|window| window == *name))
 }
 
 /// What a file is that is no SQLite database; none for one.
@@ -168,8 +193,14 @@ fn settle(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Whether another process holds any of SQLite's locks on a file. In WAL mode every connection holds one while it is open.
+/// Whether another process has a file open: by SQLite's locks, of which every connection in WAL mode holds one, and by what
+/// the kernel lists, since whoever copies a file over it takes no lock. Processes of other containers are seen by the locks
+/// alone.
 fn is_open_elsewhere(path: &Path) -> bool {
+    holds_a_lock(path) || programs::has_open(path)
+}
+
+fn holds_a_lock(path: &Path) -> bool {
     let Ok(file) = std::fs::canonicalize(path).and_then(|path| files::open_regular(&path)) else {
         return false;
     };

@@ -207,6 +207,37 @@ fn two_agents_with_one_source_write_what_it_says_once_and_commands_beside_them_l
 }
 
 #[test]
+fn an_agent_whose_lock_was_removed_takes_it_again() {
+    let place = migrated();
+    let first = Agent::start(&place, "file:config/default.yaml", Numbered::AsUsual);
+    first.says("watching");
+    fs::remove_file(place.oxide().join("config.db.agent")).expect("there");
+    place.expect(0, &["set", "services.gemini.max_retries", "9"]);
+    first.says("taken again");
+    let second = Agent::start(&place, "file:other.yaml", Numbered::AsUsual);
+    second.says("standing by");
+    assert_eq!(place.run(&["apply", "--source", "file:other.yaml"]).code(), Some(7));
+}
+
+#[test]
+fn whoever_may_not_look_for_an_agent_is_refused_and_others_see_it() {
+    let place = migrated();
+    let agent = Agent::start(&place, "file:config/default.yaml", Numbered::AsUsual);
+    agent.says("watching");
+    let script = "chmod 0777 .oxide . && chmod 0666 .oxide/config.db* && chmod 0644 .oxide/encryption.key && setpriv --reuid 12345 --clear-groups $0 apply --source file:other.yaml";
+    let shared = crate::process::said(place.program("bash").args(["-c", script, BINARY]));
+    assert_eq!(shared.code(), Some(7), "another user: {shared:#?}");
+    agent.kill();
+    let lock = place.oxide().join("config.db.agent");
+    fs::remove_file(&lock).expect("there");
+    fs::create_dir(&lock).expect("made");
+    let blind = place.run(&["apply", "--source", "file:other.yaml"]);
+    assert_eq!(blind.code(), Some(1), "{blind:#?}");
+    assert!(blind.stderr.contains("look for an agent"), "{blind:#?}");
+    assert!(place.run(&["doctor"]).stdout.contains("Whether an agent holds the database"));
+}
+
+#[test]
 fn an_agent_ends_with_its_terminal() {
     let place = migrated();
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/close_terminal.py");

@@ -44,8 +44,13 @@ pub(super) fn all(context: &Context) -> Vec<Check> {
     checks.push(machine::leftovers(&database, store.backup_folder()));
     checks.extend(database.parent().filter(|folder| folder.is_dir()).map(machine::events));
     checks.extend(silent(context));
-    checks
-        .extend(agent_of(&database).map(|agent| Check::fine("agent", format!("{agent} holds the database"))));
+    checks.extend(match agent_of(&database) {
+        Ok(agent) => agent.map(|agent| Check::fine("agent", format!("{agent} holds the database"))),
+        Err(error) => {
+            let why = "Whether an agent holds the database cannot be told, so commands that write by the source refuse.";
+            Some(Check::problem("agent", error.to_string(), why))
+        }
+    });
     if let Err(error @ StoreError::Missing { .. }) = store.ensure_present() {
         let check = Check::problem(
             "database",
