@@ -420,6 +420,9 @@ mod tests {
     #[test]
     fn a_long_run_of_letters_and_digits_is_masked_wherever_it_stands() {
         assert_eq!(masked_line("site_name: sk0or0v1abcdefghij", "sk0"), "site_name: ••••••••••••••••••");
+        let base64 = masked_line("site_name: Zm9vYmFyYmF6/XV4+Zm9vYmFyQQ==", "Zm9v");
+        assert!(!base64.contains("YmFy"), "{base64}");
+        assert_eq!(masked_line("site_name: Ab1/c+d", "Ab1"), "site_name: Ab1/c+d", "too short for one");
     }
 
     #[test]

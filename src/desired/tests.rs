@@ -320,6 +320,31 @@ fn what_the_orchestrator_could_not_start_from_is_refused_with_help() {
 }
 
 #[test]
+fn what_is_empty_is_as_good_as_missing_where_something_is_needed() {
+    for service in ["{type: http, base_url: ''}", "{type: cli, executable: ''}"] {
+        let found = refused(&format!("services:\n  a: {service}\n"));
+        assert!(found.contains("a service of type"), "{found}");
+    }
+}
+
+#[test]
+fn every_key_in_plain_text_is_counted() {
+    let with = |keys: &str| format!("services:\n  a: {{type: cli, executable: x}}\n{keys}");
+    let service = |id: &str| format!("  {id}: {{type: cli, executable: x, api_key: sk-plain-{id}}}\n");
+    for (keys, count) in [(String::new(), 0), (service("b"), 1), (service("b") + &service("c"), 2)] {
+        let desired = read_all(&[("c.yaml", &with(&keys))]).expect("valid");
+        assert_eq!(desired.plaintext_secrets(), count);
+    }
+}
+
+#[test]
+fn a_tag_ends_where_its_line_does_and_nothing_sticks_to_it() {
+    let typed = "services:\n  a:\n    type: cli\n    executable: !!str\n      run\n";
+    assert_eq!(field(typed, "executable"), Some(Value::Text("run".into())));
+    assert!(refused(&typed.replace("!!str\n      run", "!!str\"run\"")).contains("this is no tag"));
+}
+
+#[test]
 fn the_escape_that_is_suggested_is_that_of_the_character() {
     for (char, escape) in [
         ('\u{85}', "\"\\N\""),
