@@ -81,6 +81,9 @@ fn what_a_restore_took_back_stays_out_until_the_source_moves_on() {
     place.expect(0, &["migrate", "--no-backup"]);
     place.write_yaml(&SAMPLE.replace(DECLARED, "timeout_seconds: 11 "));
     place.expect(0, &["apply"]);
+    let before = place.dump();
+    place.expect(0, &["restore", "1", "--dry-run"]);
+    assert_eq!(place.dump(), before, "a dry run writes nothing");
     place.expect(0, &["restore", "1"]);
     assert_eq!(place.values()[PATH], "10");
     place.expect(7, &["apply"]);
