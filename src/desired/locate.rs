@@ -8,7 +8,7 @@ use super::check::Broken;
 use super::escape;
 use super::mask::masked;
 use super::yaml::{Content, Next, Node, Reader};
-use crate::model::{Finding, Location, Section, Severity, SourceSnapshot};
+use crate::model::{Finding, Location, Section, Severity, SourceSnapshot, printable_in_place};
 
 /// How much of a line is shown, in characters: what a terminal shows.
 const MAX_SHOWN: usize = 120;
@@ -200,7 +200,7 @@ impl<'t> Lines<'t> {
             column: before + 1,
             shown_from: left_out + 1,
             length: text[start..end].trim_end().chars().take(room).count().max(1),
-            text: shown.trim_end().replace('\t', " "),
+            text: printable_in_place(shown.trim_end()),
         }
     }
 }

@@ -458,3 +458,11 @@ fn json_is_edited_as_json_whatever_yaml_makes_of_it() {
         assert_eq!(object.get(executable), Some(&Value::Text(expected.into())));
     }
 }
+
+#[test]
+fn a_snippet_holds_nothing_that_a_terminal_would_obey() {
+    for obeyed in ['\r', '\u{202e}', '\u{200f}'] {
+        let places = key_places("c.yaml", &format!("a: '{obeyed}b'\n"));
+        assert_eq!(places[0].1.text, "a: '\u{fffd}b'", "{obeyed:?}");
+    }
+}

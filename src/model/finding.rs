@@ -122,7 +122,7 @@ impl fmt::Display for Finding {
         if let Some(at) = &self.location {
             let gutter = " ".repeat(at.line.to_string().len());
             let left_out = if at.shown_from > 1 { "…" } else { "" };
-            write!(f, "\n{gutter}--> {}:{}:{}", at.file, at.line, at.column)?;
+            write!(f, "\n{gutter}--> {}:{}:{}", printable(&at.file), at.line, at.column)?;
             write!(f, "\n{gutter} |\n{} | {left_out}{}", at.line, at.text)?;
             // Both stand in the text that is shown, however long the line is.
             let shown = at.text.chars().count() + 1;

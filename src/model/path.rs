@@ -47,7 +47,7 @@ impl fmt::Display for ConfigPath {
 
 /// An id as it stands in a path: quoted as JSON quotes it, where it could be read as something else.
 pub(super) fn written_id(id: &str) -> Cow<'_, str> {
-    let plain = !id.is_empty() && !id.contains(['.', ' ', '"', '\\']) && printable(id) == id;
+    let plain = !id.is_empty() && !id.contains(['.', ' ', '"', '\\', '*', '?']) && printable(id) == id;
     if plain {
         return Cow::Borrowed(id);
     }
@@ -62,6 +62,14 @@ pub(super) fn quoted_id(text: &str) -> Result<(String, &str), String> {
     match ids.next() {
         Some(Ok(id)) => Ok((id, &text[ids.byte_offset()..])),
         _ => Err("the quote is not closed, or what is in it is not written as in JSON".to_owned()),
+    }
+}
+
+/// Returns the name of the field behind a quoted id, if there is one.
+pub(super) fn field_behind(rest: &str) -> Result<Option<&str>, String> {
+    match rest.strip_prefix('.') {
+        None if !rest.is_empty() => Err(format!("`{rest}` stands behind the quote, and no dot before it")),
+        field => Ok(field),
     }
 }
 
@@ -131,7 +139,7 @@ impl FromStr for Selection {
         let (id, field) = if id.starts_with('"') {
             let rest;
             (quoted, rest) = quoted_id(id)?;
-            let field = rest.strip_prefix('.').map(|name| known_field(section, name)).transpose()?;
+            let field = field_behind(rest)?.map(|name| known_field(section, name)).transpose()?;
             (&*quoted, field)
         } else {
             match id.rsplit_once('.').map(|(id, name)| (id, section.field(name))) {
@@ -183,6 +191,7 @@ impl fmt::Display for Selection {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::PathPattern;
 
     #[test]
     fn a_path_reads_as_in_the_yaml() {
@@ -210,6 +219,8 @@ mod tests {
             "日本",
             "\u{202e}x",
             "a.max_retries",
+            "a*",
+            "wh?t",
         ] {
             let path = ConfigPath::field(Section::Services, id, retries);
             let text = path.to_string();
@@ -219,6 +230,15 @@ mod tests {
             let object: Selection =
                 ConfigPath::object(Section::Services, id).to_string().parse().expect("a path");
             assert_eq!((object.id.as_deref(), object.field), (Some(id), None), "{text}");
+            assert_eq!(text.parse(), Ok(PathPattern::exactly(&path)), "as a pattern it is that path alone");
+        }
+    }
+
+    #[test]
+    fn nothing_but_a_field_stands_behind_a_quoted_id() {
+        for text in ["services.\"a\"x", "services.\"a\" .enabled", "services.\"a\"enabled"] {
+            assert!(text.parse::<Selection>().is_err(), "{text}");
+            assert!(text.parse::<PathPattern>().is_err(), "{text}");
         }
     }
 }

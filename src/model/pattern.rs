@@ -104,7 +104,7 @@ impl FromStr for PathPattern {
         }
         if rest.starts_with('"') {
             let (id, rest) = super::path::quoted_id(rest)?;
-            let field = rest.strip_prefix('.').map(Glob::of);
+            let field = super::path::field_behind(rest)?.map(Glob::of);
             return match field {
                 Some(glob) if !fields(&glob) => {
                     Err(format!("`{rest}` is not a field of {}: {}", section.noun(), section.field_names()))

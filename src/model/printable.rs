@@ -24,6 +24,16 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(printed)
 }
 
+/// Returns a text in which each such character is one that takes a column, so that what is marked below it still fits.
+pub fn printable_in_place(text: &str) -> String {
+    let in_place = |char| match char {
+        '\t' => ' ',
+        char if is_obeyed(char) => char::REPLACEMENT_CHARACTER,
+        char => char,
+    };
+    text.chars().map(in_place).collect()
+}
+
 /// Source for the marks: Unicode Bidirectional Algorithm, <https://www.unicode.org/reports/tr9/#Explicit_Directional_Embeddings>.
 fn is_obeyed(char: char) -> bool {
     char.is_control()
@@ -39,5 +49,6 @@ mod tests {
         assert_eq!(printable("x\u{1b}[1A\u{1b}[2K"), "x\\u001b[1A\\u001b[2K");
         assert_eq!(printable("a\nb\tc\u{7f}\u{9b}\u{202e}"), "a\\nb\\tc\\u007f\\u009b\\u202e");
         assert!(matches!(printable("grün 日本 ✓"), Cow::Borrowed(_)));
+        assert_eq!(printable_in_place("a\rb\tc\u{202e}d"), "a\u{fffd}b c\u{fffd}d");
     }
 }

@@ -284,25 +284,39 @@ pub(super) fn parse(key: &KeyText, origin: &str) -> Result<(Fernet, KeyText), St
 fn as_python_decodes(key: &str) -> Option<KeyText> {
     /// 32 bytes are 43 characters of 6 bits, and one of padding.
     const CHARACTERS: usize = 43;
-    let mut text = Zeroizing::new(String::with_capacity(CHARACTERS + 1));
+    let mut text = Zeroizing::new(String::with_capacity(CHARACTERS));
+    let mut padding = 0;
     for char in key.chars() {
-        match char {
-            '+' => text.push('-'),
-            '/' => text.push('_'),
-            '=' if text.len() == CHARACTERS => {
-                text.push('=');
-                return Some(text);
+        let place = text.len() % 4;
+        let char = match char {
+            '+' => '-',
+            '/' => '_',
+            // Padding ends the key where it fills a group of four, and is passed over elsewhere.
+            '=' if place >= 2 && place + padding == 3 => {
+                return (text.len() == CHARACTERS).then(|| without_spare_bits(&text));
             }
-            // Padding where none can be is passed over, too, unless it ends the key.
-            '=' if text.len() % 4 >= 2 => return None,
-            char if char.is_ascii_alphanumeric() || matches!(char, '-' | '_') => text.push(char),
-            _ => {}
-        }
+            '=' => {
+                padding += usize::from(place >= 2);
+                continue;
+            }
+            char if char.is_ascii_alphanumeric() || matches!(char, '-' | '_') => char,
+            _ => continue,
+        };
+        text.push(char);
+        padding = 0;
         if text.len() > CHARACTERS {
             return None;
         }
     }
     None
+}
+
+/// The last character has four bits of the key, and two that Python does not look at and the crate wants to be zero.
+fn without_spare_bits(characters: &str) -> KeyText {
+    const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let (start, last) = characters.split_at(characters.len() - 1);
+    let last = ALPHABET.find(last).map_or(last, |at| &ALPHABET[at & !3..=at & !3]);
+    Zeroizing::new(format!("{start}{last}="))
 }
 
 fn ephemeral() -> Fingerprinter {
@@ -405,6 +419,8 @@ mod tests {
             format!("'{KEY}'\r\n"),
             format!("{KEY}="),
             format!("\u{feff}{KEY} # comment"),
+            format!("{}={}", &KEY[..2], &KEY[2..]),
+            KEY.replace("4e4=", "4e7="),
         ];
         for form in forms {
             let ring = ring(&form).expect("a key");
