@@ -97,6 +97,20 @@ mutants: tools cargo-mutants ## Plant bugs in a copy of this clone, one at a tim
 		PATH="$(TOOLS)/bin:$$PATH" tests/mutants/run.py "$(CACHE)/mutants" "$$kind" || status=1; \
 	done; exit $$status
 
+# As cargo-fuzz instruments, and on stable: the counters are libFuzzer's, which libfuzzer-sys builds (it needs a C++ compiler).
+COVERAGE := -Cpasses=sancov-module -Ccodegen-units=1 $(addprefix -Cllvm-args=-sanitizer-coverage-,level=4 inline-8bit-counters pc-table trace-compares)
+FUZZED   := .out/fuzz
+
+.PHONY: fuzz
+fuzz: this-clone venv ## Fuzz every target for an hour each, or TARGET=… for SECONDS=…; fuzz/README.md
+	@for target in $(or $(TARGET),$(notdir $(wildcard fuzz/corpus/*))); do \
+		$(call say,fuzzing $$target for $(or $(SECONDS),3600) s: what is found lies in $(FUZZED)/$$target); \
+		mkdir -p $(FUZZED)/$$target/corpus; \
+		RUSTFLAGS="$(COVERAGE)" FUZZ_TARGET=$$target cargo run --locked --manifest-path fuzz/Cargo.toml \
+			--target $(shell uname -m)-unknown-linux-gnu -- -max_total_time=$(or $(SECONDS),3600) -timeout=60 -rss_limit_mb=2048 \
+			-print_final_stats=1 -artifact_prefix=$(FUZZED)/$$target/ $(FUZZED)/$$target/corpus fuzz/corpus/$$target; \
+	done
+
 # `cargo deny check advisories` needs a database that is fetched from the network, so it is not part of this.
 .PHONY: lint
 lint: rust-components cargo-deny ## Format, clippy, documentation and dependencies, without tests
@@ -143,7 +157,7 @@ this-clone:
 	last="$$(cat "$$stamp" 2>/dev/null || true)"; \
 	[ "$$last" = "$(CURDIR)" ] || { \
 		[ -z "$$last" ] || $(call say,building this crate anew: another clone used the target folder last); \
-		find src tests benches -name '*.rs' -exec touch {} +; \
+		find src tests benches fuzz -name '*.rs' -exec touch {} +; \
 		echo "$(CURDIR)" > "$$stamp"; }
 
 .PHONY: rust-components
@@ -156,7 +170,7 @@ rust-components: this-clone
 apt-packages:
 	@missing=(); \
 	need() { command -v "$$1" >/dev/null || missing+=("$$2"); }; \
-	need gcc gcc; need git git; need strace strace; need sqlite3 sqlite3; need groff groff; need promtool prometheus; need prometheus prometheus; need zsh zsh; need fish fish; \
+	need gcc gcc; need g++ g++; need git git; need strace strace; need sqlite3 sqlite3; need groff groff; need promtool prometheus; need prometheus prometheus; need zsh zsh; need fish fish; \
 	need buildah buildah; need runc runc; need ip iproute2; need openssl openssl; need curl curl; need chromium chromium; need node nodejs; need npm npm; need unshare util-linux; \
 	[ -x /usr/lib/cni/bridge ] || missing+=(containernetworking-plugins); \
 	[ -d /usr/share/fonts/truetype/dejavu ] || missing+=(fonts-dejavu-core); \

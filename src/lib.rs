@@ -24,6 +24,9 @@ pub mod consumer;
 pub mod crd;
 pub mod desired;
 pub mod export;
+#[cfg(debug_assertions)]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod guide;
 pub mod metrics;
 pub mod model;

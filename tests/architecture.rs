@@ -61,6 +61,7 @@ const MODULES: &[(&str, MayUse)] = &[
     ),
     ("run", Anything),
     ("cli", Anything),
+    ("fuzzing", Anything),
     ("lib", Anything),
     ("main", Anything),
 ];
@@ -106,7 +107,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ),
     ("serde_yaml", &["desired/carried.rs", "export/"]),
     ("tokio", &["cluster/", "run/", "web/", "cli/", "main.rs"]),
-    ("tower", &["web/server.rs"]),
+    ("tower", &["web/fuzzing.rs", "web/server.rs"]),
     ("ureq", &["consumer/"]),
     ("tracing_subscriber", &["telemetry.rs", "main.rs"]),
 ];

@@ -19,6 +19,8 @@ mod edit;
 mod exit;
 mod explain;
 mod export;
+#[cfg(debug_assertions)]
+pub(crate) mod fuzzing;
 mod get;
 mod history;
 mod holder;

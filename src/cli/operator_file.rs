@@ -112,7 +112,7 @@ impl OperatorFile {
     }
 
     /// Reads settings; every fault is found at once.
-    fn read(name: &str, text: &str) -> Result<Self, Vec<Finding>> {
+    pub(super) fn read(name: &str, text: &str) -> Result<Self, Vec<Finding>> {
         let value = desired::value_of(text).map_err(|why| vec![Finding::error(format!("{name}: {why}"))])?;
         let entries = match value {
             Json::Null => Map::new(),

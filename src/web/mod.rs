@@ -16,6 +16,8 @@ mod asked;
 mod board;
 mod compared;
 mod desk;
+#[cfg(debug_assertions)]
+pub(crate) mod fuzzing;
 mod guard;
 mod live;
 mod login;
