@@ -272,6 +272,27 @@ mod tests {
     }
 
     #[test]
+    fn an_agent_that_stands_by_says_for_whom() {
+        let holds_it = Seen::ended(Outcome::InSync);
+        assert_eq!(holds(&holds_it, "StandingBy"), "False");
+        let holder = crate::model::AgentHolder {
+            host: "node-7".into(),
+            pid: 42,
+            source: "file:/etc/oxide/default.yaml".into(),
+            since: "2026-01-01T00:00:00Z".into(),
+        };
+        let mut report = SyncReport::clone(&holds_it.report);
+        report.waits_for = Some(holder);
+        let waits = Seen { report: report.into(), ..holds_it };
+        assert_eq!(holds(&waits, "StandingBy"), "True");
+        let condition =
+            conditions(&waits).into_iter().find(|it| it.kind == "StandingBy").expect("it is there");
+        for word in ["node-7", "process 42", "/etc/oxide/default.yaml"] {
+            assert!(condition.message.contains(word), "{}", condition.message);
+        }
+    }
+
+    #[test]
     fn the_same_findings_at_another_time_are_the_same_status() {
         let one = Seen::ended(Outcome::InSync);
         let mut report = SyncReport::clone(&one.report);
