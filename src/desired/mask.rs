@@ -422,6 +422,9 @@ mod tests {
         assert_eq!(masked_line("site_name: sk0or0v1abcdefghij", "sk0"), "site_name: ••••••••••••••••••");
         let base64 = masked_line("site_name: Zm9vYmFyYmF6/XV4+Zm9vYmFyQQ==", "Zm9v");
         assert!(!base64.contains("YmFy"), "{base64}");
+        let begun = masked_line("site_name: sk-abcde", "sk-");
+        assert!(!begun.contains("abcde"), "{begun}");
+        assert_eq!(masked_line("site_name: sk-abcd", "sk-"), "site_name: sk-abcd", "too short for a key");
         assert_eq!(masked_line("site_name: Ab1/c+d", "Ab1"), "site_name: Ab1/c+d", "too short for one");
     }
 
