@@ -314,11 +314,15 @@ fn note(
 
 fn writes_secrets(plan: &Plan) -> bool {
     use crate::model::Value;
-    plan.steps.iter().any(|step| match step {
-        Step::Create { object, .. } => object.iter().any(|(_, value)| matches!(value, Value::Secret(_))),
-        Step::Update { changes, .. } => changes.iter().any(|change| matches!(change.new, Value::Secret(_))),
-        Step::Delete { .. } => false,
-    })
+    let carried = plan.carried.iter().flat_map(|carried| &carried.0);
+    carried.into_iter().any(|section| section.masked.is_some())
+        || plan.steps.iter().any(|step| match step {
+            Step::Create { object, .. } => object.iter().any(|(_, value)| matches!(value, Value::Secret(_))),
+            Step::Update { changes, .. } => {
+                changes.iter().any(|change| matches!(change.new, Value::Secret(_)))
+            }
+            Step::Delete { .. } => false,
+        })
 }
 
 /// The source, when it is another one than the one that is kept as good, and something may be written.

@@ -22,7 +22,10 @@ const READ_DATABASE: &str = include_str!("support/read_database.py");
 
 #[test]
 fn python_decrypts_every_token_that_we_write() {
-    let secrets: Vec<Json> = python_secrets().into_iter().filter(|secret| secret != "").collect();
+    let secrets: Vec<Json> = python_secrets()
+        .into_iter()
+        .filter(|secret| secret.as_str().is_some_and(|text| !text.trim().is_empty()))
+        .collect();
     let world = World::migrated_from(&source_with_keys(&secrets));
     let tokens =
         texts(&world.as_the_orchestrator(), "SELECT api_key_encrypted FROM services ORDER BY created_at");

@@ -271,3 +271,40 @@ fn a_scrub_leaves_no_byte_of_a_key_in_the_database() {
     assert_eq!(place.integrity(), "ok");
     assert!(!holds_it(), "pages that nothing uses any more still hold it");
 }
+
+/// A secret in a section that the operator only carries: encrypted wherever it is kept, and shown by nobody.
+#[test]
+fn a_secret_in_a_carried_section_is_kept_encrypted_and_exported_only_when_somebody_says_so() {
+    const PLANTED: &str = "sk-planted-in-a-section-0123456789";
+    let place = Place::new(&format!(
+        "{SAMPLE}\nx-gateway:\n  address: http://gateway\n  api_key: {PLANTED}\nx-flow: {{token: {PLANTED}, size: 4}}\n"
+    ));
+    place.expect(0, &["migrate", "--no-backup"]);
+    place.expect(0, &["set", "execution.timeout_seconds", "7"]);
+    place.expect(0, &["backup", "create"]);
+    for command in [
+        &["show", "1"][..],
+        &["config"],
+        &["export", "-"],
+        &["plan", "-o", "json"],
+        &["history", "-o", "json"],
+    ] {
+        let said = place.run(command);
+        assert!(!format!("{said:?}").contains(PLANTED), "{command:?}");
+    }
+    let shown = place.expect(0, &["export", "-"]).stdout;
+    assert!(shown.contains("address: http://gateway"), "neighbours are shown: {shown}");
+    // The one place where it stands in plain text is the source.
+    let holds = |file: &std::path::PathBuf| {
+        let bytes = std::fs::read(file).unwrap_or_default();
+        bytes.windows(PLANTED.len()).any(|window| window == PLANTED.as_bytes())
+    };
+    let found: Vec<_> = place.files().into_iter().filter(holds).collect();
+    assert_eq!(found, [place.yaml()]);
+    assert!(place.expect(0, &["export", "-", "--with-secrets"]).stdout.matches(PLANTED).count() == 2);
+
+    place.expect(0, &["key", "rotate"]);
+    place.expect(2, &["plan"]);
+    assert!(place.expect(0, &["export", "-", "--with-secrets"]).stdout.matches(PLANTED).count() == 2);
+    assert!(!format!("{:?}", place.run(&["show", "1"])).contains(PLANTED));
+}

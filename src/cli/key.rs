@@ -11,6 +11,7 @@ use super::doctor::quoted;
 use super::documents::KeyCheckDocument;
 use super::{Exit, output, reload};
 use crate::model::StoreSnapshot;
+use crate::place::Place;
 use crate::store::{
     Access, KEY_FILE, KEY_VARIABLE, KeyPlace, KeyText, Resumed, Store, StoreError, files, generate_key,
     write_key_file,
@@ -45,7 +46,9 @@ fn generate(file: Option<&Path>) -> Result<Exit> {
 }
 
 fn check(context: &Context, format: Format) -> Result<Exit> {
-    let mut store = context.existing_store(Access::Read)?;
+    // Where it can be written, an interrupted rotation is finished first.
+    let writable = Place::of(&context.db).suits_a_database();
+    let mut store = context.existing_store(if writable { Access::Write } else { Access::Read })?;
     let live = store.read()?;
     let other = other_key(context, &mut store, &live)?;
     let keys = store.keys();

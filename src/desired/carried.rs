@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::document::{self, Document, Other};
+use super::mask;
 use super::scalar::closest;
 use super::yaml::Reader;
 use crate::model::{CarriedSection, Section};
@@ -25,7 +26,9 @@ pub(super) fn sections(text: &str, document: &mut Document) -> Vec<(CarriedSecti
             let next = starts.partition_point(|start| *start <= other.key.start);
             let next = starts.get(next).copied().unwrap_or(text.len());
             let yaml = verbatim(text, &other, next).unwrap_or_else(|| written_anew(&other));
-            (CarriedSection { name: other.name, yaml }, other.key)
+            let masked = mask::text(&yaml);
+            let masked = (masked != yaml).then_some(masked);
+            (CarriedSection { name: other.name, yaml, masked }, other.key)
         })
         .collect()
 }

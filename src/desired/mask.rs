@@ -247,13 +247,17 @@ fn opens_an_object(line: &str) -> bool {
     })
 }
 
-/// Whether some key in a YAML text is named like a secret and has a value.
-pub(super) fn names_a_secret_somewhere(yaml: &str) -> bool {
-    yaml.lines().any(|line| {
-        let key = line.trim_start().trim_start_matches("- ").trim_start_matches('#');
-        key.split_once(':')
-            .is_some_and(|(name, value)| names_a_secret(name.trim()) && !value.trim().is_empty())
-    })
+/// Returns a whole text with everything that may be a secret replaced by dots.
+pub(super) fn text(text: &str) -> String {
+    let mut start = 0;
+    let mut shown = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        let end = start + line.trim_end_matches(['\r', '\n']).len();
+        shown.push_str(&masked(text, start..end));
+        shown.push_str(&text[end..start + line.len()]);
+        start += line.len();
+    }
+    shown
 }
 
 /// Splits a word at the colon or equals sign behind a key; a colon within an address is none.

@@ -307,11 +307,9 @@ impl Gathered {
             } else if !carried::is_known(&section.name) {
                 Finding::warning("unknown section: it is kept, and has no effect")
                     .suggest("remove it, or begin its name with `x-` if other sections refer to it")
-            } else if mask::names_a_secret_somewhere(&section.yaml) {
-                Finding::warning(
-                    "this section is kept word for word, and something in it is named like a secret",
-                )
-                .suggest("keep secrets out of sections other than services: they are not encrypted here")
+            } else if section.masked.is_some() {
+                Finding::warning("something in this section is named like a secret: it is kept encrypted")
+                    .suggest("keep secrets out of sections other than services")
             } else {
                 self.carried.0.push(section);
                 continue;

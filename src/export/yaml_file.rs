@@ -63,9 +63,20 @@ pub fn to_yaml(configuration: &Configuration, carried: &Carried, options: &Expor
         if !text.is_empty() {
             text.push('\n');
         }
-        text.push_str(&section.yaml);
+        match (&section.masked, options.secrets) {
+            (Some(masked), ExportedSecrets::Masked) => text.push_str(masked),
+            (Some(masked), ExportedSecrets::Tokens) => text.push_str(&left_out(masked)),
+            (Some(masked), _) if section.yaml.is_empty() => text.push_str(&left_out(masked)),
+            _ => text.push_str(&section.yaml),
+        }
     }
     text
+}
+
+/// A section that is not exported, for people to see.
+fn left_out(masked: &str) -> String {
+    let lines: String = masked.lines().map(|line| format!("# {line}\n")).collect();
+    format!("# Left out, because it holds what may be a secret; --with-secrets exports it:\n{lines}")
 }
 
 fn open_section(text: &mut String, section: Section, empty: bool) {

@@ -67,17 +67,25 @@ impl fmt::Display for SourceDigest {
 }
 
 /// The sections that have no table in the database, kept with each revision and restored by export.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Carried(pub Vec<CarriedSection>);
 
 /// One carried section.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct CarriedSection {
     /// Its top-level key.
     pub name: String,
-    /// A YAML text that is a document of its own: `name: …`, comments included.
+    /// A YAML text that is a document of its own: `name: …`, comments included. Empty when no key at hand opens it.
     pub yaml: String,
+    /// The same with dots in place of what may be a secret; none where nothing may be.
+    pub masked: Option<String>,
+}
+
+impl std::fmt::Debug for CarriedSection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let shown = self.masked.as_ref().unwrap_or(&self.yaml);
+        f.debug_struct("CarriedSection").field("name", &self.name).field("yaml", shown).finish()
+    }
 }
 
 /// The store as it was in one read transaction.

@@ -240,7 +240,7 @@ impl<'c> Insert<'c> {
 }
 
 /// Records what is agreed now.
-pub(super) fn write_base(conn: &Connection, plan: &Plan) -> rusqlite::Result<()> {
+pub(super) fn write_base(conn: &Connection, plan: &Plan, sections: Option<String>) -> rusqlite::Result<()> {
     let mut put = conn.prepare_cached(
         "INSERT INTO operator_base (section, id, agreed, held) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT DO UPDATE SET agreed = excluded.agreed, held = excluded.held",
@@ -262,8 +262,8 @@ pub(super) fn write_base(conn: &Connection, plan: &Plan) -> rusqlite::Result<()>
     let mut set = conn.prepare_cached(
         "INSERT INTO operator_meta (key, value) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value",
     )?;
-    if let Some(carried) = &plan.carried {
-        set.execute((CARRIED, serde_json::to_string(carried).unwrap_or_default()))?;
+    if let Some(sections) = sections {
+        set.execute((CARRIED, sections))?;
     }
     if plan.first_meeting {
         set.execute((MET, 1))?;

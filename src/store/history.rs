@@ -209,6 +209,7 @@ pub(super) fn write(
     snapshot: SnapshotWriter<'_>,
     plan: &Plan,
     record: &Record,
+    carried: String,
     backup: Option<String>,
     now: f64,
 ) -> rusqlite::Result<i64> {
@@ -220,7 +221,7 @@ pub(super) fn write(
         source: record.source.clone(),
         source_digest: record.source_digest.0.clone(),
         backup,
-        carried: serde_json::to_string(&record.carried).unwrap_or_default(),
+        carried,
         summary: plan.summary(),
         changes: journal(plan),
     };

@@ -26,6 +26,7 @@ mod agent_lock;
 mod apply;
 mod backup;
 mod backup_record;
+mod carried;
 mod connection;
 mod copied;
 pub mod crash;
@@ -322,7 +323,9 @@ impl Store {
         let present = self.present()?;
         let Some(conn) = &self.conn else { return Err(StoreError::Moved { path }) };
         apply::write_steps(conn, &present, plan, sealed, seconds).doing("write", &path)?;
-        apply::write_base(conn, plan).doing("write", &path)?;
+        let sections =
+            plan.carried.as_ref().map(|carried| carried::to_text(carried, &self.keys)).transpose()?;
+        apply::write_base(conn, plan, sections).doing("write", &path)?;
         if let Some(place) = &record.place {
             read::note_place(conn, place).doing("write", &path)?;
         }
@@ -341,8 +344,9 @@ impl Store {
         let verified = checker.finish(plan).map_err(StoreError::Verification)?;
         crash::point("verified");
         let backup = backup.map(|backup| backup.path.display().to_string());
+        let carried = carried::to_text(&record.carried, &self.keys)?;
         let revision =
-            history::write(conn, snapshot, plan, record, backup, seconds).doing("record", &path)?;
+            history::write(conn, snapshot, plan, record, carried, backup, seconds).doing("record", &path)?;
         edits::remember(conn, rows).doing("record", &path)?;
         crash::point("history_written");
         Ok(Applied { revision: Some(revision), rows, verified })

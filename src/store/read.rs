@@ -111,7 +111,7 @@ pub(super) fn snapshot(
         *snapshot.live.section_mut(section) = Some(objects);
     }
     if present.has_table("operator_base") {
-        read_records(conn, &mut snapshot, &mut hasher)?;
+        read_records(conn, keys, &mut snapshot, &mut hasher)?;
     }
     snapshot.good_source = super::good_source::known(conn, present)?;
     snapshot.decisions = super::decision::all(conn, present)?;
@@ -232,14 +232,19 @@ pub(super) fn hash_row(
     Ok(())
 }
 
-fn read_records(conn: &Connection, snapshot: &mut StoreSnapshot, hasher: &mut Xxh3) -> rusqlite::Result<()> {
+fn read_records(
+    conn: &Connection,
+    keys: &KeyRing,
+    snapshot: &mut StoreSnapshot,
+    hasher: &mut Xxh3,
+) -> rusqlite::Result<()> {
     let generation = generation(conn)?;
     hasher.update(&generation.to_le_bytes());
     snapshot.base = base(conn)?;
     snapshot.base.met = meta::<i64>(conn, MET)?.is_some();
     snapshot.place = meta(conn, PLACE)?;
     if let Some(carried) = meta::<String>(conn, CARRIED)? {
-        snapshot.carried = serde_json::from_str(&carried).unwrap_or_default();
+        snapshot.carried = super::carried::from_text(&carried, keys);
     }
     Ok(())
 }

@@ -261,7 +261,7 @@ fn state(
         let Some(entries) = entries(conn, &snapshot, section, &[])? else { continue };
         *configuration.section_mut(section) = Some(objects(section, &entries, keys, &mut tally));
     }
-    let carried = serde_json::from_str(&carried).unwrap_or_default();
+    let carried = super::carried::from_text(&carried, keys);
     Ok(Some(RecordedState { revision, configuration, carried }))
 }
 

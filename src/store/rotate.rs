@@ -17,7 +17,7 @@ use rusqlite::Connection;
 
 use super::error::Doing as _;
 use super::key::{self, KeyRing, KeyText};
-use super::{Backup, SourceCopy, Store, StoreError, crash, files, good_source, stamp};
+use super::{Backup, SourceCopy, Store, StoreError, carried, crash, files, good_source, stamp};
 use crate::model::{
     SecretText, Section, SourceSnapshot, StoreFingerprint, Value, canonical_json, parse_canonical,
 };
@@ -142,6 +142,7 @@ impl Store {
         }
         restate_base(conn, &rewritten.plain, &old, next).doing("rotate", &path)?;
         good_source::reseal(conn, &old, next).doing("rotate", &path)?;
+        carried::reseal(conn, &path, &old, next)?;
         self.commit_tokens()?;
         Ok(rewritten.plain.len())
     }

@@ -28,9 +28,11 @@ pub(crate) fn nasty_source() -> String {
     let all = all.join(", ");
     let mut yaml = String::from("services:\n");
     for text in nasty().filter(|text| !text.is_empty()) {
+        // A blank key in a source says nothing about the key.
+        let key = yaml_text(if text.trim().is_empty() { "k" } else { text });
         let text = yaml_text(text);
         yaml += &format!(
-            "  {text}:\n    type: http\n    base_url: {text}\n    default_model: {text}\n    api_key: {text}\n"
+            "  {text}:\n    type: http\n    base_url: {text}\n    default_model: {text}\n    api_key: {key}\n"
         );
         yaml += &format!("    site_name: {text}\n    models: [{text}]\n    fallback_models: [{all}]\n");
     }
