@@ -85,7 +85,7 @@ pub const BACKUP_EVERY_SECONDS: f64 = 86_400.0;
 
 /// So many edits of another program get an entry each in the history at once, and then one in every interval: what is
 /// edited meanwhile is one entry.
-pub const EDIT_ENTRIES_AT_ONCE: u32 = 5;
+pub const EDIT_ENTRIES_AT_ONCE: u32 = 30;
 
 /// That interval.
 pub const EDIT_ENTRIES_EVERY: Duration = Duration::from_secs(1);

@@ -28,7 +28,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::desired::{self, DesiredConfig, ResolveSecrets};
-use crate::model::{Finding, Policy, Section, SourceDigest, SourceSnapshot, StoreFingerprint, StoreSnapshot};
+use crate::model::{
+    Configuration, Finding, Policy, Section, SourceDigest, SourceSnapshot, StoreFingerprint, StoreSnapshot,
+};
 use crate::plan::{self, Circumstances, Patience, Plan, Step};
 use crate::report::{Failure, Objects, Outcome, SyncReport};
 use crate::store::{Examined, KeptSource, Record, SourceCopy, Store, StoreError, files};
@@ -116,6 +118,9 @@ pub struct Passed {
     pub report: SyncReport,
     /// The declared configuration, when it is valid.
     pub desired: Option<Arc<DesiredConfig>>,
+    /// What the database held when it was read, with its fingerprint, where no entry of the history has it: another program
+    /// may edit it again before it gets one.
+    pub seen: Option<(StoreFingerprint, Configuration)>,
 }
 
 /// Why one attempt ended without an answer.
@@ -140,7 +145,7 @@ impl From<StoreError> for Stop {
 /// - A pass over two equal sides writes nothing.
 pub fn sync_once(input: &Input<'_>, store: &mut Store, pass: &Pass<'_>) -> Passed {
     let (clock, now) = (Instant::now(), SystemTime::now());
-    let mut passed = Passed { report: begin(input, store, now), desired: input.known.clone() };
+    let mut passed = Passed { report: begin(input, store, now), desired: input.known.clone(), seen: None };
     for attempt in 0..MAX_ATTEMPTS {
         let stop = match attempt_pass(input, store, pass, now, attempt, &mut passed) {
             Ok(()) => break,
@@ -202,6 +207,7 @@ fn attempt_pass(
         store.begin()?;
     }
     let (desired, live) = read_both(input, store, passed)?; //              reads both sides
+    passed.seen = store.lacks_entry(live.fingerprint)?.then(|| (live.fingerprint, live.live.clone()));
     check_key(store, &live)?;
     refuse_clobbered(input, store, &desired, &live)?;
     let mut plan = plan::plan(&desired, &live, pass.policy, &circumstances(pass, now)); // pure
@@ -236,6 +242,7 @@ fn attempt_pass(
         now,
     };
     let (written, rows) = write::write(store, &order)?; // sealed, backed up, written, verified, committed
+    passed.seen = None; // whoever writes records it
     passed.report.fingerprint = Some(rows);
     passed.report.applied(written);
     Ok(())

@@ -49,6 +49,8 @@ fn every_flow_works_in_a_real_browser() {
         .expect("node runs");
     let said = String::from_utf8_lossy(&output.stdout);
     println!("{said}\nscreenshots: {}", shots.display());
-    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    let log: Vec<String> = web.agent.log.try_iter().map(|line| line.to_string()).collect();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}\n{stderr}\nthe agent's log: {log:#?}");
     assert!(said.lines().count() > 10, "the driver did its steps:\n{said}");
 }

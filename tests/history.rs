@@ -114,6 +114,35 @@ fn the_history_is_thinned_out_by_time_and_programs_take_no_place_of_people() {
     assert_eq!(usize::try_from(snapshots).expect("small"), left.len());
 }
 
+/// Another program edits again between the moment at which an edit is seen and the one at which it gets its entry.
+#[test]
+fn each_state_that_was_seen_has_an_entry_although_it_was_edited_again_before() {
+    let place = Place::new(SAMPLE);
+    place.expect(0, &["migrate", "--no-backup"]);
+    let conn = place.connect().expect("opens");
+    let mut store = Store::at(&place.db(), Access::Write, &KeySources::default()).expect("a store");
+    conn.execute("UPDATE execution_settings SET timeout_seconds = 401", []).expect("written");
+    conn.execute("UPDATE services SET enabled = 0, models = '[\"a, b\"]' WHERE id = 'lmstudio'", [])
+        .expect("written");
+    let seen = store.read().expect("read");
+    conn.execute("UPDATE execution_settings SET timeout_seconds = 402", []).expect("written");
+    let now = std::time::SystemTime::now();
+    store.record_edits(seen.fingerprint, Some(&seen.live), "agent@here", now).expect("recorded");
+    let recorded = |store: &mut Store, number: i64| {
+        let state = store.recorded_state(number).expect("readable").expect("there").configuration;
+        state.value(Section::Execution, "", "timeout_seconds").cloned()
+    };
+    assert_eq!(recorded(&mut store, 2), Some(Value::Integer(401)));
+    assert_eq!(recorded(&mut store, 3), Some(Value::Integer(402)));
+    assert_eq!(
+        store.recorded_state(2).expect("readable").expect("there").configuration.services,
+        seen.live.services
+    );
+    assert!(store.recorded_state(4).expect("readable").is_none());
+    place.expect(0, &["restore", "2"]);
+    assert_eq!(place.values()["execution_settings.1.timeout_seconds"], "401");
+}
+
 fn check(events: &[Event]) -> Result<(), TestCaseError> {
     let place = Place::new(SAMPLE);
     place.expect(0, &["migrate", "--no-backup"]);

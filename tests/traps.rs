@@ -75,6 +75,30 @@ fn nothing_we_do_beside_the_write_lock_drops_it() {
     assert!(another_process_can_write(&folder.db()));
 }
 
+/// Closing any handle on a database drops the locks of this process on it: the last program that closes would then take
+/// itself for the only one, and delete the log under our connection.
+#[test]
+fn no_second_look_at_a_database_that_is_open_drops_the_locks_of_the_first() {
+    let folder = Folder::migrated();
+    let mut first = folder.store();
+    first.read().expect("opens");
+    let is_alone = || {
+        let statement = "PRAGMA busy_timeout=0; PRAGMA journal_mode=DELETE;";
+        let output = Command::new("sqlite3").arg(folder.db()).arg(statement).output().expect("runs");
+        String::from_utf8_lossy(&output.stdout).contains("delete")
+    };
+    assert!(!is_alone(), "the first holds it");
+    for access in [Access::Read, Access::Write] {
+        let mut second = Store::at(&folder.db(), access, &KeySources::default()).expect("a store");
+        assert!(!is_alone(), "after it was looked at");
+        second.read().expect("reads");
+        let _ = (second.backups(), second.identity(), oxide_operator::store::agent_of(&folder.db()));
+        drop(second);
+        first.ensure_present().expect("there");
+    }
+    first.read().expect("still whole");
+}
+
 #[test]
 fn a_database_that_was_replaced_is_noticed_before_anything_is_written() {
     for replace in ["rename", "unlink"] {

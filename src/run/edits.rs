@@ -3,19 +3,21 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use super::agent::Agent;
-use crate::model::StoreFingerprint;
+use crate::model::{Configuration, StoreFingerprint};
 use crate::settings;
 
 /// Which rows the history is known to have, and how many entries may be written now.
 pub(super) struct Entries {
     /// The rows that were last looked at for an edit.
     looked_at: Option<StoreFingerprint>,
+    /// What the last pass saw that no entry has.
+    pub(super) seen: Option<(StoreFingerprint, Configuration)>,
     pace: Pace,
 }
 
 impl Entries {
     pub(super) fn new(now: Instant) -> Self {
-        Self { looked_at: None, pace: Pace { left: settings::EDIT_ENTRIES_AT_ONCE, since: now } }
+        Self { looked_at: None, seen: None, pace: Pace { left: settings::EDIT_ENTRIES_AT_ONCE, since: now } }
     }
 }
 
@@ -46,7 +48,7 @@ impl Pace {
 }
 
 impl Agent {
-    /// Records an edit that a pass saw and no entry has. Edits between two looks are one.
+    /// Records an edit that a pass saw and no entry has. Edits that came and went between two looks are one.
     ///
     /// The pass is over by then: no answer to an edit waits for its entry. A pass that wrote has recorded it already.
     pub(super) fn record_edits(&mut self) {
@@ -58,9 +60,11 @@ impl Agent {
             self.schedule.look_again(at);
             return;
         }
-        match self.store.record_edits(rows, &self.options.actor, SystemTime::now()) {
+        let seen = self.entries.seen.as_ref().filter(|(read, _)| *read == rows).map(|(_, seen)| seen);
+        match self.store.record_edits(rows, seen, &self.options.actor, SystemTime::now()) {
             Ok(entry) => {
                 self.entries.looked_at = Some(rows);
+                self.entries.seen = None;
                 match entry {
                     Some(revision) => tracing::info!(revision, "recorded what another program edited"),
                     // Nothing was to be recorded: nothing was spent.
@@ -86,9 +90,10 @@ mod tests {
         let taken = |pace: &mut Pace, from: u64, to: u64| {
             (from..to).filter(|at| pace.take(start + Duration::from_millis(*at)).is_ok()).count()
         };
-        assert_eq!(taken(&mut pace, 0, 1_000), 5);
+        let at_once = settings::EDIT_ENTRIES_AT_ONCE as usize;
+        assert_eq!(taken(&mut pace, 0, 1_000), at_once);
         assert_eq!(taken(&mut pace, 1_000, 11_000), 10);
         // After a pause there are as many at once as at first, and no more.
-        assert_eq!(taken(&mut pace, 60_000, 60_500), 5);
+        assert_eq!(taken(&mut pace, 60_000, 60_500), at_once);
     }
 }

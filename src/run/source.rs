@@ -201,7 +201,10 @@ impl Agent {
             policy.to_mut().ignore.extend("services.*.api_key".parse::<PathPattern>());
         }
         let pass = Pass { mode, patience, ..Pass::apply(&policy, &self.options.actor, "reconcile") };
-        sync_once(&Input { source: snapshot, known, secrets: &secrets }, &mut self.store, &pass)
+        let mut passed =
+            sync_once(&Input { source: snapshot, known, secrets: &secrets }, &mut self.store, &pass);
+        self.entries.seen = passed.seen.take();
+        passed
     }
 
     /// Hands what a pass found to the API's side.

@@ -17,7 +17,7 @@ use super::programs::{self, Program};
 use super::read_back::Scanned;
 use super::schema::{self, Present};
 use super::{Store, StoreError, open, read, read_back, revision, seconds};
-use crate::model::{Section, StoreFingerprint, Value};
+use crate::model::{Configuration, Section, StoreFingerprint, Value};
 use crate::plan::{Class, Plan, Step, towards};
 
 /// The key in `operator_meta` that holds the fingerprint of the rows that the newest entry recorded.
@@ -63,18 +63,20 @@ impl Store {
     }
 
     /// Records an edit that another program made, when there is one that no entry has; returns the entry's number. `rows`
-    /// is the fingerprint of the rows as they were read last. A store that was filled before it was first seen gets an
-    /// entry of what it was then, under the name of `actor`.
+    /// is the fingerprint of the rows as they were read last, and `seen` what they were: where they were edited again since,
+    /// both states get an entry. A store that was filled before it was first seen gets an entry of what it was then, under
+    /// the name of `actor`.
     ///
     /// # Errors
     /// A database that somebody else is writing just now, for which nobody waits; nothing was recorded then.
     pub fn record_edits(
         &mut self,
         rows: StoreFingerprint,
+        seen: Option<&Configuration>,
         actor: &str,
         now: SystemTime,
     ) -> Result<Option<i64>, StoreError> {
-        if !self.exists() || !self.has_unrecorded(rows)? {
+        if !self.lacks_entry(rows)? {
             return Ok(None);
         }
         let path = self.path.clone();
@@ -82,7 +84,7 @@ impl Store {
         let begun = self.begin();
         self.when_busy(Some(open::wait_a_little)).doing("lock", &path)?;
         begun?;
-        let entry = self.record_edit(Some(actor), now);
+        let entry = self.record_edit(Some(actor), seen.map(|seen| (rows, seen)), now);
         if !matches!(entry, Ok(Some(_))) {
             self.rollback();
             return entry;
@@ -97,7 +99,13 @@ impl Store {
     }
 
     /// Whether the rows may be others than the newest entry has.
-    fn has_unrecorded(&mut self, rows: StoreFingerprint) -> Result<bool, StoreError> {
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn lacks_entry(&mut self, rows: StoreFingerprint) -> Result<bool, StoreError> {
+        if !self.is_open() && !self.exists() {
+            return Ok(false);
+        }
         self.in_read_transaction(|conn, present, _| {
             Ok(!is_recorded(conn, present, rows)? && read::meta::<i64>(conn, read::MET)?.is_some())
         })
@@ -108,6 +116,7 @@ impl Store {
     pub(super) fn record_edit(
         &mut self,
         first: Option<&str>,
+        seen: Option<(StoreFingerprint, &Configuration)>,
         now: SystemTime,
     ) -> Result<Option<i64>, StoreError> {
         let (path, keys) = (self.path.clone(), std::sync::Arc::clone(&self.keys));
@@ -124,62 +133,96 @@ impl Store {
         }
         let programs = std::mem::take(&mut self.programs);
         let look = || if programs.is_empty() { programs::with_open(&path) } else { programs };
-        record(self.connection()?, &present, &keys, first, look, seconds(now)).doing("record", &path)
+        let edits = Edits { conn: self.connection()?, present: &present, keys: &keys, now: seconds(now) };
+        edits.record(first, seen, look).doing("record", &path)
     }
 }
 
-fn record(
-    conn: &Connection,
-    present: &Present,
-    keys: &KeyRing,
-    first: Option<&str>,
-    programs: impl FnOnce() -> Vec<Program>,
+/// A transaction in which edits are recorded.
+struct Edits<'a> {
+    conn: &'a Connection,
+    present: &'a Present,
+    keys: &'a KeyRing,
     now: f64,
-) -> rusqlite::Result<Option<i64>> {
-    let before = newest(conn)?;
-    if before.is_none() && first.is_none() {
-        return Ok(None);
-    }
-    let Scanned { snapshot, rows } = read_back::state(conn, present)?;
-    let entry = |reason: &str, actor: String| Entry {
-        recorded_at: now,
-        actor,
-        reason: reason.to_owned(),
-        source: "database".to_owned(),
-        ..Entry::default()
-    };
-    let snapshot = snapshot.finish()?;
-    let Some(before) = before else {
-        let first = entry("the database as it was first seen", first.unwrap_or_default().to_owned());
-        let changes = history::journal(&Plan::default());
-        let number = history::insert(conn, &Entry { snapshot, changes, ..first })?;
+}
+
+impl Edits<'_> {
+    fn record(
+        &self,
+        first: Option<&str>,
+        seen: Option<(StoreFingerprint, &Configuration)>,
+        programs: impl FnOnce() -> Vec<Program>,
+    ) -> rusqlite::Result<Option<i64>> {
+        let conn = self.conn;
+        let before = newest(conn)?;
+        if before.is_none() && first.is_none() {
+            return Ok(None);
+        }
+        let Scanned { snapshot, rows } = read_back::state(conn, self.present)?;
+        let snapshot = snapshot.finish()?;
+        let Some(before) = before else {
+            let first = self.entry("the database as it was first seen", first.unwrap_or_default().to_owned());
+            let changes = history::journal(&Plan::default());
+            let number = history::insert(conn, &Entry { snapshot, changes, ..first })?;
+            remember(conn, rows)?;
+            return Ok(Some(number));
+        };
+        let edit = SeenEdit { programs: programs() };
+        let mut numbers = Vec::new();
+        if let Some((_, seen)) = seen.filter(|(read, _)| *read != rows)
+            && let Some(between) = history::snapshot_of(conn, self.present, seen)?
+        {
+            numbers.extend(self.record_between(&before, between, &edit)?);
+        }
+        let before = if numbers.is_empty() { before } else { newest(conn)?.unwrap_or(before) };
+        numbers.extend(self.record_between(&before, snapshot, &edit)?);
+        if numbers.is_empty() {
+            return Ok(None);
+        }
+        history::forget_old(conn, self.now)?;
         remember(conn, rows)?;
-        return Ok(Some(number));
-    };
-    let (old, new) = revision::differing(conn, keys, &before.snapshot, &snapshot)?;
-    let steps = edited(towards(&new, &old, None));
-    if steps.is_empty() {
-        return Ok(None);
+        Ok(numbers.pop())
     }
-    let edit = SeenEdit { programs: programs() };
-    let plan = Plan { steps, ..Plan::default() };
-    let entry = Entry {
-        snapshot,
-        recorded_at: written_at(conn, &plan.steps, before.recorded_at, now)?,
-        carried: before.carried,
-        summary: "edited in the database".to_owned(),
-        changes: history::journal(&plan),
-        ..entry("edited in the database", edit.author())
-    };
-    let number = history::insert(conn, &entry)?;
-    let programs = serde_json::to_string(&edit.programs).unwrap_or_default();
-    conn.execute(
-        "INSERT INTO operator_edit (revision, programs) VALUES (?1, ?2)",
-        params![number, programs],
-    )?;
-    history::forget_old(conn, now)?;
-    remember(conn, rows)?;
-    Ok(Some(number))
+
+    /// Records what changed between the newest entry and a state; nothing where nothing did.
+    fn record_between(
+        &self,
+        before: &Newest,
+        snapshot: String,
+        edit: &SeenEdit,
+    ) -> rusqlite::Result<Option<i64>> {
+        let (old, new) = revision::differing(self.conn, self.keys, &before.snapshot, &snapshot)?;
+        let steps = edited(towards(&new, &old, None));
+        if steps.is_empty() {
+            return Ok(None);
+        }
+        let plan = Plan { steps, ..Plan::default() };
+        let entry = Entry {
+            snapshot,
+            recorded_at: written_at(self.conn, &plan.steps, before.recorded_at, self.now)?,
+            carried: before.carried.clone(),
+            summary: "edited in the database".to_owned(),
+            changes: history::journal(&plan),
+            ..self.entry("edited in the database", edit.author())
+        };
+        let number = history::insert(self.conn, &entry)?;
+        let programs = serde_json::to_string(&edit.programs).unwrap_or_default();
+        self.conn.execute(
+            "INSERT INTO operator_edit (revision, programs) VALUES (?1, ?2)",
+            params![number, programs],
+        )?;
+        Ok(Some(number))
+    }
+
+    fn entry(&self, reason: &str, actor: String) -> Entry {
+        Entry {
+            recorded_at: self.now,
+            actor,
+            reason: reason.to_owned(),
+            source: "database".to_owned(),
+            ..Entry::default()
+        }
+    }
 }
 
 fn newest(conn: &Connection) -> rusqlite::Result<Option<Newest>> {

@@ -11,8 +11,11 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::good_source::KeptSource;
 use super::read::Layout;
+use super::rows::{Bound, encode};
+use super::schema::Present;
 use crate::model::{
-    Carried, Cause, Keepable, Kind, Retention, Section, SourceDigest, is_agent, push_json_string,
+    Carried, Cause, Configuration, FieldId, Keepable, Kind, Object, Retention, Section, SourceDigest, Value,
+    is_agent, push_json_string,
 };
 use crate::plan::{Plan, Step};
 
@@ -68,18 +71,45 @@ impl<'c> SnapshotWriter<'c> {
 
     /// Adds a row; its columns are laid out as `layout` says.
     pub(super) fn add(&mut self, layout: &Layout, id: &str, row: &Row<'_>) -> rusqlite::Result<()> {
+        self.name(layout.section, id)?;
+        // The columns were selected by this layout: each is there.
+        let cells = layout.fields.iter().enumerate().map(|(position, field)| {
+            (*field, row.get_ref(Layout::FIRST + position).unwrap_or(ValueRef::Null))
+        });
+        push_object(&mut self.open, layout.section, cells);
+        Ok(())
+    }
+
+    /// Adds an object as its row would be.
+    fn add_object(&mut self, section: Section, id: &str, object: &Object) -> rusqlite::Result<()> {
+        self.name(section, id)?;
+        let cells: Vec<(FieldId, Bound<'_>)> = object
+            .iter()
+            .map(|(field, value)| match value {
+                Value::Secret(secret) => {
+                    (field, secret.token.as_deref().map_or(Bound::Null, |token| Bound::Text(token.into())))
+                }
+                value => (field, encode(section.spec(field), value)),
+            })
+            .collect();
+        push_object(&mut self.open, section, cells.iter().map(|(field, cell)| (*field, cell.as_value())));
+        Ok(())
+    }
+
+    /// Begins an object, in a part of its own where the open one is full.
+    fn name(&mut self, section: Section, id: &str) -> rusqlite::Result<()> {
         if self.objects == PART_OBJECTS {
             self.close_part()?;
         }
         if self.objects > 0 {
             self.open.push(',');
         }
-        if layout.section != Section::Execution {
+        if section != Section::Execution {
             push_json_string(&mut self.open, id);
             self.open.push(':');
         }
         self.objects += 1;
-        push_object(&mut self.open, layout, row)
+        Ok(())
     }
 
     fn close_part(&mut self) -> rusqlite::Result<()> {
@@ -147,15 +177,15 @@ fn keep(conn: &Connection, part: &str) -> rusqlite::Result<String> {
     Ok(digest)
 }
 
-fn push_object(text: &mut String, layout: &Layout, row: &Row<'_>) -> rusqlite::Result<()> {
+fn push_object<'v>(
+    text: &mut String,
+    section: Section,
+    fields: impl Iterator<Item = (FieldId, ValueRef<'v>)>,
+) {
     text.push('{');
     let mut first = true;
-    for (position, field) in layout.fields.iter().enumerate() {
-        let spec = layout.section.spec(*field);
-        let raw = row.get_ref(Layout::FIRST + position)?;
-        if raw == ValueRef::Null {
-            continue;
-        }
+    for (field, raw) in fields.filter(|(_, raw)| *raw != ValueRef::Null) {
+        let spec = section.spec(field);
         if !first {
             text.push(',');
         }
@@ -177,7 +207,25 @@ fn push_object(text: &mut String, layout: &Layout, row: &Row<'_>) -> rusqlite::R
         }
     }
     text.push('}');
-    Ok(())
+}
+
+/// Returns the text for `config_history` of a state that was read earlier; none where a value of it could not be read.
+pub(super) fn snapshot_of(
+    conn: &Connection,
+    present: &Present,
+    state: &Configuration,
+) -> rusqlite::Result<Option<String>> {
+    let mut snapshot = SnapshotWriter::new(conn);
+    for section in Section::ALL.into_iter().filter(|section| present.has_table(section.table())) {
+        snapshot.begin(section)?;
+        for (id, object) in state.section(section).into_iter().flatten() {
+            if object.iter().any(|(_, value)| matches!(value, Value::Unreadable(_))) {
+                return Ok(None);
+            }
+            snapshot.add_object(section, id, object)?;
+        }
+    }
+    snapshot.finish().map(Some)
 }
 
 /// Whether a list's text is JSON as it stands.

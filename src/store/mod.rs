@@ -312,7 +312,7 @@ impl Store {
             return Err(StoreError::Stale);
         }
         if !edits::is_recorded(conn, &before, rows).doing("read", &path)? {
-            self.record_edit(None, now)?;
+            self.record_edit(None, None, now)?;
         }
         let conn = self.connection()?;
         apply::write_schema(conn, &before, plan, seconds).doing("write", &path)?;

@@ -55,12 +55,14 @@ pub(super) fn check_kind(path: &Path) -> Result<(), StoreError> {
     Err(StoreError::NotADatabase { path: path.to_owned(), looks_like: looks_like.to_owned() })
 }
 
-/// SQLite takes a file of one byte for an empty database, whatever it is.
+/// SQLite takes a file of one byte for an empty database, whatever it is. A longer file isn't opened here: closing it again
+/// would drop the locks that SQLite holds on it in this process.
 fn check_beginning(path: &Path, length: u64) -> Result<(), StoreError> {
-    match looks_like(path).filter(|_| length == 1) {
-        Some(looks_like) => Err(StoreError::NotADatabase { path: path.to_owned(), looks_like }),
-        None => Ok(()),
+    if length != 1 {
+        return Ok(());
     }
+    let looks_like = looks_like(path).unwrap_or_else(|| "a file of one byte".to_owned());
+    Err(StoreError::NotADatabase { path: path.to_owned(), looks_like })
 }
 
 /// What SQLite's refusal of a file means. One that holds something else and that no record of ours names is not ours.
