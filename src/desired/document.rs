@@ -318,17 +318,6 @@ fn is_null(node: &Node<'_>) -> bool {
     matches!(&node.content, Content::Scalar { text, plain: true } if Implicit::of(text) == Implicit::Null)
 }
 
-/// Where a key of a mapping is null: JSON has no such key, and an empty one is another.
-pub(super) fn null_key(node: &Node<'_>) -> Option<std::ops::Range<usize>> {
-    match &node.content {
-        Content::Scalar { .. } => None,
-        Content::Sequence(items) => items.iter().find_map(null_key),
-        Content::Mapping(entries) => entries
-            .iter()
-            .find_map(|(key, value)| if is_null(key) { Some(key.span.clone()) } else { null_key(value) }),
-    }
-}
-
 /// Returns a carried value as JSON, typed as the orchestrator's YAML reader types it.
 pub(super) fn json(node: &Node<'_>) -> serde_json::Value {
     match &node.content {

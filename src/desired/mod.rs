@@ -157,24 +157,19 @@ pub fn masked_line(text: &str, line: Range<usize>) -> String {
 /// What is wrong with the text, and where.
 pub fn value_of(text: &str) -> Result<serde_json::Value, String> {
     let mut reader = yaml::Reader::new(text);
-    let mut null_key = None;
-    let mut value = |reader: &mut yaml::Reader<'_>| {
-        let mut value = serde_json::Value::Null;
-        if reader.open()? != yaml::Next::End {
-            let node = reader.node()?;
-            null_key = document::null_key(&node);
-            value = document::json(&node);
-        }
+    let value = |reader: &mut yaml::Reader<'_>| {
+        let value = match reader.open()? {
+            yaml::Next::End => serde_json::Value::Null,
+            _ => document::json(&reader.node()?),
+        };
         reader.close().map(|()| value)
     };
-    let fault = |at: usize, what: &str| {
-        let line = text[..at].matches('\n').count() + 1;
-        Err(format!("line {line}: {what}"))
-    };
-    match (value(&mut reader), null_key) {
-        (Ok(_), Some(key)) => fault(key.start, "a key must be text, and this one is null"),
-        (Ok(value), None) => Ok(value),
-        (Err(error), _) => fault(error.span.start, &error.message),
+    match value(&mut reader) {
+        Ok(value) => Ok(value),
+        Err(error) => {
+            let line = text[..error.span.start].matches('\n').count() + 1;
+            Err(format!("line {line}: {}", error.message))
+        }
     }
 }
 

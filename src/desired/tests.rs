@@ -466,11 +466,3 @@ fn a_snippet_holds_nothing_that_a_terminal_would_obey() {
         assert_eq!(places[0].1.text, "a: '\u{fffd}b'", "{obeyed:?}");
     }
 }
-
-#[test]
-fn a_null_key_is_no_empty_one() {
-    for text in ["? ", "a: {~: 1}", "a: [{null: 1}]"] {
-        assert!(value_of(text).expect_err(text).contains("this one is null"), "{text}");
-    }
-    assert_eq!(value_of("\"\": 1").expect("a key"), serde_json::json!({"": 1}));
-}

@@ -51,11 +51,33 @@ fn no_key_twice(tree: &Tree<'_>, node: &Node) -> Result<(), Refused> {
                 {
                     return Err(tree.refuse(entry.key.start, format!("`{name}` stands here twice")));
                 }
+                // JSON has no such key, so that the result could not be compared.
+                if matches!(tree.text[entry.key.clone()].trim(), "" | "~" | "null" | "Null" | "NULL") {
+                    return Err(tree.refuse(entry.key.start, "a key is null".to_owned()));
+                }
                 no_key_twice(tree, &entry.value)?;
             }
             Ok(())
         }
         Kind::List { items, .. } => items.iter().try_for_each(|item| no_key_twice(tree, item)),
         Kind::Scalar(_) | Kind::Alias => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::write_back::{Edit, write_back};
+
+    #[test]
+    fn a_text_with_a_null_key_is_left_alone_and_an_empty_one_is_a_key() {
+        let edits = [Edit { path: vec!["a".into(), "b".into()], value: Some("x".into()) }];
+        for text in ["\n? ", "a:\n  c: 1\n~: 1\n", "a:\n  null: 1\n"] {
+            let refused = write_back(text, &edits).expect_err(text);
+            assert!(refused.to_string().contains("a key is null"), "{text:?}: {refused}");
+        }
+        assert_eq!(
+            write_back("\"\": 1\na:\n  c: 1\n", &edits).as_deref(),
+            Ok("\"\": 1\na:\n  c: 1\n  b: x\n")
+        );
     }
 }
