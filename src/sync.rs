@@ -31,7 +31,7 @@ use crate::desired::{self, DesiredConfig, ResolveSecrets};
 use crate::model::{
     Configuration, Finding, Policy, Section, SourceDigest, SourceSnapshot, StoreFingerprint, StoreSnapshot,
 };
-use crate::plan::{self, Circumstances, Patience, Plan, Step};
+use crate::plan::{self, Circumstances, Patience, Plan};
 use crate::report::{Failure, Objects, Outcome, SyncReport};
 use crate::store::{Examined, KeptSource, Record, SourceCopy, Store, StoreError, files};
 pub use edit::{Edit, EditError, Edited, edit};
@@ -227,7 +227,7 @@ fn attempt_pass(
         store.rollback();
         return Ok(());
     }
-    if !store.keys().has_key() && writes_secrets(&plan) {
+    if !store.keys().has_key() && plan.writes_secrets() {
         store.rollback();
         store.ensure_key(&live)?;
         passed.desired = None; // its fingerprints were made without the key
@@ -317,19 +317,6 @@ fn note(
         .collect();
     report.fingerprint = Some(live.fingerprint);
     report.planned(Arc::clone(plan));
-}
-
-fn writes_secrets(plan: &Plan) -> bool {
-    use crate::model::Value;
-    let carried = plan.carried.iter().flat_map(|carried| &carried.0);
-    carried.into_iter().any(|section| section.masked.is_some())
-        || plan.steps.iter().any(|step| match step {
-            Step::Create { object, .. } => object.iter().any(|(_, value)| matches!(value, Value::Secret(_))),
-            Step::Update { changes, .. } => {
-                changes.iter().any(|change| matches!(change.new, Value::Secret(_)))
-            }
-            Step::Delete { .. } => false,
-        })
 }
 
 /// The source, when it is another one than the one that is kept as good, and something may be written.

@@ -103,6 +103,18 @@ impl Plan {
             && self.forget.is_empty()
     }
 
+    /// Whether a pass would write something encrypted, so that it needs a key.
+    pub fn writes_secrets(&self) -> bool {
+        let is_secret = |value: &Value| matches!(value, Value::Secret(_));
+        let mut carried = self.carried.iter().flat_map(|carried| &carried.0);
+        carried.any(|section| section.masked.is_some())
+            || self.steps.iter().any(|step| match step {
+                Step::Create { object, .. } => object.iter().any(|(_, value)| is_secret(value)),
+                Step::Update { changes, .. } => changes.iter().any(|change| is_secret(&change.new)),
+                Step::Delete { .. } => false,
+            })
+    }
+
     /// Whether a pass would change the orchestrator's rows or tables.
     pub fn changes_store(&self) -> bool {
         !self.steps.is_empty() || !self.schema.is_empty()

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use thiserror::Error;
 
 use super::write::{self, Order};
-use super::{LOCK_EARLY_FROM, MAX_ATTEMPTS, Mode, check_key, pause, writes_secrets};
+use super::{LOCK_EARLY_FROM, MAX_ATTEMPTS, Mode, check_key, pause};
 use crate::model::{Decision, DecisionKind, SourceDigest, SourceSnapshot, StoreSnapshot};
 use crate::plan::{self, Plan, Refusal, Step};
 use crate::report::Written;
@@ -95,7 +95,7 @@ fn attempt_edit(
     if edit.mode == Mode::Plan || plan.steps.is_empty() {
         return Ok(Edited { plan, written: None });
     }
-    if !store.keys().has_key() && writes_secrets(&plan) {
+    if !store.keys().has_key() && plan.writes_secrets() {
         store.rollback();
         store.ensure_key(&live)?;
         return Err(StoreError::Stale.into()); // fingerprints were made without the key
