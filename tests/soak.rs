@@ -194,7 +194,10 @@ fn after_a_long_run_under_every_load_nothing_is_lost_invented_or_leaked() {
     let allowed = if seconds() < 60 { 1 } else { (locks / 1000).max(1) };
     assert!(locks - short <= allowed, "{} of {locks} locks were held over 50 ms", locks - short);
     assert!(late.resident_kib < early.resident_kib * 5 / 4 + 4096, "{early:?} became {late:?}");
-    assert!(late.descriptors <= early.descriptors + 2, "{early:?} became {late:?}");
+    // A backup that is being taken has files open: what leaks is there at every moment.
+    let fewest = |samples: &[Taken]| samples.iter().map(|sample| sample.descriptors).min().unwrap_or(0);
+    let (before, after) = samples.split_at(samples.len() / 2);
+    assert!(fewest(after) <= fewest(before) + 1, "{} descriptors became {}", fewest(before), fewest(after));
     assert!(wal < 16 << 20, "the log grew to {wal} bytes");
     replaced_and_deleted_in_the_end(&mut agent, &conn, last);
 }
