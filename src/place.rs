@@ -32,6 +32,24 @@ pub fn followed(path: &Path) -> PathBuf {
 /// More links are a loop.
 const MAX_LINKS: usize = 40;
 
+/// Which file it is, whatever it is called: its device and its inode.
+pub fn identity(file: &std::fs::Metadata) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt as _;
+    (file.dev(), file.ino())
+}
+
+/// Returns a source, as `file:PATH` or `dir:PATH`, by its absolute name, and any other as it is. Links on its way are left as
+/// they are: they may be swapped.
+pub fn absolute_source(source: &str) -> String {
+    match source.split_once(':') {
+        Some((kind @ ("file" | "dir"), path)) => {
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
+            format!("{kind}:{}", path.display())
+        }
+        _ => source.to_owned(),
+    }
+}
+
 /// Whether two sources, each as `file:PATH` or `dir:PATH`, are one: by the same absolute name, whatever links on its way lead
 /// to at this moment, or by names that lead to the same place now.
 pub fn is_same_source(one: &str, two: &str) -> bool {

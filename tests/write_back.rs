@@ -155,7 +155,10 @@ fn python_reads_every_result_as_it_was_meant() {
         })
         .collect();
     assert!(all.len() >= 130, "only {} cases to compare", all.len());
-    let wrong = python::run(include_str!("support/compare_edits.py"), &Json::Array(all));
+    let wrong = python::run(
+        concat!(include_str!("support/put_edit.py"), include_str!("support/compare_edits.py")),
+        &Json::Array(all),
+    );
     assert_eq!(wrong, json!([]), "PyYAML reads these otherwise");
 }
 

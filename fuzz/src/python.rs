@@ -17,7 +17,10 @@ impl Python {
     fn start() -> Option<Mutex<Self>> {
         let python = std::env::var_os("OXIDE_TEST_PYTHON")?;
         let mut child = Command::new(python)
-            .args(["-c", include_str!("compare_edits.py")])
+            .args([
+                "-c",
+                concat!(include_str!("../../tests/support/put_edit.py"), include_str!("compare_edits.py")),
+            ])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

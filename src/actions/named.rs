@@ -33,16 +33,13 @@ impl<'a> Names<'a> {
     /// # Errors
     /// What is wrong with it, or that it names nothing, and what was perhaps meant.
     pub(crate) fn pattern(&self, text: &str) -> Result<PathPattern, Vec<Finding>> {
-        let parsed = text.parse::<PathPattern>();
-        if let Ok(pattern) = &parsed
-            && self.names_something(pattern, text)
-        {
-            return Ok(parsed.unwrap_or_else(|_| unreachable!("it was just read")));
+        match text.parse::<PathPattern>() {
+            Ok(pattern) if self.names_something(&pattern, text) => Ok(pattern),
+            parsed => match self.alone(text)? {
+                Some(path) => Ok(PathPattern::exactly(&path)),
+                None => Err(vec![self.unknown(text, parsed.map(|pattern| pattern.section()))]),
+            },
         }
-        if let Some(path) = self.alone(text)? {
-            return Ok(PathPattern::exactly(&path));
-        }
-        Err(vec![self.unknown(text, parsed.map(|pattern| pattern.section()))])
     }
 
     /// Reads a section, a path, or the id of an object alone with or without a field.

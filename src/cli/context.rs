@@ -14,7 +14,7 @@ use crate::actions::Names;
 use crate::consumer::{Consumer, TokenSource};
 use crate::desired::DesiredConfig;
 use crate::model::{Finding, PathPattern, Policy, PolicyLayers, PolicyPart, SourceSnapshot};
-use crate::place::{is_same_source, lasting_path};
+use crate::place::{absolute_source, is_same_source, lasting_path};
 use crate::plan::Circumstances;
 use crate::report::{Outcome, SyncReport};
 use crate::settings;
@@ -91,10 +91,7 @@ impl Context {
 
     /// Where the backups lie.
     pub(super) fn backup_folder(&self) -> BackupFolder {
-        match &self.backups.folder {
-            Some(folder) => BackupFolder::at(folder, &self.db),
-            None => BackupFolder::beside(&self.db),
-        }
+        self.backups.folder_of(&self.db)
     }
 
     /// Who is recorded as the author of a change that a command makes.
@@ -194,7 +191,7 @@ impl Context {
     /// Refuses to write by a source while an agent keeps the database equal to another one.
     pub(super) fn ensure_agent_agrees(&self) -> Result<()> {
         let path = Store::at(&self.db, Access::Read, &self.keys)?.path().to_owned();
-        let here = self.source.absolute().to_string();
+        let here = absolute_source(&self.source.to_string());
         match agent_of(&path)?.filter(|holder| !is_same_source(&holder.source, &here)) {
             Some(holder) => {
                 Err(StoreError::OtherAgent { path, holder: Box::new(holder), source_here: here }.into())

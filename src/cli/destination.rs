@@ -1,14 +1,13 @@
 //! Files that the user asks to be written: never over what they did not mean.
 
 use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
 use super::context::{Context, error_with_help};
 use super::source::REPLACED;
-use crate::place::followed;
+use crate::place::{followed, identity};
 use crate::settings::TOKEN_FILE;
 use crate::source::{SourceSpec, at_home};
 use crate::store::{KEY_FILE, StoreError, files};
@@ -95,7 +94,6 @@ fn is_written_through(file: &Path, there: &Metadata) -> bool {
 
 fn refuse_ours(context: &Context, named: &Path, file: &Path, there: Option<&Metadata>) -> Result<()> {
     let same = |ours: &Path| {
-        let identity = |it: &Metadata| (it.dev(), it.ino());
         let same_file =
             std::fs::metadata(ours).ok().zip(there).is_some_and(|(a, b)| identity(&a) == identity(b));
         same_file || followed(ours) == file
@@ -150,10 +148,10 @@ fn of_the_source(context: &Context) -> Vec<(PathBuf, &'static str)> {
         }
         SourceSpec::Object(_) => return ours,
     }
-    let folder = context.source.folder();
-    let secrets = context.read_source().map(|source| crate::desired::secret_files_named(&source));
-    let secrets = secrets.unwrap_or_default().into_iter().map(|file| folder.join(at_home(Path::new(&file))));
-    ours.extend(secrets.map(|file| (file, "a secret that the source refers to")));
+    let secrets = context.read_source().map(|source| context.source.secret_files(&source));
+    ours.extend(
+        secrets.unwrap_or_default().into_iter().map(|file| (file, "a secret that the source refers to")),
+    );
     ours
 }
 

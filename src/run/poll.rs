@@ -13,7 +13,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::agent::Agent;
-use crate::desired;
 use crate::model::SourceSnapshot;
 use crate::place::Place;
 use crate::settings;
@@ -161,10 +160,7 @@ impl Polled {
 impl Agent {
     /// Takes note of the secret files that a source names, before they are read.
     pub(super) fn name_secrets(&mut self, source: &SourceSnapshot) {
-        // An object of Kubernetes may name none.
-        let folder = self.options.source.folder();
-        let named = if self.feed.is_some() { BTreeSet::new() } else { desired::secret_files_named(source) };
-        let files: BTreeSet<PathBuf> = named.iter().map(|file| folder.join(file)).collect();
+        let files = self.options.source.secret_files(source);
         if self.polled.name_secrets(files.clone()) {
             self.watcher.name_secrets(files);
             self.arm_after_pass = true;

@@ -98,7 +98,7 @@ fn this_agent(source: &SourceSpec) -> AgentHolder {
     AgentHolder {
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         pid: std::process::id(),
-        source: source.absolute().to_string(),
+        source: crate::place::absolute_source(&source.to_string()),
         since: jiff::Timestamp::try_from(SystemTime::now())
             .map_or_else(|_| "unknown".to_owned(), |now| now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
     }

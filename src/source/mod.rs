@@ -12,11 +12,15 @@ mod replace;
 mod secrets;
 mod silent;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use thiserror::Error;
+
+use crate::model::SourceSnapshot;
+use crate::place::identity;
 
 pub use file::{changed, files, is_yaml, read};
 pub use git::{Branch, GitError, Repository};
@@ -53,21 +57,18 @@ impl SourceSpec {
         }
     }
 
-    /// The same source by its absolute name. Links on its way are left as they are: they may be swapped.
-    #[must_use]
-    pub fn absolute(&self) -> Self {
-        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        match self {
-            Self::File(path) => Self::File(absolute(path)),
-            Self::Folder(path) => Self::Folder(absolute(path)),
-            Self::Object(object) => Self::Object(object.clone()),
+    /// The files that a source takes API keys from; an object of Kubernetes may name none.
+    pub fn secret_files(&self, source: &SourceSnapshot) -> BTreeSet<PathBuf> {
+        if self.object().is_some() {
+            return BTreeSet::new();
         }
+        let named = crate::desired::secret_files_named(source);
+        named.iter().map(|file| self.folder().join(at_home(Path::new(file)))).collect()
     }
 
     /// Whether a file is the source itself, or one of its files, under whatever name.
     pub fn reads(&self, file: &Path) -> bool {
-        use std::os::unix::fs::MetadataExt as _;
-        let identity = |path: &Path| std::fs::metadata(path).ok().map(|it| (it.dev(), it.ino()));
+        let identity = |path: &Path| std::fs::metadata(path).ok().map(|it| identity(&it));
         let same = |path: &Path| {
             let there = identity(path).filter(|_| path.is_file());
             path == file || (there.is_some() && there == identity(file))
@@ -297,6 +298,15 @@ impl SourceError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_file_is_named_from_the_folder_of_the_source_or_from_home() {
+        let text = "services:\n  a: {apiKeyFrom: {file: k}}\n  b: {apiKeyFrom: {file: ~/k}}\n";
+        let document = crate::model::SourceDocument { name: "conf/x.yaml".into(), bytes: text.into() };
+        let source = SourceSnapshot { origin: "file:conf/x.yaml".into(), documents: vec![document] };
+        let spec = SourceSpec::File("conf/x.yaml".into());
+        assert_eq!(spec.secret_files(&source), BTreeSet::from(["conf/k".into(), at_home(Path::new("~/k"))]));
+    }
 
     #[test]
     fn a_source_is_named_as_the_command_line_names_it() {

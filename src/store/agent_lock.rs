@@ -3,14 +3,15 @@
 //! The lock is on a file of its own beside the database: a plain handle on the database itself would drop SQLite's locks
 //! when it is closed. The file stays; only the lock on it says whether anybody holds it, its text says who.
 
-use std::fs::{File, Metadata, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::error::Doing as _;
 use super::{StoreError, files};
 use crate::model::AgentHolder;
+use crate::place::identity;
 
 /// What the lock's file is called, behind the name of the database.
 const SUFFIX: &str = ".agent";
@@ -69,9 +70,8 @@ impl AgentLock {
 
     /// Whether the file that is locked is still the one beside the database: others look there for the lock.
     pub fn is_in_place(&self) -> bool {
-        let identity = |it: Metadata| (it.dev(), it.ino());
-        let there = std::fs::symlink_metadata(&self.path).ok().map(identity);
-        there.is_some() && there == self.file.metadata().ok().map(identity)
+        let there = std::fs::symlink_metadata(&self.path);
+        there.is_ok_and(|there| self.file.metadata().is_ok_and(|own| identity(&own) == identity(&there)))
     }
 }
 

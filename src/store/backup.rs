@@ -79,7 +79,7 @@ impl BackupFolder {
     }
 
     /// One of the user's choice.
-    pub fn at(path: &Path, database: &Path) -> Self {
+    fn at(path: &Path, database: &Path) -> Self {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         Self { path, database: database.to_owned() }
     }
@@ -151,6 +151,16 @@ pub struct BackupOptions {
     pub folder: Option<PathBuf>,
     /// How many, and for how long.
     pub retention: Retention,
+}
+
+impl BackupOptions {
+    /// The folder of a database's backups.
+    pub fn folder_of(&self, database: &Path) -> BackupFolder {
+        match &self.folder {
+            Some(folder) => BackupFolder::at(folder, database),
+            None => BackupFolder::beside(database),
+        }
+    }
 }
 
 /// Copies the database, checks the copy against the rows that were read, makes it durable, and puts the

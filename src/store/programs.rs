@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::files;
+use crate::place::identity;
 
 /// A process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -37,7 +38,7 @@ pub(super) fn with_open(database: &Path) -> Vec<Program> {
 
 /// Whether another process that can be seen from here has a file open, in whatever way.
 pub(super) fn has_open(file: &Path) -> bool {
-    let Ok(wanted) = std::fs::metadata(file).map(|it| (it.dev(), it.ino())) else { return false };
+    let Ok(wanted) = std::fs::metadata(file).map(|it| identity(&it)) else { return false };
     let entries = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten();
     let others = entries(Path::new("/proc")).filter(|process| {
         let pid: Option<u32> = process.file_name().to_str().and_then(|name| name.parse().ok());
@@ -45,7 +46,7 @@ pub(super) fn has_open(file: &Path) -> bool {
     });
     let mut descriptors = others.flat_map(|process| entries(&process.path().join("fd")).collect::<Vec<_>>());
     // What the descriptor leads to, not the link itself.
-    descriptors.any(|open| std::fs::metadata(open.path()).is_ok_and(|it| (it.dev(), it.ino()) == wanted))
+    descriptors.any(|open| std::fs::metadata(open.path()).is_ok_and(|it| identity(&it) == wanted))
 }
 
 fn name_of(process: &str) -> Option<String> {

@@ -1,7 +1,6 @@
 //! A database that SQLite cannot open: moved aside with everything that belongs to it, and the newest good
 //! backup put in its place.
 
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -15,6 +14,7 @@ use super::files::{self, Temporary};
 use super::key::KeyRing;
 use super::suspect::{self, Examined};
 use super::{Store, StoreError, backup, crash, stamp};
+use crate::place::identity;
 
 /// What was done about a corrupt database.
 #[derive(Clone, Debug)]
@@ -117,9 +117,7 @@ pub(super) fn links_here(database: &Path, metadata: &std::fs::Metadata) -> u64 {
     let entries = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten();
     let kept = entries(&files::folder_of(database).join(FOLDER));
     let files = kept.flat_map(|folder| entries(&folder.path()).collect::<Vec<_>>());
-    let same = |file: &std::fs::DirEntry| {
-        file.metadata().is_ok_and(|it| (it.dev(), it.ino()) == (metadata.dev(), metadata.ino()))
-    };
+    let same = |file: &std::fs::DirEntry| file.metadata().is_ok_and(|it| identity(&it) == identity(metadata));
     files.filter(same).count() as u64
 }
 

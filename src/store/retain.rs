@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::SystemTime;
 
-use super::backup::{Backup, BackupFolder, BackupOptions, Listed, PREFIX, SourceCopy};
+use super::backup::{Backup, BackupOptions, Listed, PREFIX, SourceCopy};
 use super::backup_record::{self, Found};
 use super::{Store, StoreError, crash, files, seconds};
 use crate::model::{Cause, Keepable, Retention, StoreFingerprint, keep};
@@ -11,9 +11,7 @@ use crate::model::{Cause, Keepable, Retention, StoreFingerprint, keep};
 impl Store {
     /// Says where the backups lie, how many are kept, and for how long.
     pub fn set_backups(&mut self, options: &BackupOptions) {
-        if let Some(folder) = &options.folder {
-            self.backup_folder = BackupFolder::at(folder, &self.path);
-        }
+        self.backup_folder = options.folder_of(&self.path);
         self.retention = options.retention;
     }
 

@@ -1,13 +1,14 @@
 //! A file in the making: private, under a name of its own, and gone unless it is given its place.
 
 use std::fs::{File, TryLockError};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::StoreError;
 use super::error::Doing as _;
 use super::files;
+use crate::place::identity;
 
 /// How the names of our half-made files begin. They end in random digits: in containers every process may be number 1.
 const PREFIX: &str = ".tmp-oxide-operator-";
@@ -53,9 +54,8 @@ impl Temporary {
         let made = Self { path, file };
         // Where there are no locks, age alone tells what is left over.
         let _ = made.file.lock();
-        let there = std::fs::metadata(&made.path).is_ok_and(|there| {
-            made.file.metadata().is_ok_and(|own| (own.dev(), own.ino()) == (there.dev(), there.ino()))
-        });
+        let there = std::fs::metadata(&made.path)
+            .is_ok_and(|there| made.file.metadata().is_ok_and(|own| identity(&own) == identity(&there)));
         Ok(there.then_some(made))
     }
 

@@ -95,12 +95,5 @@ pub(super) fn another_source(source: &SourceSnapshot, live: &StoreSnapshot) -> O
 /// Where a source is, under the name that it has from every folder: two agents may both call theirs
 /// `config/default.yaml`.
 pub(super) fn place(source: &SourceSnapshot) -> String {
-    let origin = &source.origin;
-    match origin.split_once(':') {
-        Some((kind @ ("file" | "dir"), path)) => {
-            let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
-            format!("{kind}:{}", path.display())
-        }
-        _ => origin.clone(),
-    }
+    crate::place::absolute_source(&source.origin)
 }

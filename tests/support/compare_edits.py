@@ -5,25 +5,6 @@ import sys
 
 import yaml
 
-
-def put(value, path, edit):
-    first, rest = path[0], path[1:]
-    if not isinstance(value, dict):
-        if edit["gone"]:
-            return value
-        value = {}
-    key = next((key for key in value if str(key) == first), first)
-    if rest:
-        if edit["gone"] and key not in value:
-            return value
-        value[key] = put(value.get(key), rest, edit)
-    elif edit["gone"]:
-        value.pop(key, None)
-    else:
-        value[key] = edit["value"]
-    return value
-
-
 wrong = []
 for case in json.load(sys.stdin):
     try:

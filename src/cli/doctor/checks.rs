@@ -1,6 +1,5 @@
 //! The checks, each by itself: one that fails stops no other.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::machine;
@@ -9,7 +8,6 @@ use crate::cli::context::Context;
 use crate::cli::status::counts;
 use crate::cli::{holder, key};
 use crate::consumer::ConsumerError;
-use crate::desired;
 use crate::guide::{Backend, load};
 use crate::model::{Configuration, Policy};
 use crate::place::Place;
@@ -157,11 +155,7 @@ fn sound(store: &mut Store) -> Check {
 /// What of the source, and of the secret files that it names, `run` has to look at by the clock.
 fn silent(context: &Context) -> Vec<Check> {
     let Ok(source) = context.read_source() else { return Vec::new() };
-    let named = match context.source.object() {
-        Some(_) => BTreeSet::new(),
-        None => desired::secret_files_named(&source),
-    };
-    let secrets = named.iter().map(|file| context.source.folder().join(file)).collect();
+    let secrets = context.source.secret_files(&source);
     crate::source::silent(&context.source, &secrets).iter().map(machine::silent).collect()
 }
 

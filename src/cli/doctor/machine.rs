@@ -114,7 +114,7 @@ pub(super) fn room(folder: &Path) -> Check {
 
 /// Files that a killed process left half-made.
 pub(super) fn leftovers(database: &Path, backups: &Path) -> Check {
-    let folders = [database.parent().unwrap_or(Path::new(".")).to_owned(), backups.to_owned()];
+    let folders = [crate::store::files::folder_of(database), backups];
     let found: Vec<PathBuf> = folders
         .iter()
         .flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten().flatten())
