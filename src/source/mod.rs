@@ -1,6 +1,6 @@
 //! Where the declared configuration comes from: a file, a folder of YAML files, an object of Kubernetes.
 //!
-//! Reading makes a [`SourceSnapshot`](crate::model::SourceSnapshot): bytes and names, nothing parsed. Files are watched
+//! Reading makes a [`SourceSnapshot`]: bytes and names, nothing parsed. Files are watched
 //! in `run`; objects are read and watched in `cluster`.
 
 #![expect(clippy::disallowed_methods, reason = "a source is read from the world")]
