@@ -344,3 +344,71 @@ fn a_token_of_another_machine_that_no_key_opens_is_named_and_keeps_the_key() {
     assert_eq!(place.dump(), before);
     assert_eq!(fs::read(place.key_file()).expect("a key"), key);
 }
+
+/// A COMMIT whose sync fails is one of which nobody knows: its frames stand in the log, and come back with a power cut.
+#[test]
+fn a_commit_that_failed_and_comes_back_finds_its_key() {
+    let place = migrated();
+    let (before, (_, tokens)) = (as_the_orchestrator(&place), rows(&place));
+    // The orchestrator has it open, so that the log is not written back when the rotation ends; and has written, so that
+    // the sync that fails is that of the frames, not that of a new log's head.
+    let orchestrator = place.connect().expect("opens");
+    orchestrator.execute("UPDATE services SET updated_at = updated_at + 1", []).expect("written");
+    let log = place.root().join("strace.log");
+    let mut command = place.program("strace");
+    command.args(["-f", "-e", "trace=fsync,fdatasync", "-P"]).arg(place.oxide().join("config.db-wal"));
+    command.args(["-e", "inject=fsync,fdatasync:error=EIO", "-o"]).arg(&log);
+    let failed = said(command.args([process::BINARY, "key", "rotate"]));
+    assert!(fs::read_to_string(&log).expect("a log").contains("(INJECTED)"), "{failed:#?}");
+    assert_eq!(failed.code(), Some(1), "{failed:#?}");
+    assert!(failed.stderr.contains("commit"), "{failed:#?}");
+    assert_eq!(rows(&place).1, tokens, "as SQLite says, nothing was committed");
+    assert!(
+        !place.files().iter().all(|file| !file.starts_with(place.oxide().join("backups"))),
+        "{failed:#?}"
+    );
+
+    let revived = Place::copy_of(&place);
+    fs::remove_file(revived.oxide().join("config.db-shm")).expect("memory does not survive");
+    assert_ne!(rows(&revived).1, tokens, "the log has the rotation");
+    let check = revived.expect(0, &["key", "check"]);
+    assert!(check.stdout.contains("Opens    1 of 1"), "{check:#?}");
+    assert_eq!(as_the_orchestrator(&revived), before);
+
+    // Where it does not come back, the old key stays the key.
+    place.expect(0, &["key", "check"]);
+    assert_eq!(as_the_orchestrator(&place), before);
+    place.expect(0, &["key", "rotate"]);
+    assert_eq!(as_the_orchestrator(&place), before);
+}
+
+#[test]
+fn what_is_no_key_in_the_place_of_a_rotations_new_key_stops_nothing_and_is_kept() {
+    let damages: [(&str, fn(&std::path::Path)); 6] = [
+        ("empty", |next| fs::write(next, "").expect("written")),
+        ("zeros", |next| fs::write(next, [0; 44]).expect("written")),
+        ("half a key", |next| fs::write(next, "cw_0x689RpI-jtRR7oE8h").expect("written")),
+        ("a folder", |next| fs::create_dir(next).expect("made")),
+        ("a pipe", |next| {
+            let made = std::process::Command::new("mkfifo").arg(next).status().expect("runs");
+            assert!(made.success());
+        }),
+        ("a link to nothing", |next| std::os::unix::fs::symlink("nothing", next).expect("linked")),
+    ];
+    for (name, damage) in damages {
+        let place = migrated();
+        let before = as_the_orchestrator(&place);
+        let next = place.oxide().join("encryption.key.next");
+        damage(&next);
+        let doctor = place.run(&["doctor"]);
+        assert!(doctor.stdout.contains("! rotation"), "{name}: {doctor:#?}");
+        let check = place.expect(0, &["key", "check"]);
+        assert!(check.stderr.contains(".damaged"), "{name}: {check:#?}");
+        assert!(!next.exists() && !next.is_symlink(), "{name}");
+        let kept = fs::read_dir(place.oxide()).expect("there").flatten();
+        let kept = kept.filter(|entry| entry.file_name().to_string_lossy().ends_with(".damaged")).count();
+        assert_eq!(kept, 1, "{name}: nothing is deleted");
+        place.expect(0, &["key", "rotate"]);
+        assert_eq!(as_the_orchestrator(&place), before, "{name}");
+    }
+}

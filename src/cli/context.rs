@@ -183,7 +183,7 @@ impl Context {
         if access == Access::Write
             && let Some(resumed) = store.finish_rotation(std::time::SystemTime::now())?
         {
-            super::output::note(super::key::resumed(resumed));
+            super::output::note(super::key::resumed(&resumed));
         }
         Ok(store)
     }

@@ -254,11 +254,17 @@ fn open(context: &Context) -> Result<Store> {
 }
 
 /// Says what was done about a rotation that was interrupted.
-pub(super) fn resumed(resumed: Resumed) -> &'static str {
+pub(super) fn resumed(resumed: &Resumed) -> String {
     match resumed {
-        Resumed::Finished => "A key rotation that was interrupted is finished now; restart the orchestrator.",
-        Resumed::Undone => {
-            "A key rotation was interrupted before it changed any API key: the old key stays, the new one is kept as .retired."
+        Resumed::Finished => {
+            "A key rotation that was interrupted is finished now; restart the orchestrator.".into()
         }
+        Resumed::Undone => {
+            "A key rotation was interrupted before it changed any API key: the old key stays, the new one is kept as .retired.".into()
+        }
+        Resumed::NoKey(aside) => format!(
+            "What lay in the place of a rotation's new key is no key, and opens nothing: it is kept as {}. The key stays.",
+            aside.display()
+        ),
     }
 }

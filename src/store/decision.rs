@@ -40,7 +40,7 @@ impl Store {
                 .and_then(|()| write(conn))
                 .and_then(|()| read::next_generation(conn))
                 .doing("record", &path)?;
-            conn.execute_batch("COMMIT").doing("commit", &path)
+            conn.execute_batch("COMMIT").doing(super::error::COMMIT, &path)
         });
         self.rollback();
         recorded

@@ -89,7 +89,7 @@ impl Store {
             self.rollback();
             return entry;
         }
-        self.connection()?.execute_batch("COMMIT").doing("commit", &path)?;
+        self.connection()?.execute_batch("COMMIT").doing(super::error::COMMIT, &path)?;
         self.note_unlocked();
         entry
     }

@@ -291,7 +291,14 @@ impl StoreError {
 
     /// Whether it is certain that nothing was committed.
     pub fn wrote_nothing(&self) -> bool {
-        matches!(self.reason(), "locked" | "stale" | "disk_full" | "read_only" | "verification")
+        !self.may_come_back()
+            && matches!(self.reason(), "locked" | "stale" | "disk_full" | "read_only" | "verification")
+    }
+
+    /// Whether a COMMIT failed: its frames may stand in the log all the same, and whoever recovers that, after a power
+    /// cut or a kill, brings the rows back.
+    fn may_come_back(&self) -> bool {
+        matches!(self, Self::Sqlite { doing, .. } if *doing == COMMIT)
     }
 
     /// Whether SQLite cannot make sense of a file.
@@ -365,6 +372,9 @@ impl StoreError {
         })
     }
 }
+
+/// What is being done when what was written becomes durable.
+pub(super) const COMMIT: &str = "commit";
 
 /// EIO on Linux.
 const INPUT_OUTPUT: i32 = 5;

@@ -355,7 +355,8 @@ impl Store {
     /// Makes what was applied durable. Demands the proof that it was read back as promised.
     ///
     /// # Errors
-    /// Whatever SQLite says; then nothing was written. [`StoreError::Moved`] when the file at the path is no
+    /// Whatever SQLite says; the rows are then as they were, unless a crash brings them back from the log: what the new
+    /// ones need is not to be deleted. [`StoreError::Moved`] when the file at the path is no
     /// longer the one that was written.
     pub fn commit(&mut self, applied: &Applied) -> Result<usize, StoreError> {
         let path = self.path.clone();
@@ -365,7 +366,7 @@ impl Store {
         }
         let fresh = std::mem::take(&mut self.fresh);
         let conn = self.connection()?;
-        conn.execute_batch("COMMIT").doing("commit", &path)?;
+        conn.execute_batch("COMMIT").doing(error::COMMIT, &path)?;
         crash::point("committed");
         self.note_unlocked();
         if fresh {

@@ -5,6 +5,7 @@
 //!        killed: key.next is retired                      killed: the next start finishes it
 //! ```
 //!
+//! A COMMIT that fails decides nothing: its frames may stand in the log, and a recovery of that brings the rows back.
 //! What a killed rotation left is decided by the tokens alone: one that only the new key opens can only have been
 //! committed. No key is ever deleted; one that is not needed is retired, and retired keys are still read.
 
@@ -15,7 +16,7 @@ use std::time::SystemTime;
 
 use rusqlite::Connection;
 
-use super::error::Doing as _;
+use super::error::{COMMIT, Doing as _};
 use super::key::{self, KeyRing, KeyText};
 use super::{Backup, SourceCopy, Store, StoreError, carried, crash, files, good_source, stamp};
 use crate::model::{
@@ -37,12 +38,14 @@ pub struct Rotated {
 }
 
 /// What was done about a rotation that a killed process left unfinished.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resumed {
     /// Tokens were under the new key already: it is the key now, and every token that opens is under it.
     Finished,
     /// No token was under the new key: the old one stays, and the new one is retired.
     Undone,
+    /// What lay in the new key's place is no key, so that no token can be under it: it lies here now.
+    NoKey(PathBuf),
 }
 
 impl Store {
@@ -130,6 +133,8 @@ impl Store {
         crash::point("next_key_written");
         let written = self.rewrite_and_restate(next);
         let tokens = written.inspect_err(|_| forget(key_file, &retired))?;
+        // From here on no key is deleted, whatever the answer: a commit that failed may come back from the log.
+        self.commit_tokens()?;
         Ok((tokens, retired))
     }
 
@@ -143,14 +148,13 @@ impl Store {
         restate_base(conn, &rewritten.plain, &old, next).doing("rotate", &path)?;
         good_source::reseal(conn, &old, next).doing("rotate", &path)?;
         carried::reseal(conn, &path, &old, next)?;
-        self.commit_tokens()?;
         Ok(rewritten.plain.len())
     }
 
     fn commit_tokens(&mut self) -> Result<(), StoreError> {
         let path = self.path().to_owned();
         crash::point("rotation_written");
-        self.connection()?.execute_batch("COMMIT").doing("commit", &path)?;
+        self.connection()?.execute_batch("COMMIT").doing(COMMIT, &path)?;
         self.note_unlocked();
         Ok(())
     }
@@ -161,13 +165,19 @@ impl Store {
         std::fs::canonicalize(named).unwrap_or_else(|_| named.to_owned())
     }
 
+    /// Whether a rotation was not finished; what is wrong with its key, where that is none.
+    pub fn unfinished_rotation(&self) -> Option<Result<PathBuf, StoreError>> {
+        let next = next_file(&self.key_file_itself());
+        lies_there(&next).then(|| unfinished_key(&next).map(|_| next))
+    }
+
     /// Finishes or undoes a rotation that a killed process left; `None` when there is none.
     ///
     /// # Errors
     /// The store cannot be written. What is there stays as it is.
     pub fn finish_rotation(&mut self, now: SystemTime) -> Result<Option<Resumed>, StoreError> {
         let key_file = self.key_file_itself();
-        if !next_file(&key_file).exists() || !self.exists() {
+        if !lies_there(&next_file(&key_file)) || !self.exists() {
             return Ok(None);
         }
         // Under the write lock: a rotation that is under way holds it until its rows are committed.
@@ -182,7 +192,18 @@ impl Store {
 
     fn resume(&mut self, key_file: &Path, now: SystemTime) -> Result<Option<Resumed>, StoreError> {
         let next = next_file(key_file);
-        let Some(text) = key::read_key_file(&next)? else { return Ok(None) };
+        if !lies_there(&next) {
+            return Ok(None);
+        }
+        let text = match unfinished_key(&next) {
+            Err(StoreError::BadKey { .. }) => {
+                let aside = key_file.with_file_name(format!("{}.{}.damaged", name_of(key_file), stamp(now)));
+                std::fs::rename(&next, &aside).doing("set aside", &next)?;
+                files::sync_folder(files::folder_of(key_file))?;
+                return Ok(Some(Resumed::NoKey(aside)));
+            }
+            read => read?,
+        };
         let (path, ring) = (self.path().to_owned(), self.keys.under(&text)?);
         let tokens = tokens(self.connection()?).doing("read", &path)?;
         if !tokens.iter().any(|(_, token)| ring.opens_by_itself(token)) {
@@ -283,10 +304,28 @@ fn put_in_place(key_file: &Path) -> Result<(), StoreError> {
     files::sync_folder(files::folder_of(key_file))
 }
 
-/// Nothing was committed by this process, which holds the lock: neither the new key nor the copy of the old one is needed.
+/// No commit was tried by this process, which holds the lock: neither the new key nor the copy of the old one is needed.
 fn forget(key_file: &Path, retired: &Path) {
     let _ = std::fs::remove_file(next_file(key_file));
     let _ = std::fs::remove_file(retired);
+}
+
+/// The key of a rotation that was not finished.
+///
+/// # Errors
+/// [`StoreError::BadKey`] for what is no key.
+fn unfinished_key(next: &Path) -> Result<KeyText, StoreError> {
+    let origin = next.display().to_string();
+    // A link that leads nowhere is not there, and lies in the way all the same.
+    let text = key::read_key_file(next)?
+        .ok_or_else(|| StoreError::BadKey { origin: origin.clone(), why: "it leads nowhere" })?;
+    key::parse(&text, &origin)?;
+    Ok(text)
+}
+
+/// Whether anything has this name, be it a link that leads nowhere.
+fn lies_there(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok()
 }
 
 fn next_file(key_file: &Path) -> PathBuf {

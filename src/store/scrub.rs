@@ -47,7 +47,7 @@ impl Store {
             // Freed pages would keep the text.
             conn.query_row("PRAGMA secure_delete=ON", [], |_| Ok(())).doing("scrub", &path)?;
             let done = scrub(conn, ours, true).doing("scrub", &path)?;
-            conn.execute_batch("COMMIT").doing("commit", &path)?;
+            conn.execute_batch("COMMIT").doing(super::error::COMMIT, &path)?;
             // Neither does it stay in the log.
             let _ = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
             Ok(done)

@@ -1,6 +1,6 @@
 //! The checks, each by itself: one that fails stops no other.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::machine;
 use super::{Check, Status};
@@ -79,6 +79,7 @@ pub(super) fn all(context: &Context) -> Vec<Check> {
                 Ok(Some(other)) => key_elsewhere(&other),
                 _ => machine::key(store.keys(), &live),
             });
+            checks.extend(store.unfinished_rotation().map(rotation));
             if place.suits_a_database() {
                 checks.push(lock(context, &database));
             }
@@ -164,6 +165,21 @@ fn key_elsewhere(other: &key::KeyElsewhere) -> Check {
     let why = "With the key that is used now the orchestrator cannot read them, and falls back to its YAML as a whole. Do the same where the orchestrator is started; nothing is lost.";
     let check = Check::problem("key", &*other.what, why);
     other.commands.iter().fold(check, Check::mend)
+}
+
+/// A rotation that was interrupted: the next command that writes ends it.
+fn rotation(unfinished: Result<PathBuf, StoreError>) -> Check {
+    let (what, why) = match unfinished {
+        Ok(next) => (
+            format!("a key rotation was interrupted: its new key is {}", next.display()),
+            "The next command that writes, and `run`, finish it or take it back, by what opens the stored API keys. Delete no key.",
+        ),
+        Err(error) => (
+            error.to_string(),
+            "It lies where a rotation puts its new key, and is none; the key in use is another file, and good. The next command that writes sets it aside.",
+        ),
+    };
+    Check::warning("rotation", what, why).mend("oxide-operator key check")
 }
 
 fn source(context: &Context) -> Check {
