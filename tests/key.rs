@@ -382,9 +382,12 @@ fn a_commit_that_failed_and_comes_back_finds_its_key() {
     assert_eq!(as_the_orchestrator(&place), before);
 }
 
+/// What is put in a file's place.
+type Damage = fn(&std::path::Path);
+
 #[test]
 fn what_is_no_key_in_the_place_of_a_rotations_new_key_stops_nothing_and_is_kept() {
-    let damages: [(&str, fn(&std::path::Path)); 6] = [
+    let damages: [(&str, Damage); 6] = [
         ("empty", |next| fs::write(next, "").expect("written")),
         ("zeros", |next| fs::write(next, [0; 44]).expect("written")),
         ("half a key", |next| fs::write(next, "cw_0x689RpI-jtRR7oE8h").expect("written")),
