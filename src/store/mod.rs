@@ -36,6 +36,7 @@ mod edits;
 mod error;
 pub(crate) mod files;
 mod good_source;
+mod hint;
 mod history;
 mod key;
 mod key_search;
