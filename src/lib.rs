@@ -11,7 +11,7 @@
 //! | words | [`model`], [`settings`] | nothing |
 //! | decisions | [`desired`], [`plan`], [`verify`], [`report`], [`write_back`], [`promotion`] | only the words: no file, no clock, no async |
 //! | forms | [`export`], [`metrics`], [`crd`] | only the words and the report |
-//! | the world | [`place`], [`source`], [`store`], [`cluster`], [`telemetry`] | files, SQLite, the Kubernetes API, the log |
+//! | the world | [`place`], `small_file`, [`source`], [`store`], [`cluster`], [`telemetry`] | files, SQLite, the Kubernetes API, the log |
 //! | one pass | [`sync`] | **start reading here** |
 //! | what wakes it | [`run`] (with the web page), [`cli`], [`guide`] | anything |
 //!
@@ -36,6 +36,7 @@ pub mod promotion;
 pub mod report;
 pub mod run;
 pub mod settings;
+mod small_file;
 pub mod source;
 pub mod store;
 pub mod sync;

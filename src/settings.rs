@@ -207,5 +207,17 @@ pub const TOKEN_FILE: &str = "web.token";
 /// After how long at work the owner of the store counts as stuck. A pass over 100,000 services takes a few seconds.
 pub const STUCK_AFTER: Duration = Duration::from_secs(30);
 
+/// The file with the page's token is no larger, in bytes.
+pub const MAX_TOKEN_FILE_BYTES: u64 = 16 << 10;
+
+/// `operator.yaml` is no larger, in bytes.
+pub const MAX_SETTINGS_BYTES: u64 = 1 << 20;
+
+/// A saved plan is no larger, in bytes: that of the largest source has about 30 MB.
+pub const MAX_PLAN_BYTES: u64 = 256 << 20;
+
 /// How long `run` waits for the pass under way when it is told to stop.
 pub const STOP_WITHIN: Duration = Duration::from_millis(1_500);
+
+/// When it ends at the latest once it was told to, whatever holds it up: two seconds are promised.
+pub const END_WITHIN: Duration = Duration::from_millis(1_900);

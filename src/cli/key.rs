@@ -13,7 +13,7 @@ use super::{Exit, output, reload};
 use crate::model::StoreSnapshot;
 use crate::place::Place;
 use crate::store::{
-    Access, KEY_FILE, KEY_VARIABLE, KeyPlace, KeyText, Resumed, Store, StoreError, files, generate_key,
+    Access, KEY_FILE, KEY_VARIABLE, KeyPlace, Resumed, Store, StoreError, files, generate_key, read_key_file,
     write_key_file,
 };
 
@@ -125,8 +125,8 @@ fn rotate(context: &Context, new: Option<&Path>, dry_run: bool) -> Result<Exit> 
     }
     let (key, origin) = match new {
         Some(path) => {
-            let text = std::fs::read_to_string(path).map(KeyText::new);
-            let text = text.with_context(|| format!("read the new key {}", path.display()))?;
+            let path = &crate::source::at_home(path);
+            let text = read_key_file(path)?.with_context(|| format!("{} does not exist", path.display()))?;
             (text, path.display().to_string())
         }
         None => (generate_key(), "the new key".to_owned()),

@@ -11,6 +11,8 @@ use super::context::error_with_help;
 use crate::desired;
 use crate::model::{Finding, OnConflict, OnDrift, Override, PathPattern, Policy, PolicyPart, Prune, Seconds};
 use crate::plan::Fights;
+use crate::settings::MAX_SETTINGS_BYTES;
+use crate::small_file;
 
 /// The settings of oxide-operator. Flags and environment variables come before them.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -94,7 +96,7 @@ impl OperatorFile {
             (None, Some(path)) => (path, false),
             (None, None) => return Ok(Ok(Self::default())),
         };
-        match std::fs::read_to_string(path) {
+        match small_file::read_text(path, MAX_SETTINGS_BYTES) {
             Ok(text) => Ok(Self::read(&path.display().to_string(), &text)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => {
                 Ok(Ok(Self::default()))

@@ -13,6 +13,7 @@ use super::{Exit, output};
 use crate::model::{Policy, SourceDigest, StoreFingerprint};
 use crate::plan::findings_text;
 use crate::report::{Outcome, SyncReport};
+use crate::{settings, small_file};
 
 /// A plan in a file: what it was made for, and the plan for people to read. It holds no secret.
 #[derive(Debug, Serialize, Deserialize)]
@@ -31,8 +32,8 @@ const KIND: &str = "oxide-operator/plan/v1";
 
 impl SavedPlan {
     pub(super) fn load(path: &Path) -> Result<Self> {
-        let text =
-            std::fs::read_to_string(path).with_context(|| format!("read the plan {}", path.display()))?;
+        let text = small_file::read_text(path, settings::MAX_PLAN_BYTES)
+            .with_context(|| format!("read the plan {}", path.display()))?;
         let plan: Self = serde_json::from_str(&text)
             .with_context(|| format!("{} is not a plan saved by `plan --out FILE`", path.display()))?;
         anyhow::ensure!(plan.kind == KIND, "{} is a {}, not a {KIND}", path.display(), plan.kind);

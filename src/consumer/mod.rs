@@ -12,12 +12,16 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::model::{Configuration, Fingerprinter};
+use crate::small_file;
 
 /// How long one request may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An answer larger than this is not a configuration, in bytes.
 const MAX_ANSWER_BYTES: u64 = 256 << 20;
+
+/// A file with a token or a process id is no larger, in bytes.
+const MAX_FILE_BYTES: u64 = 16 << 10;
 
 /// What the path of the orchestrator's reload call ends in; without it the path is that of its configuration.
 /// Source: the orchestrator's web API, `POST /api/config/reload` and `GET /api/config/`.
@@ -227,7 +231,7 @@ impl Consumer {
             None => Ok(None),
             Some(TokenSource::Text(token)) => Ok(Some(token.clone())),
             Some(TokenSource::File(path)) => {
-                let text = std::fs::read_to_string(path).map(Zeroizing::new);
+                let text = small_file::read_text(path, MAX_FILE_BYTES);
                 let text = text.map_err(|source| ConsumerError::Token { path: path.clone(), source })?;
                 if text.trim().is_empty() {
                     let source = std::io::Error::new(std::io::ErrorKind::InvalidData, "the file is empty");
@@ -242,7 +246,7 @@ impl Consumer {
 /// Signals the process that a file names.
 fn send(pid_file: &std::path::Path, signal: rustix::process::Signal) -> Result<(), ConsumerError> {
     let gone = |why: String| ConsumerError::Unreachable { url: pid_file.display().to_string(), why };
-    let text = std::fs::read_to_string(pid_file).map_err(|error| gone(error.to_string()))?;
+    let text = small_file::read_text(pid_file, MAX_FILE_BYTES).map_err(|error| gone(error.to_string()))?;
     let pid = text.trim().parse().ok().and_then(rustix::process::Pid::from_raw);
     // Below 1 are groups of processes, and 1 is everybody's parent unless we share a pod.
     let pid =

@@ -26,6 +26,7 @@ mod say;
 mod schedule;
 mod source;
 mod standby;
+mod stop;
 mod watch;
 
 use std::io::ErrorKind;
@@ -36,7 +37,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cluster::{self, Feed, Identity, Reviewer, Wish};
 use crate::consumer::Consumer;
@@ -230,7 +230,7 @@ pub fn run(options: RunOptions) -> Result<(), RunError> {
     let metrics = Arc::new(Metrics::new());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // Before anything begins: whoever reads the first line of the log may already ask us to stop.
-    let signals = runtime.block_on(async { Signals::caught() })?;
+    let signals = stop::Signals::caught()?;
     let listen = |address, flag| {
         let bound = runtime.block_on(tokio::net::TcpListener::bind(address));
         bound.map_err(|source| RunError::Listen { address, flag, source })
@@ -258,6 +258,7 @@ pub fn run(options: RunOptions) -> Result<(), RunError> {
         Web::new(agent.database(), keys, hosts, board, send, reviewer)
     });
     let web = web.transpose()?;
+    let told = signals.forward(wakes.clone())?;
     mounts::watch(wakes.clone());
     let (ending, ended) = mpsc::channel::<()>();
     let owner = std::thread::Builder::new().name("owner".into()).spawn(move || {
@@ -275,7 +276,8 @@ pub fn run(options: RunOptions) -> Result<(), RunError> {
             }
             tokio::spawn(web.serve(page));
         }
-        wait_for_stop(signals, &wakes, &owner).await;
+        let _ = told.await;
+        tracing::info!("finishing the pass and leaving");
         let _ = wakes.send(Wake::Stop);
         if let (Some(served), Some((object, _, identity))) = (served, &api) {
             served.abort();
@@ -302,55 +304,6 @@ fn feed(wakes: mpsc::Sender<Wake>) -> Feed {
         // An owner that is gone needs no waking.
         let _ = wakes.send(wake);
     })
-}
-
-/// The signals that are ours to answer.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-    /// Whether the agent was started in a terminal, and so ends with it.
-    in_terminal: bool,
-}
-
-/// Whether this process has a terminal that controls it. One that was closed cannot be opened any more.
-fn has_terminal() -> bool {
-    std::fs::File::open("/dev/tty").is_ok()
-}
-
-impl Signals {
-    fn caught() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-            in_terminal: has_terminal(),
-        })
-    }
-}
-
-/// Forwards SIGHUP; returns on SIGTERM, SIGINT, or when the owner thread is gone.
-async fn wait_for_stop(
-    mut signals: Signals,
-    wakes: &mpsc::Sender<Wake>,
-    owner: &std::thread::JoinHandle<()>,
-) {
-    loop {
-        tokio::select! {
-            _ = signals.terminate.recv() => break,
-            _ = signals.interrupt.recv() => break,
-            // A terminal that is closed hangs up; otherwise it asks for a full comparison, as of any daemon.
-            _ = signals.hangup.recv() => {
-                if signals.in_terminal && !has_terminal() {
-                    break;
-                }
-                if wakes.send(Wake::Rescan).is_err() || owner.is_finished() {
-                    break;
-                }
-            }
-        }
-    }
-    tracing::info!("finishing the pass and leaving");
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{File, Metadata};
+use std::fs::Metadata;
 use std::hash::BuildHasher as _;
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -16,6 +16,7 @@ use super::agent::Agent;
 use crate::model::SourceSnapshot;
 use crate::place::Place;
 use crate::settings;
+use crate::small_file;
 use crate::source::{self, Silent, SourceSpec};
 
 /// At most so much of a file is read to tell whether it changed, in bytes: what a source may hold.
@@ -150,7 +151,7 @@ impl Polled {
         if state.is_file() && place.is_some_and(|place| !place.times_can_be_trusted()) {
             // NFS asks the server for what is new only when a file is opened.
             let mut bytes = Vec::new();
-            File::open(path).ok()?.take(MAX_BYTES).read_to_end(&mut bytes).ok()?;
+            small_file::open(path).ok()?.take(MAX_BYTES).read_to_end(&mut bytes).ok()?;
             return Some(Mark::Content(self.hasher.hash_one(&bytes)));
         }
         Some(Mark::of(&state))
@@ -275,7 +276,7 @@ mod tests {
         let mark = |text: &str| {
             std::fs::write(&key, text).expect("written");
             let old = std::time::SystemTime::UNIX_EPOCH;
-            File::options().write(true).open(&key).and_then(|file| file.set_modified(old)).expect("set");
+            std::fs::File::options().write(true).open(&key).and_then(|file| file.set_modified(old)).expect("set");
             polled.mark(&key, Some(untrusted)).expect("there")
         };
         assert!(matches!(mark("sk-1"), Mark::Content(_)));

@@ -1,6 +1,6 @@
 //! Reading a file or a folder, whole or not at all.
 
-use std::fs::{File, Metadata};
+use std::fs::Metadata;
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use super::{SourceError, SourceSpec};
 use crate::desired::MAX_SOURCE_BYTES;
 use crate::model::{SourceDocument, SourceSnapshot};
+use crate::small_file;
 
 /// How often a file that changes while it is read is read again at once.
 const ATTEMPTS: usize = 5;
@@ -123,7 +124,7 @@ fn read_once(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, SourceError> {
             limit: MAX_SOURCE_BYTES / 1_000_000,
         });
     }
-    let file = File::open(path).map_err(unreadable)?;
+    let file = small_file::open(path).map_err(unreadable)?;
     let mut bytes = Vec::with_capacity(usize::try_from(before.len()).unwrap_or_default() + 1);
     // One byte more than allowed, to notice a file that grows without end.
     (&file).take(limit + 1).read_to_end(&mut bytes).map_err(unreadable)?;

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::small_file;
+
 /// Why a file was left as it is.
 #[derive(Debug, Error)]
 pub enum ReplaceError {
@@ -50,7 +52,7 @@ pub fn replace(path: &Path, before: &[u8], after: &[u8]) -> Result<(), ReplaceEr
     let beside = folder.join(format!(".{name}.oxide-operator-{:016x}", u64::from_ne_bytes(random)));
     let written = write_beside(&target, &beside, before, after);
     // Only what is ours: after a swap that could not be undone, somebody's edit lies there.
-    if !matches!(written, Ok(true)) && std::fs::read(&beside).is_ok_and(|bytes| bytes == after) {
+    if !matches!(written, Ok(true)) && holds(&beside, after).unwrap_or(false) {
         let _ = std::fs::remove_file(&beside);
     }
     if written.map_err(unwritable)? {
@@ -74,10 +76,18 @@ fn write_beside(target: &Path, beside: &Path, before: &[u8], after: &[u8]) -> st
     }
     file.set_permissions(std::fs::Permissions::from_mode(metadata.mode() & 0o7777))?;
     file.sync_all()?;
-    if std::fs::read(target)? != before {
+    if !holds(target, before)? {
         return Ok(false);
     }
     swap_in(target, beside, before)
+}
+
+/// Whether a file holds just these bytes.
+fn holds(path: &Path, bytes: &[u8]) -> std::io::Result<bool> {
+    match small_file::read(path, bytes.len() as u64) {
+        Err(error) if error.kind() == std::io::ErrorKind::FileTooLarge => Ok(false),
+        read => read.map(|read| *read == bytes),
+    }
 }
 
 /// Puts the new file in place of the old one; false, and everything as it was, when the old one turns out to hold something
@@ -93,7 +103,7 @@ fn swap_in(target: &Path, beside: &Path, before: &[u8]) -> std::io::Result<bool>
         }
         Err(error) => return Err(error.into()),
     }
-    if std::fs::read(beside)? == before {
+    if holds(beside, before)? {
         std::fs::remove_file(beside)?;
         return Ok(true);
     }

@@ -12,6 +12,7 @@ use super::error::Doing as _;
 use super::{StoreError, files};
 use crate::model::AgentHolder;
 use crate::place::identity;
+use crate::small_file;
 
 /// What the lock's file is called, behind the name of the database.
 const SUFFIX: &str = ".agent";
@@ -81,7 +82,7 @@ impl AgentLock {
 /// The file of the lock is there and cannot be looked at, so that nobody can tell.
 pub fn agent_of(database: &Path) -> Result<Option<AgentHolder>, StoreError> {
     let path = path_of(database);
-    let mut file = match files::open_regular(&path) {
+    let mut file = match small_file::open_itself(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         opened => opened.doing("look for an agent in", &path)?,
     };
@@ -98,7 +99,8 @@ fn path_of(database: &Path) -> PathBuf {
 
 fn open(path: &Path) -> Result<File, StoreError> {
     files::create_folder(files::folder_of(path))?;
-    let flags = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default();
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    let flags = i32::try_from(flags.bits()).unwrap_or_default();
     let mut options = File::options();
     // Readable for all who share the volume: whoever cannot read it takes the agent for absent. It holds no secret.
     options.read(true).write(true).create(true).truncate(false).mode(0o644).custom_flags(flags);

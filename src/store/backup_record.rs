@@ -86,12 +86,12 @@ pub(super) fn append(path: &Path, record: &BackupRecord) -> Result<(), StoreErro
 
 /// Reads the record and compares the checksum. Only the record is ever whole in memory.
 pub(super) fn read(path: &Path) -> Result<Found, StoreError> {
-    super::files::open_regular(path).and_then(|mut file| find(&mut file)).doing("read the backup", path)
+    crate::small_file::open_itself(path).and_then(|mut file| find(&mut file)).doing("read the backup", path)
 }
 
 /// Reads the record alone, and believes it: for lists, where reading all of every backup would take too long.
 pub(super) fn peek(path: &Path) -> Option<BackupRecord> {
-    let mut file = super::files::open_regular(path).ok()?;
+    let mut file = crate::small_file::open_itself(path).ok()?;
     let Ok(Footer::Of { start, content, .. }) = footer(&mut file) else { return None };
     let length = usize::try_from(content - start).ok().filter(|length| *length <= MAX_RECORD_BYTES)?;
     serde_json::from_slice(text_at(&mut file, start).ok()?.get(..length)?).ok()

@@ -14,6 +14,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::error::Doing as _;
 use super::files::{self, Temporary};
 use super::{StoreError, open};
+use crate::small_file;
 
 /// How often a database that changes while it is copied is copied again, and what is waited in between.
 const ATTEMPTS: u32 = 20;
@@ -105,7 +106,7 @@ impl Drop for Copy {
 
 /// Opens a part of a database; the log and the journal need not be there.
 fn opened(original: &Path, part: &str) -> std::io::Result<Option<File>> {
-    match files::open_regular(&files::with_suffix(original, part)) {
+    match small_file::open_itself(&files::with_suffix(original, part)) {
         Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == ErrorKind::NotFound && !part.is_empty() => Ok(None),
         Err(error) => Err(error),

@@ -51,6 +51,12 @@ pub enum StoreError {
         /// What it looks like: "YAML", "a folder".
         looks_like: String,
     },
+    /// Something stands where SQLite has its log, its journal or its index, and is no file.
+    #[error("{path} is no file, and SQLite would wait on it for ever", path = path.display())]
+    InTheWay {
+        /// What it is called.
+        path: PathBuf,
+    },
     /// The database is gone, and backups of it exist. Nothing was written.
     #[error(
         "StoreMissing: {path} {}, and backups of it exist, the newest is {backup}; nothing is written",
@@ -262,6 +268,7 @@ impl StoreError {
             },
             Self::UnsafePlace { .. } => "unsafe_place",
             Self::NotADatabase { .. } => "not_a_database",
+            Self::InTheWay { .. } => "in_the_way",
             Self::Missing { .. } => "missing",
             Self::OtherAgent { .. } => "other_agent",
             Self::BeingReplaced { .. } => "being_replaced",

@@ -84,14 +84,6 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), StoreError>
     sync_folder(folder)
 }
 
-/// Opens what is a regular file, for reading; never a pipe or a device, which could hang, and never through a link.
-pub(super) fn open_regular(path: &Path) -> std::io::Result<File> {
-    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-    let flags = i32::try_from(flags.bits()).unwrap_or_default();
-    let file = File::options().read(true).custom_flags(flags).open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(std::io::ErrorKind::InvalidInput.into()) }
-}
-
 /// A file as it was when it was last written, which nobody can set back (`st_ctim`, `inode(7)`).
 #[derive(PartialEq, Eq)]
 pub(super) struct FileState {

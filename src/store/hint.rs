@@ -28,6 +28,9 @@ impl StoreError {
             "not_a_database" => {
                 "name the database with --db; what lies there is yours to move away if a database is to take its place"
             }
+            "in_the_way" => {
+                "move it away: nothing of the database is in it, and SQLite makes a file of its own"
+            }
             "missing" => {
                 "bring it back with `oxide-operator backup restore NAME`, or begin a new one with `oxide-operator apply --fresh`"
             }

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use super::StoreError;
 use super::error::Doing as _;
 use crate::model::{Fingerprinter, KEY_FILE, KEY_VARIABLE, SecretText};
+use crate::small_file;
 
 /// A key file larger than this is not a key file, in bytes.
 const MAX_KEY_FILE_BYTES: u64 = 4096;
@@ -356,19 +357,21 @@ pub fn generate_key() -> KeyText {
     Zeroizing::new(Fernet::generate_key())
 }
 
-pub(super) fn read_key_file(path: &Path) -> Result<Option<KeyText>, StoreError> {
-    let metadata = match std::fs::metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        metadata => metadata.doing("read the key file", path)?,
-    };
-    if !metadata.is_file() || metadata.len() > MAX_KEY_FILE_BYTES {
-        let why = "it is not a small regular file";
-        return Err(StoreError::BadKey { origin: path.display().to_string(), why });
-    }
-    let text = Zeroizing::new(std::fs::read(path).doing("read the key file", path)?);
-    match std::str::from_utf8(&text) {
-        Ok(text) => Ok(Some(Zeroizing::new(text.to_owned()))),
-        Err(_) => Err(StoreError::BadKey { origin: path.display().to_string(), why: "it is not text" }),
+/// The text of a key file; none when there is no such file.
+///
+/// # Errors
+/// What is no small text file, or cannot be read.
+pub fn read_key_file(path: &Path) -> Result<Option<KeyText>, StoreError> {
+    use std::io::ErrorKind;
+    let bad = |why| Err(StoreError::BadKey { origin: path.display().to_string(), why });
+    match small_file::read_text(path, MAX_KEY_FILE_BYTES) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) => match error.kind() {
+            ErrorKind::NotFound => Ok(None),
+            ErrorKind::InvalidInput | ErrorKind::FileTooLarge => bad("it is not a small regular file"),
+            ErrorKind::InvalidData => bad("it is not text"),
+            _ => Err(error).doing("read the key file", path),
+        },
     }
 }
 

@@ -76,7 +76,7 @@ use error::Doing as _;
 pub use error::StoreError;
 pub use good_source::KeptSource;
 pub use history::Record;
-pub use key::{KeyPlace, KeyRing, KeySources, KeyText, generate_key, write_key_file};
+pub use key::{KeyPlace, KeyRing, KeySources, KeyText, generate_key, read_key_file, write_key_file};
 pub use key_search::OtherKey;
 pub use open::{Access, caution};
 pub use presence::{InPlace, WhenMissing};

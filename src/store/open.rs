@@ -34,6 +34,7 @@ pub enum Access {
 /// copy there.
 pub(super) fn check_place(path: &Path, access: Access) -> Result<(), StoreError> {
     super::suspect::check_kind(path)?;
+    check_beside(path)?;
     let refuse = |why| Err(StoreError::UnsafePlace { path: path.to_owned(), why });
     if rusqlite::version_number() < OLDEST_SAFE_SQLITE {
         return refuse("would be opened with an SQLite that can lose commits (before 3.51.3)".to_owned());
@@ -59,6 +60,18 @@ pub(super) fn check_place(path: &Path, access: Access) -> Result<(), StoreError>
             refuse(format!("{place}: its -wal and -shm would be somebody else's; it is not written"))
         }
     }
+}
+
+/// Refuses what has the name of a file that SQLite keeps beside a database, and is no file: it would wait on a pipe for ever.
+/// Looked at, never opened.
+fn check_beside(path: &Path) -> Result<(), StoreError> {
+    for suffix in ["-journal", "-wal", "-shm"] {
+        let beside = files::with_suffix(path, suffix);
+        if std::fs::metadata(&beside).is_ok_and(|there| !there.is_file()) {
+            return Err(StoreError::InTheWay { path: beside });
+        }
+    }
+    Ok(())
 }
 
 /// What to know about values that are read from a database at such a place; none where it is opened like everywhere.
@@ -133,6 +146,7 @@ pub(super) fn connect(path: &Path, access: Access) -> Result<Connection, StoreEr
 
 /// Opens a second connection that can only read, for backups: it sees exactly what is committed.
 pub(super) fn connect_reader(path: &Path) -> Result<Connection, StoreError> {
+    check_beside(path)?;
     open_as(path, OpenFlags::SQLITE_OPEN_READ_ONLY).doing("open", path)
 }
 

@@ -14,6 +14,7 @@ use rustix::process::{Flock, FlockOffsetType, FlockType, fcntl_getlk};
 use super::backup::BackupFolder;
 use super::files::{self, FileState};
 use super::{StoreError, backup, open, programs};
+use crate::small_file;
 
 /// How long a file must have been left alone before it is judged: a copy over it may be under way.
 const SETTLED_AFTER: Duration = Duration::from_secs(1);
@@ -88,7 +89,7 @@ fn names_a_table_of_ours(path: &Path) -> bool {
     const BEGINNING_BYTES: u64 = 1 << 20;
     const NAMES: [&[u8]; 3] = [b"routing_rules", b"execution_settings", b"operator_meta"];
     let mut bytes = Vec::new();
-    let file = std::fs::canonicalize(path).and_then(|path| files::open_regular(&path));
+    let file = std::fs::canonicalize(path).and_then(|path| small_file::open_itself(&path));
     let read = file.and_then(|file| {
         std::io::Read::read_to_end(&mut std::io::Read::take(file, BEGINNING_BYTES), &mut bytes)
     });
@@ -98,7 +99,7 @@ fn names_a_table_of_ours(path: &Path) -> bool {
 /// What a file is that is no SQLite database; none for one.
 fn looks_like(path: &Path) -> Option<String> {
     let mut head = [0; 512];
-    let read = files::open_regular(&std::fs::canonicalize(path).ok()?).and_then(|file| {
+    let read = small_file::open_itself(&std::fs::canonicalize(path).ok()?).and_then(|file| {
         use std::io::Read as _;
         let mut length = 0;
         let mut file = file.take(512);
@@ -203,7 +204,7 @@ fn is_open_elsewhere(path: &Path) -> bool {
 }
 
 fn holds_a_lock(path: &Path) -> bool {
-    let Ok(file) = std::fs::canonicalize(path).and_then(|path| files::open_regular(&path)) else {
+    let Ok(file) = std::fs::canonicalize(path).and_then(|path| small_file::open_itself(&path)) else {
         return false;
     };
     let wanted = Flock {

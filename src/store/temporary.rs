@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::StoreError;
 use super::error::Doing as _;
-use super::files;
 use crate::place::identity;
+use crate::small_file;
 
 /// How the names of our half-made files begin. They end in random digits: in containers every process may be number 1.
 const PREFIX: &str = ".tmp-oxide-operator-";
@@ -101,7 +101,7 @@ pub(crate) fn remove_leftovers(folder: &Path) {
 /// Removes a file that nobody makes any more, under its lock: whoever just created it waits for that, finds it gone, and
 /// makes another.
 fn remove_if_abandoned(path: &Path) {
-    let Ok(file) = files::open_regular(path) else { return };
+    let Ok(file) = small_file::open_itself(path) else { return };
     let abandoned = match file.try_lock() {
         Ok(()) => true,
         Err(TryLockError::WouldBlock) => false,

@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 use crate::cluster::Reviewer;
 use crate::settings;
+use crate::small_file;
 use crate::store::{StoreError, files};
 
 /// How the name of the cookie that holds the session begins.
@@ -196,7 +197,7 @@ pub(crate) fn token_beside(database: &Path) -> Option<Zeroizing<String>> {
 }
 
 fn read_token(path: &Path) -> Option<Zeroizing<String>> {
-    let text = Zeroizing::new(std::fs::read_to_string(path).ok()?);
+    let text = small_file::read_text(path, settings::MAX_TOKEN_FILE_BYTES).ok()?;
     let token = text.trim();
     // A file that is emptied must not let everybody in.
     (token.len() >= settings::MIN_TOKEN_BYTES).then(|| Zeroizing::new(token.to_owned()))
