@@ -77,10 +77,10 @@ fn open_with(path: &Path, flags: OFlags) -> Result<File> {
 }
 
 fn ensure_regular(file: &std::fs::Metadata) -> Result<()> {
-    match file.is_file() {
-        true => Ok(()),
-        false => Err(Error::new(ErrorKind::InvalidInput, "it is not a regular file")),
+    if !file.is_file() {
+        return Err(Error::new(ErrorKind::InvalidInput, "it is not a regular file"));
     }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! The consumer: the orchestrator that runs with what the store holds. It has to be told of a change, and only what it
 //! then says of itself proves that it heard.
 
-#![expect(clippy::disallowed_methods, reason = "it talks to another process and reads its token")]
 
 mod answer;
 

@@ -276,7 +276,11 @@ mod tests {
         let mark = |text: &str| {
             std::fs::write(&key, text).expect("written");
             let old = std::time::SystemTime::UNIX_EPOCH;
-            std::fs::File::options().write(true).open(&key).and_then(|file| file.set_modified(old)).expect("set");
+            std::fs::File::options()
+                .write(true)
+                .open(&key)
+                .and_then(|file| file.set_modified(old))
+                .expect("set");
             polled.mark(&key, Some(untrusted)).expect("there")
         };
         assert!(matches!(mark("sk-1"), Mark::Content(_)));
