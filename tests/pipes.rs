@@ -113,7 +113,7 @@ fn a_pipe_in_the_place_of_the_pages_token_stops_no_request_and_lets_nobody_in() 
 fn an_agent_whose_log_is_full_ends_when_it_is_told_to() {
     let place = migrated();
     let (_unread, mut log) = std::io::pipe().expect("a pipe");
-    log.write_all(&[b'.'; 64 << 10]).expect("as much as it holds");
+    log.write_all(&vec![b'.'; 64 << 10]).expect("as much as it holds");
     let mut agent = Command::new(process::BINARY)
         .args(["run", "--listen", "off", "--listen-health", "127.0.0.1:0"])
         .current_dir(place.root())

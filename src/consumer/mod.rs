@@ -1,7 +1,6 @@
 //! The consumer: the orchestrator that runs with what the store holds. It has to be told of a change, and only what it
 //! then says of itself proves that it heard.
 
-
 mod answer;
 
 use std::path::PathBuf;
