@@ -201,6 +201,9 @@ pub const FORGET_VIEW_AFTER: Duration = Duration::from_secs(30);
 /// Nothing that this server says may be kept by a browser or a proxy, but for its own files.
 pub const NO_STORE: &str = "no-store";
 
+/// Where a container finds the secrets that somebody gave it: a source may always name files there.
+pub const SECRET_FOLDERS: &[&str] = &["/run/secrets", "/var/run/secrets"];
+
 /// The file beside the database that holds the token of the page and the API.
 pub const TOKEN_FILE: &str = "web.token";
 

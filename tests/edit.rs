@@ -328,7 +328,7 @@ fn an_empty_key_is_an_error_that_names_where_it_came_from_and_unset_takes_one_aw
     }
     let yaml = fs::read_to_string(place.yaml()).expect("there");
     place.write_yaml(&yaml.replace("api_key: ${THE_KEY}", "apiKeyFrom: {file: ../empty}"));
-    let refused = place.run(&["apply"]);
+    let refused = place.run(&["apply", "--secrets-folder", "."]);
     assert_eq!(refused.code(), Some(6), "{refused:#?}");
     assert!(refused.stderr.contains("is empty"), "{refused:#?}");
     assert_eq!(key(), "sk-1");

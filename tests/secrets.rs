@@ -308,3 +308,45 @@ fn a_secret_in_a_carried_section_is_kept_encrypted_and_exported_only_when_somebo
     assert!(place.expect(0, &["export", "-", "--with-secrets"]).stdout.matches(PLANTED).count() == 2);
     assert!(!format!("{:?}", place.run(&["show", "1"])).contains(PLANTED));
 }
+
+/// The same file by another name, and the same bytes in another file or variable: none is sent to an address of the source's
+/// choice.
+#[test]
+fn no_source_has_a_key_or_token_of_the_programs_own_taken_for_an_api_key() {
+    let place = Place::new(SAMPLE);
+    place.expect(0, &["migrate", "--no-backup"]);
+    let at = |name: &str| place.root().join("config").join(name);
+    let key = fs::read_to_string(place.key_file()).expect("a key");
+    let generated = place.expect(0, &["key", "generate", "config/my.key"]);
+    assert!(!generated.stdout.contains("error"), "{generated:#?}");
+    fs::write(at("token"), "reload-token-0000000000").expect("written");
+    fs::write(at("copied-token"), "reload-token-0000000000").expect("written");
+    fs::write(at("copied-key"), format!("OXIDE_ENCRYPTION_KEY={key}")).expect("written");
+    fs::write(at("good"), "sk-good").expect("written");
+    fs::hard_link(place.key_file(), at("hard")).expect("linked");
+    std::os::unix::fs::symlink(place.key_file(), at("link")).expect("linked");
+    std::os::unix::fs::symlink(place.db(), at("db")).expect("linked");
+    let before = place.values();
+    let apply = |from: &str| {
+        place.write_yaml(&SAMPLE.replace("api_key: sk-or-v1-not-a-real-key-0000", from));
+        let mut command = place.command(&["apply", "--on-conflict", "source", "--secrets-folder", "."]);
+        command.args(["--old-key-file", "config/my.key", "--reload-token-file", "config/token"]);
+        command.args(["--reload-url", "http://127.0.0.1:9/x"]);
+        process::said(command.env("UNSUSPICIOUS", key.trim()))
+    };
+    for name in
+        ["my.key", "token", "copied-token", "copied-key", "hard", "link", "db", "default.yaml", "/etc/passwd"]
+    {
+        let said = apply(&format!("apiKeyFrom: {{file: {name}}}"));
+        assert_eq!(said.code(), Some(6), "{name}: {said:#?}");
+        assert!(said.stderr.contains(name) && !said.stderr.contains(key.trim()), "{name}: {said:#?}");
+        assert_eq!(place.values(), before, "{name}");
+    }
+    for reference in ["api_key: ${UNSUSPICIOUS}", "apiKeyFrom: {env: UNSUSPICIOUS}"] {
+        let said = apply(reference);
+        assert_eq!(said.code(), Some(6), "{reference}: {said:#?}");
+        assert!(said.stderr.contains("and no API key"), "{reference}: {said:#?}");
+    }
+    apply("apiKeyFrom: {file: good}");
+    assert_eq!(place.values()["services.openrouter.api_key_encrypted"], "sk-good", "others are taken");
+}

@@ -11,7 +11,7 @@ use crate::guide::{Backend, load};
 
 pub(super) fn run(context: &Context, format: Format) -> Result<Exit> {
     context.warn_of_place();
-    let loaded = load(&context.source, &context.db, &context.keys)?;
+    let loaded = load(&context.source, &context.db, &context.keys, &context.reach)?;
     let options = ExportOptions { minimal: false, secrets: ExportedSecrets::Masked };
     let yaml = to_yaml(&loaded.configuration, &loaded.carried, &options);
     let (backend, why) = match &loaded.backend {

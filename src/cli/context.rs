@@ -13,12 +13,12 @@ use super::output::Invalid;
 use crate::actions::Names;
 use crate::consumer::{Consumer, TokenSource};
 use crate::desired::DesiredConfig;
-use crate::model::{Finding, PathPattern, Policy, PolicyLayers, PolicyPart, SourceSnapshot};
+use crate::model::{Finding, PathPattern, Policy, PolicyLayers, PolicyPart, SecretText, SourceSnapshot};
 use crate::place::{absolute_source, is_same_source, lasting_path};
 use crate::plan::Circumstances;
 use crate::report::{Outcome, SyncReport};
 use crate::settings;
-use crate::source::{self, Declared, Secrets, SourceError, SourceSpec, at_home};
+use crate::source::{self, Declared, Own, Reach, Secrets, SourceError, SourceSpec, at_home};
 use crate::store::{
     Access, BackupFolder, BackupOptions, InPlace, KEY_VARIABLE, KeySources, Store, StoreError, WhenMissing,
     agent_of,
@@ -35,8 +35,8 @@ pub(super) struct Context {
     pub(super) file: OperatorFile,
     /// Where the settings were read from, if they were named.
     pub(super) settings: Option<PathBuf>,
-    /// The variables that a source in Kubernetes may name.
-    pub(super) source_env: Vec<String>,
+    /// What the source may name.
+    pub(super) reach: Arc<Reach>,
     /// What to do when the database is gone while backups of it exist.
     pub(super) when_missing: Cell<WhenMissing>,
     /// Who is recorded as the author of a change, where somebody said so.
@@ -73,15 +73,17 @@ impl Context {
         };
         let backups = common.backups.above(&file.backups);
         ensure_apart(&source, &backups)?;
+        let consumer = consumer(common, &file)?;
+        let reach = Arc::new(reach(common, &file, own(&db, &keys, consumer.as_ref())));
         Ok(Self {
             source,
             db,
             keys,
-            consumer: consumer(common, &file)?,
+            consumer,
             backups,
             file,
             settings: common.config.as_deref().map(at_home),
-            source_env: common.source_env.clone(),
+            reach,
             when_missing: Cell::default(),
             named_actor: common.actor.clone().filter(|name| !name.is_empty()),
             declared: OnceCell::new(),
@@ -159,8 +161,8 @@ impl Context {
     /// Finds the secrets that the source refers to.
     pub(super) fn secrets(&self) -> Secrets {
         match self.declared.get() {
-            Some(declared) => Secrets::of_cluster(Arc::clone(&declared.secrets), &self.source_env),
-            None => Secrets::new(self.source.folder()),
+            Some(declared) => Secrets::of_cluster(Arc::clone(&declared.secrets), &self.reach),
+            None => Secrets::of(&self.source, &self.reach),
         }
     }
 
@@ -296,6 +298,30 @@ pub(super) fn ensure_not_failed(report: &SyncReport) -> Result<()> {
         Some(hint) => Err(error_with_help(&failure.message, hint)),
         None => bail!("{}", failure.message),
     }
+}
+
+/// What the source may name.
+fn reach(common: &Common, file: &OperatorFile, own: Own) -> Reach {
+    let folders =
+        if common.secrets_folder.is_empty() { &file.secrets_folders } else { &common.secrets_folder };
+    let variables = if common.source_env.is_empty() { &file.source_env } else { &common.source_env };
+    Reach {
+        folders: folders.iter().map(|folder| at_home(folder)).collect(),
+        variables: variables.clone(),
+        own,
+    }
+}
+
+/// What it may not name, wherever it lies.
+fn own(db: &Path, keys: &KeySources, consumer: Option<&Consumer>) -> Own {
+    let (mut files, mut texts) = (keys.files(db), Vec::new());
+    texts.extend(keys.environment.iter().map(|key| SecretText::new(key.as_str())));
+    match consumer.and_then(Consumer::token_source) {
+        Some(TokenSource::File(file)) => files.push(file.clone()),
+        Some(TokenSource::Text(token)) => texts.push(SecretText::new(token.as_str())),
+        None => {}
+    }
+    Own::of(db, files, texts)
 }
 
 /// The token in the environment; a flag would show it to everybody who lists processes.

@@ -16,7 +16,7 @@ use crate::actions::{EditDocument, Names, create, named_by_rules, no_such_field,
 use crate::desired::partial_object;
 use crate::model::{ConfigPath, Decision, FieldId, Finding, Kind, Object, Section, Selection, StoreSnapshot};
 use crate::plan::{Refusal, Step, removal, update};
-use crate::source::Secrets;
+use crate::source::{Secrets, SourceSpec};
 use crate::store::{Access, Store};
 use crate::sync::{Edit, EditError, Edited, Mode, edit, with_tokens};
 
@@ -52,7 +52,7 @@ pub(super) fn set(context: &Context, args: &Set) -> Result<Exit> {
     let text = fields_text(*section, &[(*field, value)]);
     let reason = format!("set {path}");
     run(context, &args.edit, &reason, |live, store| {
-        let wanted = read_object(*section, id, &text, store, From::CommandLine)?;
+        let wanted = read_object(context, *section, id, &text, store, From::CommandLine)?;
         match live.live.get(*section, id) {
             Some(row) => Ok(update(*section, id, &wanted, row).into_iter().collect()),
             None if *section == Section::Execution => Ok(vec![create(*section, id, wanted)]),
@@ -93,10 +93,10 @@ pub(super) fn add(context: &Context, add: &Add) -> Result<Exit> {
             return Err(vec![finding.suggest("change it with `set`, or remove it first")].into());
         }
         let mut object = match &snippet {
-            Some(snippet) => read_object(section, id, snippet, store, From::Snippet)?,
+            Some(snippet) => read_object(context, section, id, snippet, store, From::Snippet)?,
             None => Object::default(),
         };
-        for (field, value) in read_object(section, id, &flags, store, From::CommandLine)?.iter() {
+        for (field, value) in read_object(context, section, id, &flags, store, From::CommandLine)?.iter() {
             object.set(field, value.clone());
         }
         Ok(vec![create(section, id, object)])
@@ -220,13 +220,14 @@ enum From {
 }
 
 fn read_object(
+    context: &Context,
     section: Section,
     id: &str,
     text: &str,
     store: &Store,
     from: From,
 ) -> Result<Object, Vec<Finding>> {
-    let secrets = Secrets::new(Path::new("."));
+    let secrets = Secrets::of(&SourceSpec::Folder(".".into()), &context.reach);
     let keys = store.keys();
     partial_object(section, id, text, &with_tokens(&secrets, keys), keys.fingerprinter()).map_err(
         |mut findings| {

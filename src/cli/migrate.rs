@@ -70,6 +70,7 @@ fn migrate_now(context: &Context, args: &Migrate, policy: &Policy) -> Result<Exi
         source: &context.source,
         db: &context.db,
         keys: &context.keys,
+        reach: &context.reach,
         backups: &context.backups,
         policy,
         backup: !args.no_backup && matches!(context.source, SourceSpec::File(_)),

@@ -20,6 +20,11 @@ use crate::small_file;
 pub(super) struct OperatorFile {
     /// The declared configuration: `file:PATH` or `dir:PATH`.
     pub(super) source: Option<String>,
+    /// Folders whose files the source may name as API keys, besides its own, `/run/secrets` and `/var/run/secrets`.
+    pub(super) secrets_folders: Vec<PathBuf>,
+    /// The variables of the environment that the source may name. For a file any but oxide-operator's own, for an object
+    /// of Kubernetes none, when none are given.
+    pub(super) source_env: Vec<String>,
     /// The database.
     pub(super) db: Option<PathBuf>,
     /// The encryption key's file.

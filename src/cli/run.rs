@@ -49,7 +49,7 @@ pub(super) fn run(context: Context, args: &Run, verbosity: u8, colour: ColourCho
         listen_health,
         actor,
         token_review: args.token_review,
-        source_env: context.source_env,
+        reach: context.reach,
         store_name: args.store_name.clone(),
     })?;
     Ok(Exit::Ok)

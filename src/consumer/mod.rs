@@ -167,6 +167,11 @@ impl Consumer {
         Ok(Self { reload, token: None, agent, signal: Some((pid_file, signal)) })
     }
 
+    /// Where its bearer token comes from, if it wants one.
+    pub fn token_source(&self) -> Option<&TokenSource> {
+        self.token.as_ref()
+    }
+
     /// The URL that it is told at, or the file that names its process.
     pub fn url(&self) -> &str {
         &self.reload

@@ -37,10 +37,12 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::desired::DesiredConfig;
-use crate::model::{Carried, Configuration, Finding, Policy, Section, SourceSnapshot, StoreSnapshot, Value};
+use crate::model::{
+    Carried, Configuration, Finding, Policy, SecretText, Section, SourceSnapshot, StoreSnapshot, Value,
+};
 use crate::plan;
 use crate::report::{Outcome, SyncReport};
-use crate::source::{self, Secrets, SourceError, SourceSpec};
+use crate::source::{self, Own, Reach, Secrets, SourceError, SourceSpec};
 use crate::store::{
     Access, BackupOptions, KEY_VARIABLE, KeyRing, KeySources, KeyText, Store, StoreError, WhenMissing,
 };
@@ -98,6 +100,8 @@ pub struct MigrationOptions<'a> {
     pub db: &'a Path,
     /// Where the key may be.
     pub keys: &'a KeySources,
+    /// What the source may name.
+    pub reach: &'a Arc<Reach>,
     /// Where the database's backups lie, and how many are kept.
     pub backups: &'a BackupOptions,
     /// The answers to differences.
@@ -110,11 +114,12 @@ pub struct MigrationOptions<'a> {
 
 /// Migrates with defaults: the YAML is copied, validated, written, verified. A second call writes nothing.
 pub fn migrate_config(yaml: &Path, db: &Path) -> Result<MigrationResult, GuideError> {
-    let source = SourceSpec::File(yaml.to_owned());
+    let (source, keys) = (SourceSpec::File(yaml.to_owned()), key_sources());
     let options = MigrationOptions {
         source: &source,
         db,
-        keys: &key_sources(),
+        keys: &keys,
+        reach: &reach(db, &keys),
         backups: &BackupOptions::default(),
         policy: &Policy::default(),
         backup: true,
@@ -140,7 +145,7 @@ pub fn migrate(
         source_copy: options.source.path().filter(|_| options.backup).map(|path| backup_path(path, &now)),
         ..Pass::apply(options.policy, options.actor, "migrate")
     };
-    let secrets = Secrets::new(options.source.folder());
+    let secrets = Secrets::of(options.source, options.reach);
     let passed = sync_once(&Input { source: snapshot, known: None, secrets: &secrets }, &mut store, &pass);
     let (report, desired) = (passed.report, passed.desired);
     let configuration = desired.as_ref().map(|desired| desired.configuration());
@@ -236,25 +241,33 @@ impl LoadedConfig {
 /// Loads the configuration by the orchestrator's rule: the database when it has services or rules and can be
 /// read to the last token, else the YAML.
 pub fn load_config(yaml: &Path, db: &Path) -> Result<LoadedConfig, GuideError> {
-    load(&SourceSpec::File(yaml.to_owned()), db, &key_sources())
+    let keys = key_sources();
+    load(&SourceSpec::File(yaml.to_owned()), db, &keys, &reach(db, &keys))
 }
 
-/// [`load_config`] with a source and keys of the caller's choice.
-pub fn load(source: &SourceSpec, db: &Path, keys: &KeySources) -> Result<LoadedConfig, GuideError> {
+/// [`load_config`] with a source and keys of the caller's choice, and what the source may name.
+pub fn load(
+    source: &SourceSpec,
+    db: &Path,
+    keys: &KeySources,
+    reach: &Arc<Reach>,
+) -> Result<LoadedConfig, GuideError> {
     let why = match from_database(db, keys) {
         Ok(Ok(snapshot)) => {
             let carried = if snapshot.base.met {
                 snapshot.carried
             } else {
                 // They are in no table: the orchestrator takes its defaults, we know better from the YAML.
-                from_yaml(source, keys, db).map(|desired| desired.carried().clone()).unwrap_or_default()
+                from_yaml(source, keys, db, reach)
+                    .map(|desired| desired.carried().clone())
+                    .unwrap_or_default()
             };
             return Ok(LoadedConfig { configuration: snapshot.live, carried, backend: Backend::Database });
         }
         Ok(Err(why)) => why,
         Err(error) => Fallback::Unusable(error.to_string()),
     };
-    let desired = from_yaml(source, keys, db)?;
+    let desired = from_yaml(source, keys, db, reach)?;
     Ok(LoadedConfig {
         configuration: desired.configuration().clone(),
         carried: desired.carried().clone(),
@@ -283,10 +296,21 @@ fn from_database(db: &Path, keys: &KeySources) -> Result<Result<StoreSnapshot, F
     })
 }
 
-fn from_yaml(source: &SourceSpec, keys: &KeySources, db: &Path) -> Result<DesiredConfig, GuideError> {
+fn from_yaml(
+    source: &SourceSpec,
+    keys: &KeySources,
+    db: &Path,
+    reach: &Arc<Reach>,
+) -> Result<DesiredConfig, GuideError> {
     let snapshot = source::read(source)?;
     let keys = KeyRing::find(keys, db.parent().unwrap_or(Path::new(".")))?;
-    read_source(&snapshot, &Secrets::new(source.folder()), &keys).map_err(GuideError::Invalid)
+    read_source(&snapshot, &Secrets::of(source, reach), &keys).map_err(GuideError::Invalid)
+}
+
+/// What a source may name where nobody said more.
+fn reach(db: &Path, keys: &KeySources) -> Arc<Reach> {
+    let texts = keys.environment.iter().map(|key| SecretText::new(key.as_str())).collect();
+    Arc::new(Reach { own: Own::of(db, keys.files(db), texts), ..Reach::default() })
 }
 
 fn key_sources() -> KeySources {

@@ -45,7 +45,7 @@ use crate::model::PolicyLayers;
 use crate::plan::Fights;
 use crate::report::SyncReport;
 use crate::settings;
-use crate::source::SourceSpec;
+use crate::source::{Reach, SourceSpec};
 use crate::store::{AgentLock, BackupOptions, KeySources, StoreError};
 use crate::web::{Board, Order, Web};
 use agent::Agent;
@@ -80,8 +80,8 @@ pub struct RunOptions {
     pub actor: String,
     /// Whether accounts of a cluster may log in to the page.
     pub token_review: bool,
-    /// The variables of the environment that a source in Kubernetes may name.
-    pub source_env: Vec<String>,
+    /// What the source may name.
+    pub reach: Arc<Reach>,
     /// The name of this agent's `OxideStore`; the pod's, or the host's, when none is given.
     pub store_name: Option<String>,
 }

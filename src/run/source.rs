@@ -127,9 +127,9 @@ impl Agent {
     /// Finds the secrets that the source refers to.
     pub(super) fn secrets(&self) -> Secrets {
         match &self.source.declared {
-            Some(declared) => Secrets::of_cluster(Arc::clone(&declared.secrets), &self.options.source_env),
-            None if self.feed.is_some() => Secrets::of_cluster(Arc::default(), &self.options.source_env),
-            None => Secrets::new(self.options.source.folder()),
+            Some(declared) => Secrets::of_cluster(Arc::clone(&declared.secrets), &self.options.reach),
+            None if self.feed.is_some() => Secrets::of_cluster(Arc::default(), &self.options.reach),
+            None => Secrets::of(&self.options.source, &self.options.reach),
         }
     }
 

@@ -8,6 +8,7 @@
 mod file;
 mod git;
 mod object;
+mod reach;
 mod replace;
 mod secrets;
 mod silent;
@@ -25,6 +26,7 @@ use crate::place::identity;
 pub use file::{changed, files, is_yaml, read};
 pub use git::{Branch, GitError, Repository};
 pub use object::{Declared, ObjectKind, ObjectSpec};
+pub use reach::{Own, Reach};
 pub use replace::{ReplaceError, replace};
 pub use secrets::{SecretTable, Secrets};
 pub use silent::{Silent, silent};

@@ -18,6 +18,9 @@ use crate::small_file;
 /// A key file larger than this is not a key file, in bytes.
 const MAX_KEY_FILE_BYTES: u64 = 4096;
 
+/// 32 bytes are 43 characters of 6 bits, and one of padding.
+const KEY_CHARACTERS: usize = 43;
+
 /// A key as text, wiped when dropped.
 pub type KeyText = Zeroizing<String>;
 
@@ -30,6 +33,15 @@ pub struct KeySources {
     pub file: Option<PathBuf>,
     /// Files with keys that may still be needed for reading.
     pub retired: Vec<PathBuf>,
+}
+
+impl KeySources {
+    /// The files that keys are read from, for the database at a path.
+    pub fn files(&self, database: &Path) -> Vec<PathBuf> {
+        let usual = || database.with_file_name(KEY_FILE);
+        let file = self.file.clone().unwrap_or_else(usual);
+        std::iter::once(file).chain(self.retired.iter().cloned()).collect()
+    }
 }
 
 impl fmt::Debug for KeySources {
@@ -213,6 +225,20 @@ impl KeyRing {
         self.open(token).map(|opened| opened.plain)
     }
 
+    /// Whether a text is, or has in it, a key that is at hand, in whatever form.
+    pub fn is_in(&self, text: &str) -> bool {
+        let in_alphabet = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '+' | '/');
+        let words = text.split(|c| !in_alphabet(c)).filter(|word| word.len() == KEY_CHARACTERS);
+        let mut candidates = words.map(|word| Zeroizing::new(format!("{word}="))).collect::<Vec<_>>();
+        candidates.push(Zeroizing::new(text.to_owned()));
+        candidates.iter().filter_map(|key| parse(key, "a text").ok()).any(|(key, _)| {
+            // A key tells nothing of itself but what it opens.
+            let sealed = key.encrypt(b"");
+            let ours = self.present.iter().map(|key| &key.fernet).chain(&self.retired);
+            ours.into_iter().any(|ours| decrypt(ours, &sealed).is_some())
+        })
+    }
+
     fn adopt(&mut self, key: &KeyText, origin: String) -> Result<(), StoreError> {
         let (fernet, text) = parse(key, &origin)?;
         self.fingerprinter = Fingerprinter::derived_from(text.as_bytes());
@@ -283,9 +309,7 @@ pub(super) fn parse(key: &KeyText, origin: &str) -> Result<(Fernet, KeyText), St
 ///
 /// Source: `base64.urlsafe_b64decode`, `binascii.a2b_base64` without `strict_mode`.
 fn as_python_decodes(key: &str) -> Option<KeyText> {
-    /// 32 bytes are 43 characters of 6 bits, and one of padding.
-    const CHARACTERS: usize = 43;
-    let mut text = Zeroizing::new(String::with_capacity(CHARACTERS));
+    let mut text = Zeroizing::new(String::with_capacity(KEY_CHARACTERS));
     let mut padding = 0;
     for char in key.chars() {
         let place = text.len() % 4;
@@ -294,7 +318,7 @@ fn as_python_decodes(key: &str) -> Option<KeyText> {
             '/' => '_',
             // Padding ends the key where it fills a group of four, and is passed over elsewhere.
             '=' if place >= 2 && place + padding == 3 => {
-                return (text.len() == CHARACTERS).then(|| without_spare_bits(&text));
+                return (text.len() == KEY_CHARACTERS).then(|| without_spare_bits(&text));
             }
             '=' => {
                 padding += usize::from(place >= 2);
@@ -305,7 +329,7 @@ fn as_python_decodes(key: &str) -> Option<KeyText> {
         };
         text.push(char);
         padding = 0;
-        if text.len() > CHARACTERS {
+        if text.len() > KEY_CHARACTERS {
             return None;
         }
     }

@@ -56,7 +56,14 @@ pub fn with_tokens<'a>(
         SecretReference::Token(token) => {
             keys.open_token(token).ok_or_else(|| "no key at hand decrypts this token".to_owned())
         }
-        elsewhere => secrets.resolve(elsewhere),
+        elsewhere => {
+            let found = secrets.resolve(elsewhere)?;
+            // Whoever writes a source must not have it sent to an address of their choice.
+            if keys.is_in(found.expose()) {
+                return Err(format!("{elsewhere} holds the encryption key of the database, and no API key"));
+            }
+            Ok(found)
+        }
     }
 }
 

@@ -16,7 +16,8 @@ pub struct Common {
     /// The declared configuration: `file:PATH`, `dir:PATH`, `configmap:NS/NAME[/KEY]` or `oxideconfig:NS/NAME` [default: `file:config/default.yaml`]
     #[arg(long, global = true, env = "OXIDE_OPERATOR_SOURCE", value_name = "SOURCE", help_heading = "Where")]
     pub source: Option<SourceSpec>,
-    /// A variable of the environment that a source in Kubernetes may name; may be given several times
+    /// A variable of the environment that the source may name; may be given several times [default: for a file any but
+    /// oxide-operator's own, for an object of Kubernetes none]
     #[arg(
         long,
         global = true,
@@ -26,6 +27,17 @@ pub struct Common {
         help_heading = "Where"
     )]
     pub source_env: Vec<String>,
+    /// A folder whose files the source may name as API keys, besides its own, `/run/secrets` and `/var/run/secrets`; may be
+    /// given several times
+    #[arg(
+        long,
+        global = true,
+        env = "OXIDE_OPERATOR_SECRETS_FOLDER",
+        value_name = "PATH",
+        value_delimiter = ',',
+        help_heading = "Where"
+    )]
+    pub secrets_folder: Vec<PathBuf>,
     /// The database [default: ~/.oxide/config.db]
     #[arg(long, global = true, env = "OXIDE_OPERATOR_DB", value_name = "PATH", help_heading = "Where")]
     pub db: Option<PathBuf>,

@@ -330,7 +330,7 @@ fn written_since(store: &mut Store, revision: i64) -> usize {
 
 /// Which configuration the orchestrator would load.
 fn orchestrator(context: &Context) -> Check {
-    match load(&context.source, &context.db, &context.keys) {
+    match load(&context.source, &context.db, &context.keys, &context.reach) {
         Ok(loaded) => match loaded.backend {
             Backend::Database => Check::fine("orchestrator", "it would load the database"),
             Backend::Yaml(why) => {
