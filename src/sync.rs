@@ -208,7 +208,7 @@ fn attempt_pass(
     }
     let (desired, live) = read_both(input, store, passed)?; //              reads both sides
     passed.seen = store.lacks_entry(live.fingerprint)?.then(|| (live.fingerprint, live.live.clone()));
-    check_key(store, &live)?;
+    store.keys().ensure_fits(&live)?;
     refuse_clobbered(input, store, &desired, &live)?;
     let mut plan = plan::plan(&desired, &live, pass.policy, &circumstances(pass, now)); // pure
     if pass.mode == Mode::Agree {
@@ -270,18 +270,6 @@ fn copy_source(
         files::write_private(path, &document.bytes)
             .map_err(|error| StoreError::SourceCopy { path: path.clone(), why: failure(&error).message })?;
         report.source_copy = Some(path.clone());
-    }
-    Ok(())
-}
-
-/// Refuses to go on under a key that reads nothing: every write would be a guess.
-fn check_key(store: &Store, live: &StoreSnapshot) -> Result<(), StoreError> {
-    let keys = store.keys();
-    if live.tokens > 0 && !keys.has_key() {
-        return Err(StoreError::NoKey { path: keys.file().to_owned() });
-    }
-    if live.key_is_wrong() {
-        return Err(StoreError::WrongKey { tokens: live.tokens, key: keys.origin() });
     }
     Ok(())
 }

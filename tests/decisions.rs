@@ -92,3 +92,44 @@ fn what_a_restore_took_back_stays_out_until_the_source_moves_on() {
     place.expect(0, &["apply"]);
     assert_eq!(place.values()[PATH], "12");
 }
+
+/// Under a key that opens nothing, what the database holds cannot be told: nothing is decided about it, and nothing taken
+/// from it.
+#[test]
+fn nothing_is_decided_or_promoted_under_a_wrong_key_or_without_one() {
+    let place = accepted();
+    edit(&place, 78);
+    place.expect(0, &["pause", "services.*", "--reason", "before"]);
+    let key = std::fs::read(place.key_file()).expect("a key");
+    let other = fernet::Fernet::generate_key();
+    let (before, source) = (place.dump(), std::fs::read(place.yaml()).expect("there"));
+    for (name, file, variable, reason) in [
+        ("wrong key", Some(other.as_bytes()), "", "wrong_key"),
+        ("no key", None, "", "no_key"),
+        ("wrong variable", None, other.as_str(), "wrong_key"),
+        ("wrong variable beside the right file", Some(&*key), other.as_str(), "wrong_key"),
+    ] {
+        let _ = std::fs::remove_file(place.key_file());
+        if let Some(key) = file {
+            std::fs::write(place.key_file(), key).expect("written");
+        }
+        for arguments in [
+            &["pause", "--reason", "x"][..],
+            &["accept", PATH, "--reason", "x"],
+            &["resume"],
+            &["resume", "services.*"],
+            &["withdraw", PATH],
+            &["promote", PATH],
+            &["promote", "--all"],
+        ] {
+            let mut command = place.command(arguments);
+            let said = process::said(command.env("OXIDE_ENCRYPTION_KEY", variable));
+            assert_ne!(said.code(), Some(0), "{name}, {arguments:?}, {reason}: {said:#?}");
+            assert!(said.stderr.contains("key check"), "{name}, {arguments:?}: {said:#?}");
+            assert_eq!(place.dump(), before, "{name}, {arguments:?}");
+            assert_eq!(std::fs::read(place.yaml()).expect("there"), source, "{name}, {arguments:?}");
+        }
+    }
+    std::fs::write(place.key_file(), key).expect("the right one");
+    place.expect(0, &["promote", PATH]);
+}

@@ -52,6 +52,7 @@ fn look(context: &Context, source: &SourceSnapshot, store: &mut Store, args: &Pr
     let read = |source: &SourceSnapshot, store: &Store| read_source(source, &secrets, store.keys());
     let desired = read(source, store).map_err(Invalid)?;
     let live = store.read()?;
+    store.keys().ensure_fits(&live)?;
     let plan = plan::plan(&desired, &live, &context.policy(None)?, &super::context::circumstances());
     let names = Names::of(&live).and(Some(desired.configuration()));
     let (paths, unknown) = parted(args.paths.iter().map(|path| names.selection(path)));

@@ -33,6 +33,8 @@ fn accept(context: &Context, args: &AcceptSource) -> Result<Exit> {
     let secrets = context.secrets();
     let read = |source: &SourceSnapshot, store: &Store| read_source(source, &secrets, store.keys());
     let desired = read(&now, &store).map_err(Invalid)?;
+    let live = store.read()?;
+    store.keys().ensure_fits(&live)?;
     if args.as_is {
         let kept = KeptSource::of(&now, crate::desired::known(&now, &desired), store.keys())?;
         match kept.filter(|_| !args.dry_run) {

@@ -87,6 +87,9 @@ impl Agent {
             return;
         };
         let Ok(live) = self.store.read() else { return };
+        if self.store.keys().ensure_fits(&live).is_err() {
+            return;
+        }
         let circumstances = crate::plan::Circumstances { now: wall_clock(), ..Default::default() };
         let plan = crate::plan::plan(&desired, &live, &self.policy, &circumstances);
         let paths: Vec<Selection> = paths.iter().map(Selection::from).collect();

@@ -21,7 +21,7 @@ impl Store {
     /// Records decisions, and nothing else.
     ///
     /// # Errors
-    /// A database that cannot be written; nothing was recorded then.
+    /// A database that cannot be written, or whose API keys the key in use does not open; nothing was recorded then.
     pub fn decide(&mut self, decided: &Decided) -> Result<(), StoreError> {
         self.record_alone(|conn| write(conn, &decided.decide, &decided.forget))
     }
@@ -32,6 +32,8 @@ impl Store {
         write: impl FnOnce(&Connection) -> rusqlite::Result<()>,
     ) -> Result<(), StoreError> {
         let path = self.path().to_owned();
+        let live = self.read()?;
+        self.keys().ensure_fits(&live)?;
         self.begin()?;
         let inherited = self.inherited_identity();
         let recorded = self.connection().and_then(|conn| {

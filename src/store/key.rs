@@ -12,17 +12,13 @@ use zeroize::Zeroizing;
 
 use super::StoreError;
 use super::error::Doing as _;
-use crate::model::{Fingerprinter, KEY_FILE, KEY_VARIABLE, SecretText};
+pub(super) use super::key_text::parse;
+use super::key_text::{KEY_CHARACTERS, KeyText};
+use crate::model::{Fingerprinter, KEY_FILE, KEY_VARIABLE, SecretText, StoreSnapshot};
 use crate::small_file;
 
 /// A key file larger than this is not a key file, in bytes.
 const MAX_KEY_FILE_BYTES: u64 = 4096;
-
-/// 32 bytes are 43 characters of 6 bits, and one of padding.
-const KEY_CHARACTERS: usize = 43;
-
-/// A key as text, wiped when dropped.
-pub type KeyText = Zeroizing<String>;
 
 /// Where keys may come from. The shell fills it in; nothing here reads the environment.
 #[derive(Clone, Default)]
@@ -225,6 +221,20 @@ impl KeyRing {
         self.open(token).map(|opened| opened.plain)
     }
 
+    /// Refuses to go on under a key that opens nothing of a store: every write would be a guess.
+    ///
+    /// # Errors
+    /// [`StoreError::NoKey`], [`StoreError::WrongKey`].
+    pub fn ensure_fits(&self, live: &StoreSnapshot) -> Result<(), StoreError> {
+        if live.tokens > 0 && !self.has_key() {
+            return Err(StoreError::NoKey { path: self.file.clone() });
+        }
+        if live.key_is_wrong() {
+            return Err(StoreError::WrongKey { tokens: live.tokens, key: self.origin() });
+        }
+        Ok(())
+    }
+
     /// Whether a text is, or has in it, a key that is at hand, in whatever form.
     pub fn is_in(&self, text: &str) -> bool {
         let in_alphabet = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '+' | '/');
@@ -291,57 +301,6 @@ pub(super) fn reachable(sources: &KeySources, folder: &Path) -> Vec<(KeyPlace, F
 /// Python's does not. `u64::MAX - 60` is the latest time the crate can add its allowance to.
 fn decrypt(key: &Fernet, token: &str) -> Option<Vec<u8>> {
     key.decrypt_at_time(token, None, u64::MAX - 60).ok()
-}
-
-pub(super) fn parse(key: &KeyText, origin: &str) -> Result<(Fernet, KeyText), StoreError> {
-    let bad = |why| StoreError::BadKey { origin: origin.to_owned(), why };
-    if key.trim().is_empty() {
-        return Err(bad("it is empty"));
-    }
-    let text = as_python_decodes(key).ok_or_else(|| bad("it is not 44 characters that end in ="))?;
-    let fernet = Fernet::new(&text).ok_or_else(|| bad("it does not decode to 32 bytes"))?;
-    Ok((fernet, text))
-}
-
-/// Returns a key as Python's decoder takes it, with which the orchestrator reads it: characters that are not in the
-/// alphabet (the quotes of an env file, a line break) are passed over, both alphabets are taken, and what follows the
-/// padding is not read. `None` when that is not 32 bytes.
-///
-/// Source: `base64.urlsafe_b64decode`, `binascii.a2b_base64` without `strict_mode`.
-fn as_python_decodes(key: &str) -> Option<KeyText> {
-    let mut text = Zeroizing::new(String::with_capacity(KEY_CHARACTERS));
-    let mut padding = 0;
-    for char in key.chars() {
-        let place = text.len() % 4;
-        let char = match char {
-            '+' => '-',
-            '/' => '_',
-            // Padding ends the key where it fills a group of four, and is passed over elsewhere.
-            '=' if place >= 2 && place + padding == 3 => {
-                return (text.len() == KEY_CHARACTERS).then(|| without_spare_bits(&text));
-            }
-            '=' => {
-                padding += usize::from(place >= 2);
-                continue;
-            }
-            char if char.is_ascii_alphanumeric() || matches!(char, '-' | '_') => char,
-            _ => continue,
-        };
-        text.push(char);
-        padding = 0;
-        if text.len() > KEY_CHARACTERS {
-            return None;
-        }
-    }
-    None
-}
-
-/// The last character has four bits of the key, and two that Python does not look at and the crate wants to be zero.
-fn without_spare_bits(characters: &str) -> KeyText {
-    const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let (start, last) = characters.split_at(characters.len() - 1);
-    let last = ALPHABET.find(last).map_or(last, |at| &ALPHABET[at & !3..=at & !3]);
-    Zeroizing::new(format!("{start}{last}="))
 }
 
 fn ephemeral() -> Fingerprinter {

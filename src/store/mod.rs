@@ -14,7 +14,7 @@
 //! | `saved` | which copy holds just what the database does |
 //! | `quarantine` | what to do when the original is broken |
 //! | `retire` | back to YAML only, and the way back |
-//! | `key`, `key_search` | the encryption key; which other one opens what it does not |
+//! | `key`, `key_text`, `key_search` | the encryption key; a key as Python reads it; which other one opens what it does not |
 //! | `decision`, `good_source` | what somebody decided about this store; the source as it was last good |
 //! | `agent_lock` | one agent for one database |
 //! | `files`, `temporary` | file operations beside the database; files in the making |
@@ -40,6 +40,7 @@ mod hint;
 mod history;
 mod key;
 mod key_search;
+mod key_text;
 mod open;
 mod presence;
 mod programs;
@@ -76,8 +77,9 @@ use error::Doing as _;
 pub use error::StoreError;
 pub use good_source::KeptSource;
 pub use history::Record;
-pub use key::{KeyPlace, KeyRing, KeySources, KeyText, generate_key, read_key_file, write_key_file};
+pub use key::{KeyPlace, KeyRing, KeySources, generate_key, read_key_file, write_key_file};
 pub use key_search::OtherKey;
+pub use key_text::KeyText;
 pub use open::{Access, caution};
 pub use presence::{InPlace, WhenMissing};
 pub use programs::Program;

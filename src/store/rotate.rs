@@ -17,7 +17,8 @@ use std::time::SystemTime;
 use rusqlite::Connection;
 
 use super::error::{COMMIT, Doing as _};
-use super::key::{self, KeyRing, KeyText};
+use super::key::{self, KeyRing};
+use super::key_text::KeyText;
 use super::{Backup, SourceCopy, Store, StoreError, carried, crash, files, good_source, stamp};
 use crate::model::{
     SecretText, Section, SourceSnapshot, StoreFingerprint, Value, canonical_json, parse_canonical,

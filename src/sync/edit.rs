@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use thiserror::Error;
 
 use super::write::{self, Order};
-use super::{LOCK_EARLY_FROM, MAX_ATTEMPTS, Mode, check_key, pause};
+use super::{LOCK_EARLY_FROM, MAX_ATTEMPTS, Mode, pause};
 use crate::model::{Decision, DecisionKind, SourceDigest, SourceSnapshot, StoreSnapshot};
 use crate::plan::{self, Plan, Refusal, Step};
 use crate::report::Written;
@@ -81,7 +81,7 @@ fn attempt_edit(
         store.begin()?;
     }
     let live = store.read()?;
-    check_key(store, &live)?;
+    store.keys().ensure_fits(&live)?;
     let steps = choose(&live, store).map_err(EditError::Refused)?;
     let pins = edit.decide.iter().any(|decision| matches!(decision.kind, DecisionKind::Pin { .. }));
     let base = if pins { plan::settled(&steps, &live.base) } else { Vec::new() };

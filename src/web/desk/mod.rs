@@ -120,6 +120,7 @@ impl Desk<'_> {
 
     fn promote(&mut self, ask: &Ask, paths: &[Selection], keys: PromotedKeys) -> Result<Done, Refused> {
         let both = self.sides()?;
+        self.store.keys().ensure_fits(&both.live)?;
         expect_differences(&both.plan, &both.desired, &both.live, paths, ask)?;
         let ring = Arc::clone(self.store.keys());
         let Both { source, desired, live, plan } = &both;
