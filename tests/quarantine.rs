@@ -242,3 +242,114 @@ fn a_backup_that_does_not_open_is_passed_over() {
     place.expect(0, &["apply"]);
     assert_eq!(place.values()["services.gemini.default_model"], "from the ui");
 }
+
+/// What a check finds although every row can be read, each with what it does to a database.
+const UNSOUND: [(&str, fn(&Place)); 3] = [
+    ("the count of free pages", |place| patch(place, 36, &[0, 0, 0x40, 0])),
+    ("the version of the file format", |place| patch(place, 18, &[7])),
+    ("the pages of two tables swapped", |place| {
+        let swap = "PRAGMA writable_schema=ON;
+             UPDATE sqlite_schema SET rootpage = (SELECT sum(rootpage) FROM sqlite_schema
+                 WHERE name IN ('operator_base', 'operator_revision')) - rootpage
+             WHERE name IN ('operator_base', 'operator_revision');";
+        place.connect().and_then(|conn| conn.execute_batch(swap)).expect("swapped");
+    }),
+];
+
+fn patch(place: &Place, at: usize, with: &[u8]) {
+    // The log would have a whole page in its stead.
+    place
+        .connect()
+        .and_then(|conn| conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())))
+        .expect("written back");
+    let mut bytes = fs::read(place.db()).expect("readable");
+    bytes[at..at + with.len()].copy_from_slice(with);
+    fs::write(place.db(), bytes).expect("damaged");
+}
+
+/// A store with an applied edit, a good backup of it, and an edit of the source that waits.
+fn unsound(damage: fn(&Place)) -> Place {
+    let place = Place::edited();
+    place.expect(0, &["apply"]);
+    place.expect(0, &["backup", "create", "--reason", "good"]);
+    place.write_yaml(
+        &fs::read_to_string(place.yaml())
+            .expect("there")
+            .replace("timeout_seconds: 46", "timeout_seconds: 47"),
+    );
+    damage(&place);
+    place
+}
+
+#[test]
+fn damage_that_only_a_check_sees_is_found_by_doctor_and_every_way_out_that_it_names_works() {
+    for (name, damage) in UNSOUND {
+        let place = unsound(damage);
+        let doctor = place.expect(1, &["doctor"]);
+        let database = doctor.stdout.lines().find(|line| line.starts_with("✗ database")).unwrap_or_default();
+        assert!(!database.is_empty(), "{name}: {doctor:#?}");
+        assert!(doctor.stdout.contains("fix:  oxide-operator apply"), "{name}: {doctor:#?}");
+        let set = place.run(&["set", "execution.max_parallel_workers", "9"]);
+        assert_eq!(set.code(), Some(1), "{name}: {set:#?}");
+        assert!(set.stderr.contains("`oxide-operator apply` moves it aside"), "{name}: {set:#?}");
+
+        let applied = place.expect(0, &["apply"]);
+        assert!(applied.stderr.contains("quarantine"), "{name}: {applied:#?}");
+        assert_eq!(place.values()["routing_rules.code_generation.timeout_seconds"], "47", "{name}");
+        assert_eq!(place.integrity(), "ok", "{name}");
+        place.expect(0, &["backup", "check"]);
+
+        let place = unsound(damage);
+        let backups = fs::read_dir(place.oxide().join("backups")).expect("there").flatten();
+        let mut names: Vec<String> = backups
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .filter(|it| it.ends_with(".db"))
+            .collect();
+        names.sort();
+        let newest = names.last().expect("one").trim_end_matches(".db");
+        let before = fs::read(place.db()).expect("there");
+        place.expect(0, &["backup", "restore", newest, "--dry-run"]);
+        assert_eq!(fs::read(place.db()).expect("there"), before, "{name}: a dry run");
+        let restored = place.expect(0, &["backup", "restore", newest]);
+        assert!(restored.stderr.contains("quarantine"), "{name}: {restored:#?}");
+        assert_eq!(place.values()["routing_rules.code_generation.timeout_seconds"], "46", "{name}");
+        place.expect(0, &["set", "execution.max_parallel_workers", "9"]);
+        place.expect(2, &["apply"]);
+        assert_eq!(place.values()["routing_rules.code_generation.timeout_seconds"], "47", "{name}");
+    }
+}
+
+#[test]
+fn what_somebody_drops_or_writes_over_among_our_own_tables_stops_nothing() {
+    for damage in [
+        "DROP TABLE operator_meta",
+        "UPDATE operator_meta SET value = x'ff00'",
+        "UPDATE operator_meta SET value = CAST(x'ff00' AS TEXT)",
+        "DELETE FROM operator_meta",
+        "UPDATE operator_base SET agreed = CAST(x'ff00' AS TEXT)",
+        "INSERT INTO operator_decision VALUES ('pause', CAST(x'ff' AS TEXT), 'a', 'b', 1, NULL, CAST(x'ff' AS TEXT))",
+    ] {
+        let place = Place::edited();
+        place.expect(0, &["apply"]);
+        let before = own_rows(&place);
+        place.connect().and_then(|conn| conn.execute_batch(damage)).expect("damaged");
+        for arguments in
+            [&["plan"][..], &["history"], &["status"], &["get", "services"], &["backup", "create"]]
+        {
+            place.expect(0, arguments);
+        }
+        assert_ne!(place.run(&["doctor"]).code(), Some(1), "{damage}");
+        let yaml = fs::read_to_string(place.yaml()).expect("there");
+        place.write_yaml(&yaml.replace("timeout_seconds: 46", "timeout_seconds: 47"));
+        place.run(&["apply", "--on-conflict", "source"]);
+        assert_eq!(place.values()["routing_rules.code_generation.timeout_seconds"], "47", "{damage}");
+        place.expect(0, &["set", "routing_rules.code_generation.timeout_seconds", "46"]);
+        assert_eq!(own_rows(&place), before, "{damage}");
+        place.expect(0, &["backup", "check"]);
+    }
+}
+
+/// The managed values.
+fn own_rows(place: &Place) -> std::collections::BTreeMap<String, String> {
+    place.values()
+}

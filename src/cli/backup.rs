@@ -10,8 +10,8 @@ use super::context::{Context, error_with_help};
 use super::{Exit, output, restore};
 use crate::actions::{Listed, back_up, listed, name_of, which_key};
 use crate::store::{
-    Access, BackupCheck, BackupRecord, KeyRing, Store, StoreError, Verdict, WhenMissing, check_backup,
-    read_backup,
+    Access, BackupCheck, BackupRecord, Examined, KeyRing, Store, StoreError, Verdict, WhenMissing,
+    check_backup, read_backup,
 };
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<Exit> {
@@ -133,6 +133,7 @@ fn restore_from(context: &Context, name: &str, from_another: bool, how: &Restore
     let mut store = context.store(Access::Read)?;
     let path = find(&store, name)?;
     let check = check_backup(&path, store.keys());
+    let damage = damage(&mut store);
     if !from_another && !store.owns(check.record.as_ref()) {
         let of = check.record.and_then(|record| record.file).unwrap_or_else(|| "another database".to_owned());
         let message = format!("{name} is a backup of {of}, not of {}", store.path().display());
@@ -156,11 +157,51 @@ fn restore_from(context: &Context, name: &str, from_another: bool, how: &Restore
         }
         return put_back(&store, &path, how);
     }
+    if let Some(damage) = damage {
+        if check.verdict == Verdict::GoodUnderRetiredKey {
+            let hint = "`oxide-operator apply` moves the database aside and restores the newest backup under the present key";
+            let message = "the orchestrator could not read a whole copy of a backup under a retired key";
+            return Err(error_with_help(message, hint));
+        }
+        drop(store);
+        return replace_damaged(context, &damage, &path, how);
+    }
     // Rows come back into whatever is there now: that it is not what was there is why somebody restores.
     context.when_missing.set(WhenMissing::StartFresh);
     let backup = read_backup(&path, store.keys())?;
     drop(store);
     restore::to_state(context, &backup.live, &name_of(&path), how)
+}
+
+/// What is wrong with the database, when no backup of it could be taken before a restore.
+fn damage(store: &mut Store) -> Option<StoreError> {
+    let looked = store.read().and_then(|_| store.check_soundness());
+    looked.err().filter(StoreError::is_corruption)
+}
+
+/// A damaged database gives way to the backup, whole, and is kept.
+fn replace_damaged(context: &Context, damage: &StoreError, backup: &Path, how: &RestoreArgs) -> Result<Exit> {
+    let database = context.db.display();
+    if let Some(only) = &how.only {
+        let message = format!("{damage}, so {only} alone cannot be restored into it");
+        return Err(error_with_help(message, "restore all of the backup, without --only"));
+    }
+    if how.edit.dry_run {
+        let name = name_of(backup);
+        output::result(format!(
+            "{damage}. Would keep it under quarantine/, and put the whole of {name} at {database}."
+        ));
+        return Ok(Exit::Ok);
+    }
+    let mut store = Store::at(&context.db, Access::Write, &context.keys)?;
+    if store.examine()? == Examined::Sound {
+        bail!("{database} is sound now: somebody replaced it meanwhile; try again");
+    }
+    let done = store.replace_damaged(backup, SystemTime::now())?;
+    output::note(format!("warning: {damage}; the damaged files are kept in {}", done.kept_in.display()));
+    output::result(format!("✅ {database} is back, from {}", name_of(backup)));
+    output::note("Restart the orchestrator, so that it reads the database again.");
+    Ok(Exit::Ok)
 }
 
 /// Without a database the backup comes back whole, with its history.

@@ -216,8 +216,9 @@ fn check(temporary: &Path, original: &Original<'_>, keys: &KeyRing) -> Result<Ba
     let copy = open(temporary)?;
     let sound: String =
         copy.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).doing("check the backup", temporary)?;
-    if sound != "ok" {
-        return Err(StoreError::Backup { path: original.database.to_owned(), why: sound });
+    // It is a copy page for page: what is wrong with it is wrong with the database.
+    if let Some(why) = (sound != "ok").then_some(sound).or_else(|| header_fault(temporary)) {
+        return Err(StoreError::Damaged { path: original.database.to_owned(), why });
     }
     // An empty file passes every integrity check: the rows must be those the plan was made on.
     let rows = read::fingerprint(&copy, original.present).doing("check the backup", temporary)?;
@@ -228,6 +229,16 @@ fn check(temporary: &Path, original: &Original<'_>, keys: &KeyRing) -> Result<Ba
     let record = record(&copy, original, keys).doing("check the backup", temporary)?;
     copy.close().map_err(|(_, source)| source).doing("close the backup", temporary)?;
     Ok(record)
+}
+
+/// What is wrong with the header of a copy, of which the checks of SQLite say nothing: with another version of the file
+/// format than its two, it reads the file and refuses every write. Never asked of the database itself.
+pub(super) fn header_fault(copy: &Path) -> Option<String> {
+    use std::io::Read as _;
+    let mut header = [0; 20];
+    crate::small_file::open_itself(copy).and_then(|mut file| file.read_exact(&mut header)).ok()?;
+    let version = header[18];
+    (!(1..=2).contains(&version)).then(|| format!("its header asks for version {version} of the file format"))
 }
 
 fn record(copy: &Connection, original: &Original<'_>, keys: &KeyRing) -> rusqlite::Result<BackupRecord> {

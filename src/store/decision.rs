@@ -6,7 +6,7 @@ use super::error::Doing as _;
 use super::read;
 use super::schema::{self, Present};
 use super::{Store, StoreError};
-use crate::model::{Decision, DecisionKind};
+use crate::model::Decision;
 
 /// What was decided, and what no longer holds.
 #[derive(Clone, Debug, Default)]
@@ -80,24 +80,21 @@ pub(super) fn all(conn: &Connection, present: &Present) -> rusqlite::Result<Vec<
     let mut rows = query.query([])?;
     let mut decisions = Vec::new();
     while let Some(row) = rows.next()? {
-        let scope: String = row.get(0)?;
-        let detail: String = row.get(5)?;
-        let Ok(kind) = serde_json::from_str::<DecisionKind>(&detail) else { continue };
-        let scope = match scope.as_str() {
-            "" => None,
-            text => match text.parse() {
-                Ok(scope) => Some(scope),
-                Err(_) => continue,
-            },
-        };
-        decisions.push(Decision {
-            kind,
-            scope,
-            by: row.get(1)?,
-            reason: row.get(2)?,
-            at: row.get(3)?,
-            until: row.get(4)?,
-        });
+        // One that cannot be read was written by somebody else.
+        decisions.extend(decision(row));
     }
     Ok(decisions)
+}
+
+fn decision(row: &rusqlite::Row<'_>) -> Option<Decision> {
+    let scope: String = row.get(0).ok()?;
+    let detail: String = row.get(5).ok()?;
+    Some(Decision {
+        kind: serde_json::from_str(&detail).ok()?,
+        scope: if scope.is_empty() { None } else { Some(scope.parse().ok()?) },
+        by: row.get(1).ok()?,
+        reason: row.get(2).ok()?,
+        at: row.get(3).ok()?,
+        until: row.get(4).ok()?,
+    })
 }

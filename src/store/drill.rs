@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::backup_record::{self, BackupRecord, Found};
 use super::error::Doing as _;
 use super::schema::Present;
-use super::{KeyRing, Store, StoreError, backup, read};
+use super::{KeyRing, Store, StoreError, backup, open, read};
 use crate::model::{Section, StoreSnapshot};
 
 /// What the drill found.
@@ -79,8 +79,8 @@ fn drill(path: &Path, keys: &KeyRing, record: Option<&BackupRecord>) -> Result<V
     let copy = backup::open(path)?;
     let sound: String =
         copy.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).doing("check the backup", path)?;
-    if sound != "ok" {
-        return Ok(Verdict::Damaged(sound));
+    if let Some(why) = (sound != "ok").then_some(sound).or_else(|| backup::header_fault(path)) {
+        return Ok(Verdict::Damaged(why));
     }
     let snapshot = read_copy(&copy, keys).doing("read the backup", path)?;
     let count = |section| snapshot.live.count(section);
@@ -102,13 +102,16 @@ impl Store {
     /// Asks SQLite whether the database is sound, as a backup of it is asked before a write.
     ///
     /// # Errors
-    /// [`StoreError::Backup`] with SQLite's words when it is not: no write would be made then.
+    /// [`StoreError::Damaged`] with SQLite's words when it is not: no write would be made then.
     pub fn check_soundness(&mut self) -> Result<(), StoreError> {
         let path = self.path().to_owned();
         let said: String = self.in_read_transaction(|conn, _, _| {
             conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
         })?;
-        if said == "ok" { Ok(()) } else { Err(StoreError::Backup { path, why: said }) }
+        if said != "ok" {
+            return Err(StoreError::Damaged { path, why: said });
+        }
+        open::refuse_unwritable(self.connection()?, &path)
     }
 }
 

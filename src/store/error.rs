@@ -86,6 +86,14 @@ pub enum StoreError {
         /// The database.
         path: PathBuf,
     },
+    /// A check of the database, or of a copy that was just made of it, found damage. Nothing was written.
+    #[error("{path} is damaged: {why}", path = path.display())]
+    Damaged {
+        /// The database.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The database is damaged, and another process has it open.
     #[error("{path} is damaged, and another process has it open: it is not replaced under it", path = path.display())]
     DamagedInUse {
@@ -272,6 +280,7 @@ impl StoreError {
             Self::Missing { .. } => "missing",
             Self::OtherAgent { .. } => "other_agent",
             Self::BeingReplaced { .. } => "being_replaced",
+            Self::Damaged { .. } => "corrupt",
             Self::DamagedInUse { .. } => "damaged_in_use",
             Self::WrongKey { .. } => "wrong_key",
             Self::NoKey { .. } => "no_key",
@@ -315,7 +324,9 @@ impl StoreError {
 
     /// Whether SQLite cannot make sense of this very file: a backup that is damaged says nothing of the database.
     pub fn is_corruption_of(&self, database: &std::path::Path) -> bool {
-        self.is_corruption() && matches!(self, Self::Sqlite { path, .. } if path == database)
+        let of_it =
+            matches!(self, Self::Sqlite { path, .. } | Self::Damaged { path, .. } if path == database);
+        of_it && self.is_corruption()
     }
 }
 

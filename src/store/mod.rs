@@ -262,6 +262,7 @@ impl Store {
             ensure_wal(conn).doing("open", &path)?;
         }
         conn.execute_batch("BEGIN IMMEDIATE").doing("lock", &path)?;
+        open::refuse_unwritable(conn, &path)?;
         self.locked_at = Some(Instant::now());
         crash::point("transaction_begun");
         if self.has_moved() {

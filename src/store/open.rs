@@ -166,6 +166,21 @@ pub(super) fn open_as(path: &Path, access: OpenFlags) -> rusqlite::Result<Connec
     Ok(conn)
 }
 
+/// Refuses a database that SQLite will not write although we may: so it does when the header asks for a version of the file
+/// format that there is not. It says so only at the first write, and takes BEGIN IMMEDIATE for BEGIN until then.
+pub(super) fn refuse_unwritable(conn: &Connection, path: &Path) -> Result<(), StoreError> {
+    use rustix::fs::{Access as May, access};
+    if !conn.is_readonly(rusqlite::MAIN_DB).doing("open", path)? {
+        return Ok(());
+    }
+    let ours = [path, files::folder_of(path)].iter().all(|it| access(*it, May::WRITE_OK).is_ok());
+    if !ours || !Place::of(path).suits_a_database() {
+        return Ok(());
+    }
+    let why = "its header asks for a version of the file format that SQLite does not write".to_owned();
+    Err(StoreError::Damaged { path: path.to_owned(), why })
+}
+
 fn configure(conn: &Connection, access: Access) -> rusqlite::Result<()> {
     // As the orchestrator's connections have it; see docs/decisions/0005-foreign-keys-off.md.
     conn.pragma_update(None, "foreign_keys", false)?;

@@ -156,8 +156,15 @@ impl Store {
 }
 
 fn found(conn: &Connection, present: &Present) -> rusqlite::Result<Found> {
-    if present.has_table("operator_meta") && read::generation(conn)? > 0 {
+    if read::generation(conn)? > 0 {
         return read::identity(conn).map(Found::Ours);
+    }
+    // What says who it is was dropped or written over, and what it was told was not: it is the one that was there.
+    if present.has_table("operator_revision") {
+        let sql = "SELECT EXISTS (SELECT 1 FROM operator_revision)";
+        if conn.query_row(sql, [], |row| row.get(0))? {
+            return read::identity(conn).map(Found::Ours);
+        }
     }
     for section in [Section::Services, Section::RoutingRules] {
         if present.has_table(section.table()) {

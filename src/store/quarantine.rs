@@ -48,6 +48,19 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Moves a damaged database aside and puts a backup of the caller's choice in its place, as it is.
+    ///
+    /// # Errors
+    /// A file that cannot be moved or copied.
+    pub fn replace_damaged(&mut self, backup: &Path, now: SystemTime) -> Result<Quarantined, StoreError> {
+        self.close();
+        let kept_in = folder(self.path(), &stamp(now));
+        replace(self.path(), Some(backup), &kept_in)?;
+        Ok(Quarantined { kept_in, restored: Some(backup.to_owned()) })
+    }
+}
+
 /// Moves the database, its `-wal` and its `-shm` aside and restores the newest good backup.
 ///
 /// The caller has closed its connections. The files are moved, never opened.

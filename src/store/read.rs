@@ -254,10 +254,12 @@ fn base(conn: &Connection) -> rusqlite::Result<Base> {
     let mut query = conn.prepare_cached("SELECT section, id, agreed, held FROM operator_base")?;
     let mut rows = query.query([])?;
     while let Some(row) = rows.next()? {
-        let Some(section) = Section::named(row.get_ref(0)?.as_str()?) else { continue };
-        let held = Held::from_text(section, row.get_ref(3)?.as_str_or_null()?);
-        let record = BaseObject { agreed: row.get_ref(2)?.as_str()?.into(), held };
-        objects.entry(section).or_default().insert(row.get_ref(1)?.as_str()?.into(), record);
+        // A record that is no text counts for none, as does one of an unknown section.
+        let text = |column| row.get_ref(column).ok().and_then(|value| value.as_str().ok());
+        let Some(section) = text(0).and_then(Section::named) else { continue };
+        let (Some(id), Some(agreed)) = (text(1), text(2)) else { continue };
+        let record = BaseObject { agreed: agreed.into(), held: Held::from_text(section, text(3)) };
+        objects.entry(section).or_default().insert(id.into(), record);
     }
     Ok(Base { met: false, objects })
 }
@@ -294,13 +296,20 @@ pub(super) fn identity(conn: &Connection) -> rusqlite::Result<Option<String>> {
 /// Gives the database an identity, unless it has one: the one it inherits, else a new one.
 pub(super) fn identify(conn: &Connection, inherited: Option<&str>) -> rusqlite::Result<()> {
     conn.prepare_cached(
-        "INSERT INTO operator_meta (key, value) VALUES (?1, coalesce(?2, lower(hex(randomblob(16))))) ON CONFLICT DO NOTHING",
+        "INSERT INTO operator_meta (key, value) VALUES (?1, coalesce(?2, lower(hex(randomblob(16)))))
+         ON CONFLICT DO UPDATE SET value = excluded.value WHERE typeof(value) <> 'text'",
     )?
     .execute((IDENTITY, inherited))
     .map(|_| ())
 }
 
 pub(super) fn meta<T: rusqlite::types::FromSql>(conn: &Connection, key: &str) -> rusqlite::Result<Option<T>> {
-    let mut query = conn.prepare_cached("SELECT value FROM operator_meta WHERE key = ?1")?;
-    query.query_row([key], |row| row.get(0)).optional()
+    let mut query = match conn.prepare_cached("SELECT value FROM operator_meta WHERE key = ?1") {
+        Err(error) if Present::read(conn)?.has_table("operator_meta") => return Err(error),
+        // Somebody dropped it: nothing of ours is known, as before our first write.
+        Err(_) => return Ok(None),
+        prepared => prepared?,
+    };
+    // What somebody wrote over counts for nothing, and is written anew.
+    Ok(query.query_row([key], |row| Ok(T::column_result(row.get_ref(0)?).ok())).optional()?.flatten())
 }

@@ -159,7 +159,10 @@ pub(super) fn examine(path: &Path) -> Result<Examined, StoreError> {
 }
 
 fn is_damaged(path: &Path) -> Result<bool, StoreError> {
-    let checked = open::connect(path, open::Access::Read).and_then(|conn| check(&conn, path));
+    let checked = open::connect(path, open::Access::Read).and_then(|conn| {
+        let sound = check(&conn, path)?;
+        open::refuse_unwritable(&conn, path).map(|()| sound)
+    });
     match checked {
         Ok(sound) => Ok(!sound),
         Err(error) if error.is_corruption() => Ok(true),

@@ -147,8 +147,8 @@ fn sound(store: &mut Store) -> Check {
     match store.check_soundness() {
         Ok(()) => Check::fine("database", "it can be read, and is sound"),
         Err(error) => {
-            let why = "Nothing can be written: a backup of it would fail its check. `backup check` says which backup can be restored; `backup restore NAME` restores it.";
-            Check::problem("database", error.to_string(), why).mend("oxide-operator backup check")
+            let why = "Nothing can be written: a backup of it would fail its check. `apply` keeps it under quarantine/ and restores the newest good backup; `backup check` says which others can be restored, and `backup restore NAME` restores that one. Stop the orchestrator first.";
+            Check::problem("database", error.to_string(), why).mend("oxide-operator apply")
         }
     }
 }
