@@ -243,8 +243,11 @@ fn a_backup_that_does_not_open_is_passed_over() {
     assert_eq!(place.values()["services.gemini.default_model"], "from the ui");
 }
 
+/// What is done to a database.
+type Damage = fn(&Place);
+
 /// What a check finds although every row can be read, each with what it does to a database.
-const UNSOUND: [(&str, fn(&Place)); 3] = [
+const UNSOUND: [(&str, Damage); 3] = [
     ("the count of free pages", |place| patch(place, 36, &[0, 0, 0x40, 0])),
     ("the version of the file format", |place| patch(place, 18, &[7])),
     ("the pages of two tables swapped", |place| {
@@ -268,7 +271,7 @@ fn patch(place: &Place, at: usize, with: &[u8]) {
 }
 
 /// A store with an applied edit, a good backup of it, and an edit of the source that waits.
-fn unsound(damage: fn(&Place)) -> Place {
+fn unsound(damage: Damage) -> Place {
     let place = Place::edited();
     place.expect(0, &["apply"]);
     place.expect(0, &["backup", "create", "--reason", "good"]);
@@ -300,13 +303,9 @@ fn damage_that_only_a_check_sees_is_found_by_doctor_and_every_way_out_that_it_na
         place.expect(0, &["backup", "check"]);
 
         let place = unsound(damage);
-        let backups = fs::read_dir(place.oxide().join("backups")).expect("there").flatten();
-        let mut names: Vec<String> = backups
-            .map(|entry| entry.file_name().to_string_lossy().into_owned())
-            .filter(|it| it.ends_with(".db"))
-            .collect();
-        names.sort();
-        let newest = names.last().expect("one").trim_end_matches(".db");
+        let listed = place.expect(0, &["backup", "list", "-o", "json"]).stdout;
+        let listed: serde_json::Value = serde_json::from_str(&listed).expect("a list");
+        let newest = listed[0]["name"].as_str().expect("one");
         let before = fs::read(place.db()).expect("there");
         place.expect(0, &["backup", "restore", newest, "--dry-run"]);
         assert_eq!(fs::read(place.db()).expect("there"), before, "{name}: a dry run");
