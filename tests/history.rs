@@ -7,6 +7,7 @@
 mod process;
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -277,4 +278,51 @@ fn values(place: &Place) -> BTreeMap<String, String> {
         }
     }
     values
+}
+
+/// The orchestrator's table takes anything in any column.
+#[test]
+fn rows_of_the_history_that_are_no_text_stop_no_write_and_hide_no_other_row() {
+    for damage in [
+        "config_snapshot = x'ff00'",
+        "config_snapshot = CAST(x'ff00' AS TEXT)",
+        "config_snapshot = 'no JSON'",
+        "config_snapshot = 5",
+        "change_description = x'ff00'",
+        "change_description = CAST(x'ff00' AS TEXT)",
+        "created_at = 'yesterday'",
+        "created_at = x'ff00'",
+    ] {
+        for rows in ["", " WHERE id = (SELECT max(id) FROM config_history)"] {
+            let place = Place::edited();
+            place.expect(0, &["apply"]);
+            let conn = place.connect().expect("opens");
+            conn.execute("INSERT INTO config_history (config_snapshot, change_description, created_at) VALUES ('{}', 'theirs', 1)", [])
+                .expect("written");
+            conn.execute(&format!("UPDATE config_history SET {damage}{rows}"), []).expect("damaged");
+            let history = place.expect(0, &["history"]);
+            assert!(history.stdout.lines().count() >= 3, "{damage}: {history:#?}");
+            for revision in ["1", "2", "o3"] {
+                let shown = place.run(&["show", revision]);
+                assert!(
+                    shown.code() == Some(0) || !shown.stderr.contains("Invalid column"),
+                    "{damage}: {shown:#?}"
+                );
+            }
+            let edit = "UPDATE execution_settings SET max_parallel_workers = 9";
+            conn.execute(edit, []).expect("edited by another program");
+            let yaml = fs::read_to_string(place.yaml()).expect("there");
+            place.write_yaml(&yaml.replace("timeout_seconds: 46", "timeout_seconds: 47"));
+            place.expect(2, &["apply"]);
+            assert_eq!(place.values()["routing_rules.code_generation.timeout_seconds"], "47", "{damage}");
+            let edits = place.expect(0, &["history"]);
+            place.expect(0, &["set", "execution.max_parallel_workers", "8"]);
+            assert!(
+                rows.is_empty() || edits.stdout.contains("edited in the database"),
+                "{damage}: {edits:#?}"
+            );
+            place.expect(0, &["undo"]);
+            assert_eq!(place.values()["execution_settings.1.max_parallel_workers"], "9", "{damage}");
+        }
+    }
 }

@@ -225,13 +225,23 @@ impl Edits<'_> {
     }
 }
 
+/// The newest entry that can be read: the orchestrator's table takes anything for a snapshot, and one that is none counts for
+/// none, or nothing could be recorded, and so nothing written, ever again.
 fn newest(conn: &Connection) -> rusqlite::Result<Option<Newest>> {
-    conn.prepare_cached(
+    let mut query = conn.prepare_cached(
         "SELECT r.recorded_at, r.carried, h.config_snapshot
-         FROM operator_revision r JOIN config_history h ON h.id = r.history_id ORDER BY r.id DESC LIMIT 1",
-    )?
-    .query_row([], |row| Ok(Newest { recorded_at: row.get(0)?, carried: row.get(1)?, snapshot: row.get(2)? }))
-    .optional()
+         FROM operator_revision r JOIN config_history h ON h.id = r.history_id ORDER BY r.id DESC",
+    )?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        if let (Ok(recorded_at), Ok(carried), Ok(snapshot)) = (row.get(0), row.get(1), row.get(2)) {
+            let newest = Newest { recorded_at, carried, snapshot };
+            if newest.snapshot.starts_with('{') {
+                return Ok(Some(newest));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// Leaves out what is no edit: a value that could not be read then, as an API key of before a rotation, tells nothing.

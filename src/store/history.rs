@@ -346,7 +346,7 @@ pub(super) fn forget_old(conn: &Connection, now: f64) -> rusqlite::Result<()> {
     let (mut people, mut programs) = (Vec::new(), Vec::new());
     let mut rows = query.query([])?;
     while let Some(row) = rows.next()? {
-        let by_program = row.get(3)? || is_agent(row.get_ref(2)?.as_str()?);
+        let by_program = row.get(3)? || row.get_ref(2)?.as_str().is_ok_and(is_agent);
         let entry = Keepable { at: row.get(1)?, bytes: 0, cause: Cause::Automatic };
         if by_program { &mut programs } else { &mut people }.push((row.get::<_, i64>(0)?, entry));
     }

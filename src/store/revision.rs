@@ -117,7 +117,8 @@ impl Store {
                 Section::ALL.into_iter().map(Section::table).filter(|table| present.has_table(table));
             let times: rusqlite::Result<Vec<Option<f64>>> = tables
                 .map(|table| {
-                    let sql = format!("SELECT max(updated_at) FROM {table}");
+                    let numbers = "typeof(updated_at) IN ('real', 'integer')";
+                    let sql = format!("SELECT max(updated_at) FROM {table} WHERE {numbers}");
                     conn.query_row(&sql, [], |row| row.get(0))
                 })
                 .collect();
@@ -135,7 +136,7 @@ impl Store {
         let text: Option<String> = self
             .read_history(|conn, _, _| {
                 let sql = "SELECT config_snapshot FROM config_history WHERE id = ?1";
-                conn.query_row(sql, [row], |row| row.get(0)).optional()
+                conn.query_row(sql, [row], |row| Ok(text(row, 0))).optional()
             })?
             .flatten();
         Ok(text.map(|text| masked(serde_json::from_str(&text).unwrap_or_default(), false)))
@@ -185,9 +186,9 @@ fn list(conn: &Connection, present: &Present) -> rusqlite::Result<Vec<Revision>>
     let others = query.query_map([], |row| {
         Ok(Revision {
             revision: RevisionId::Orchestrator(row.get(0)?),
-            recorded_at: row.get::<_, Option<f64>>(1)?.unwrap_or_default(),
+            recorded_at: row.get(1).unwrap_or_default(),
             actor: "orchestrator".into(),
-            reason: row.get::<_, Option<String>>(2)?.unwrap_or_default(),
+            reason: text(row, 2),
             source: "its own snapshot".into(),
             source_digest: String::new(),
             backup: None,
@@ -219,21 +220,25 @@ fn newest_first(mut revisions: Vec<Revision>) -> Vec<Revision> {
 }
 
 fn revision(row: &Row<'_>) -> rusqlite::Result<Revision> {
-    let changes: String = row.get(7)?;
-    let programs: Option<String> = row.get(8)?;
-    let edit =
-        programs.map(|programs| SeenEdit { programs: serde_json::from_str(&programs).unwrap_or_default() });
+    let given = |column| row.get_ref(column).is_ok_and(|value| value != ValueRef::Null);
+    let json = |column| text(row, column);
     Ok(Revision {
         revision: RevisionId::Ours(row.get(0)?),
-        recorded_at: row.get(1)?,
-        actor: row.get(2)?,
-        reason: row.get(3)?,
-        source: row.get(4)?,
-        source_digest: row.get(5)?,
-        backup: row.get(6)?,
-        changes: serde_json::from_str(&changes).unwrap_or_default(),
-        edit,
+        recorded_at: row.get(1).unwrap_or_default(),
+        actor: text(row, 2),
+        reason: text(row, 3),
+        source: text(row, 4),
+        source_digest: text(row, 5),
+        backup: given(6).then(|| text(row, 6)),
+        changes: serde_json::from_str(&json(7)).unwrap_or_default(),
+        edit: given(8).then(|| SeenEdit { programs: serde_json::from_str(&json(8)).unwrap_or_default() }),
     })
+}
+
+/// What stands in a column, as text as far as it is some: one row that somebody wrote over hides none of the others.
+fn text(row: &Row<'_>, column: usize) -> String {
+    let bytes = row.get_ref(column).ok().and_then(|value| value.as_bytes_or_null().ok().flatten());
+    String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned()
 }
 
 fn state(
@@ -250,11 +255,10 @@ fn state(
          FROM operator_revision r JOIN config_history h ON h.id = r.history_id WHERE r.id = ?1",
         columns(present)
     );
-    let found = conn.query_row(&sql, [number], |row| {
-        Ok((revision(row)?, row.get::<_, String>(9)?, row.get::<_, String>(10)?))
-    });
+    let found = conn.query_row(&sql, [number], |row| Ok((revision(row)?, text(row, 9), text(row, 10))));
     let Some((revision, carried, snapshot)) = found.optional()? else { return Ok(None) };
-    let snapshot: Json = serde_json::from_str(&snapshot).unwrap_or_default();
+    // What is no snapshot is a state of which nothing is known, and not one without anything in it.
+    let Ok(snapshot @ Json::Object(_)) = serde_json::from_str::<Json>(&snapshot) else { return Ok(None) };
     let mut configuration = Configuration::default();
     let mut tally = TokenTally::default();
     for section in Section::ALL {
@@ -320,7 +324,8 @@ fn entries(
     let mut gathered = Map::new();
     let mut query = conn.prepare_cached("SELECT objects FROM operator_snapshot_part WHERE digest = ?1")?;
     for digest in digests.iter().filter(|digest| !skipped.contains(digest)) {
-        let part: String = query.query_row([digest], |row| row.get(0))?;
+        // Without one of its parts a section is not known, as one that the snapshot does not have.
+        let Ok(part) = query.query_row([digest], |row| row.get::<_, String>(0)) else { return Ok(None) };
         // The part of execution is its object; those of other sections are `"id":{…},…`.
         let text = if section == Section::Execution { part } else { format!("{{{part}}}") };
         if let Ok(Json::Object(objects)) = serde_json::from_str(&text) {
