@@ -66,6 +66,15 @@ pub(crate) fn open_itself(path: &Path) -> Result<File> {
     open_with(path, OFlags::NOFOLLOW)
 }
 
+/// Opens a folder, where the last name on the path is no link.
+///
+/// # Errors
+/// It is none.
+pub(crate) fn open_folder(path: &Path) -> Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::DIRECTORY;
+    File::options().read(true).custom_flags(i32::try_from(flags.bits()).unwrap_or_default()).open(path)
+}
+
 fn open_with(path: &Path, flags: OFlags) -> Result<File> {
     let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY;
     let flags = i32::try_from(flags.bits()).unwrap_or_default();

@@ -352,3 +352,59 @@ fn what_somebody_drops_or_writes_over_among_our_own_tables_stops_nothing() {
 fn own_rows(place: &Place) -> std::collections::BTreeMap<String, String> {
     place.values()
 }
+
+/// Gives everything to a user, as the orchestrator's container has it.
+fn give(place: &Place, user: u32) {
+    let everything = [place.folders(), place.files(), vec![place.root().to_owned()]].concat();
+    for path in everything {
+        std::os::unix::fs::chown(path, Some(user), Some(user)).expect("root may");
+    }
+}
+
+/// Needs root, who repairs what another user goes on with.
+#[test]
+fn what_root_makes_belongs_to_whoever_owned_what_it_replaces() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    use std::os::unix::process::CommandExt as _;
+    const NOBODY: u32 = 65_534;
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let place = Place::edited();
+    give(&place, NOBODY);
+    fs::set_permissions(place.db(), fs::Permissions::from_mode(0o660)).expect("set");
+    let all_theirs = |what: &str| {
+        for path in place.files().into_iter().chain(place.folders()) {
+            let there = fs::symlink_metadata(&path).expect("there");
+            assert_eq!((there.uid(), there.gid()), (NOBODY, NOBODY), "{what}: {}", path.display());
+        }
+    };
+    let steps: [&[&str]; 8] = [
+        &["apply"],
+        &["backup", "create"],
+        &["key", "rotate"],
+        &["set", "services.openrouter.max_retries", "7"],
+        &["export", "config/out.yaml"],
+        &["rollback", "--to-yaml", "config/yaml.yaml"],
+        &["rollback", "--undo"],
+        &["backup", "list"],
+    ];
+    for step in steps {
+        place.expect(0, step);
+        all_theirs(&step.join(" "));
+    }
+    fs::set_permissions(place.db(), fs::Permissions::from_mode(0o660)).expect("set");
+    damage(&place);
+    place.expect(2, &["apply"]);
+    all_theirs("a repair");
+    assert_eq!(fs::metadata(place.db()).expect("there").mode() & 0o777, 0o660);
+    let mut theirs = place.command(&["set", "execution.max_parallel_workers", "9"]);
+    let said = said(theirs.uid(NOBODY).gid(NOBODY));
+    assert_eq!(said.code(), Some(0), "{said:#?}");
+    let new = Place::new(SAMPLE);
+    give(&new, NOBODY);
+    new.expect(0, &["migrate"]);
+    let mut theirs = new.command(&["apply"]);
+    let said = process::said(theirs.uid(NOBODY).gid(NOBODY));
+    assert_eq!(said.code(), Some(0), "{said:#?}");
+}

@@ -104,7 +104,9 @@ fn open(path: &Path) -> Result<File, StoreError> {
     let mut options = File::options();
     // Readable for all who share the volume: whoever cannot read it takes the agent for absent. It holds no secret.
     options.read(true).write(true).create(true).truncate(false).mode(0o644).custom_flags(flags);
-    options.open(path).doing("open", path)
+    let file = options.open(path).doing("open", path)?;
+    files::give_to_owner(&file, path);
+    Ok(file)
 }
 
 /// Who the file says it is; between the lock and its text nobody has signed yet.

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use super::StoreError;
 use super::error::Doing as _;
 pub(crate) use super::temporary::{Temporary, remove_leftovers};
+use crate::place::identity;
+use crate::small_file;
 
 /// Returns the folder that a file is in; that of a plain name is the working folder.
 pub(crate) fn folder_of(path: &Path) -> &Path {
@@ -36,14 +38,31 @@ pub(crate) fn create_folder(folder: &Path) -> Result<(), StoreError> {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && folder.is_dir() => {}
         created => created.doing("create the folder", folder)?,
     }
+    if let Ok(made) = small_file::open_folder(folder) {
+        give_to_owner(&made, folder);
+    }
     // What is synced in a folder whose own name is lost is lost with it.
     sync_folder(beside)
+}
+
+/// Gives what was just made at `path` to the owner of what it is to replace, or else of its folder. Root repairs what the
+/// orchestrator, as another user, goes on with; whoever is not root may give nothing away, and needs not.
+pub(crate) fn give_to_owner(made: &File, path: &Path) {
+    let Ok(own) = made.metadata() else { return };
+    let is_made = |there: &std::fs::Metadata| identity(there) == identity(&own);
+    let replaced = std::fs::metadata(path).ok().filter(|there| !is_made(there));
+    let model = replaced.or_else(|| std::fs::metadata(folder_of(path)).ok());
+    if let Some(model) = model.filter(|model| model.uid() != own.uid()) {
+        let _ = std::os::unix::fs::fchown(made, Some(model.uid()), Some(model.gid()));
+    }
 }
 
 /// Creates an empty file that only this user may read. Fails when there is one.
 pub(crate) fn create_private(path: &Path) -> Result<File, StoreError> {
     let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true).mode(0o600).open(path).doing("create", path)
+    let file = options.write(true).create_new(true).mode(0o600).open(path).doing("create", path)?;
+    give_to_owner(&file, path);
+    Ok(file)
 }
 
 /// Gives a file the owner and the rights of another, as far as this user may.

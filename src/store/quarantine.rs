@@ -100,7 +100,13 @@ fn replace(database: &Path, good: Option<&Path>, kept_in: &Path) -> Result<(), S
     set_logs_aside(database, kept_in)?;
     crash::point("log_moved");
     match restored {
-        Some(restored) => restored.replace(database).doing("restore to", database)?,
+        Some(restored) => {
+            // Whoever could write the database is to write this one.
+            if database.exists() {
+                files::like(restored.path(), database)?;
+            }
+            restored.replace(database).doing("restore to", database)?;
+        }
         None => unless_missing(std::fs::rename(database, kept(database))).doing("move aside", database)?,
     }
     crash::point("corrupt_replaced");

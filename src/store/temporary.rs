@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::StoreError;
 use super::error::Doing as _;
+use super::files::give_to_owner;
 use crate::place::identity;
 use crate::small_file;
 
@@ -48,9 +49,11 @@ impl Temporary {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let mut random = [0; 8];
         getrandom::fill(&mut random)?;
-        let path = path.with_file_name(format!("{PREFIX}{name}-{:016x}", u64::from_ne_bytes(random)));
+        let place = path;
+        let path = place.with_file_name(format!("{PREFIX}{name}-{:016x}", u64::from_ne_bytes(random)));
         let mut options = File::options();
         let file = options.read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+        give_to_owner(&file, place);
         let made = Self { path, file };
         // Where there are no locks, age alone tells what is left over.
         let _ = made.file.lock();
