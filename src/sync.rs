@@ -237,7 +237,10 @@ fn attempt_pass(
     let order = Order {
         plan: &plan,
         record: &record(input, pass, &desired, kept),
-        source: SourceCopy { snapshot: input.source, holds_plain_secrets: desired.plaintext_secrets() > 0 },
+        source: SourceCopy {
+            snapshot: input.source,
+            may_hold_secrets: desired::may_hold_secrets(input.source),
+        },
         locked: lock_early,
         now,
     };
@@ -319,6 +322,10 @@ fn kept(
     let paused = !pass.while_paused && plan.standing("pause").is_some_and(|pause| pause.scope.is_none());
     let writes = pass.mode == Mode::Apply || (pass.mode == Mode::Agree && live.base.met);
     if !writes || paused || !plan.refused.is_empty() || known_good(live) == Some(desired.digest()) {
+        return Ok(None);
+    }
+    // Without a key it would be kept as it is.
+    if !store.keys().has_key() && desired::may_hold_secrets(input.source) {
         return Ok(None);
     }
     KeptSource::of(input.source, desired::known(input.source, desired), store.keys())

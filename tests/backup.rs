@@ -240,7 +240,7 @@ fn a_backup_that_somebody_asked_for_outlives_everything_and_is_not_taken_twice()
     // Nor do those of somebody who asks without end fill the disk.
     store.set_backups(&keeping(Retention { bytes: asked.bytes, ..Retention::BACKUPS }));
     let nothing = SourceSnapshot { origin: "none".into(), documents: Vec::new() };
-    let copy = SourceCopy { snapshot: &nothing, holds_plain_secrets: false };
+    let copy = SourceCopy { snapshot: &nothing, may_hold_secrets: false };
     let rows = store.fingerprint().expect("readable");
     let refused = store.back_up_on_request(rows, copy, "test", SystemTime::now());
     assert!(matches!(refused, Err(StoreError::BackupsFull { .. })), "{refused:?}");

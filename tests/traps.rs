@@ -63,7 +63,7 @@ fn nothing_we_do_beside_the_write_lock_drops_it() {
     let rows = store.read().expect("reads").fingerprint;
     store.begin().expect("locks");
     assert!(!another_process_can_write(&folder.db()), "the lock is held");
-    let copy = SourceCopy { snapshot: &nothing(), holds_plain_secrets: false };
+    let copy = SourceCopy { snapshot: &nothing(), may_hold_secrets: false };
     store
         .back_up(rows, copy, "test", SystemTime::now())
         .expect("backed up")
@@ -137,7 +137,7 @@ fn a_backup_finishes_and_is_whole_while_the_other_side_commits_without_pause() {
         let mut store = folder.store();
         for _ in 0..5 {
             let rows = store.read().expect("reads").fingerprint;
-            let copy = SourceCopy { snapshot: &nothing(), holds_plain_secrets: false };
+            let copy = SourceCopy { snapshot: &nothing(), may_hold_secrets: false };
             let backup =
                 store.back_up(rows, copy, "test", SystemTime::now()).expect("finishes").expect("made");
             assert!(backup.bytes > 4_000_000, "an empty or partial copy: {} bytes", backup.bytes);
@@ -152,7 +152,7 @@ fn a_backup_of_other_rows_than_planned_is_refused() {
     let mut store = folder.store();
     let rows = store.read().expect("reads").fingerprint;
     folder.orchestrator().execute("UPDATE services SET enabled = 0 WHERE id = 'qwen'", []).expect("commits");
-    let copy = SourceCopy { snapshot: &nothing(), holds_plain_secrets: false };
+    let copy = SourceCopy { snapshot: &nothing(), may_hold_secrets: false };
     assert!(matches!(store.back_up(rows, copy, "test", SystemTime::now()), Err(StoreError::Stale)));
     assert!(oxide_operator::store::backups(&folder.db()).is_empty(), "nothing half-made is listed");
 }
@@ -182,7 +182,7 @@ fn a_backup_serves_until_somebody_commits_or_touches_it() {
         let mut store = folder.store();
         let rows = store.read().expect("reads").fingerprint;
         assert!(store.saved(rows).is_none(), "nothing was taken yet");
-        let copy = SourceCopy { snapshot: &nothing(), holds_plain_secrets: false };
+        let copy = SourceCopy { snapshot: &nothing(), may_hold_secrets: false };
         let taken = store.back_up(rows, copy, "test", SystemTime::now()).expect("backed up").expect("made");
         let saved = store.saved(rows).expect("nothing happened since");
         assert_eq!(saved.path, taken.path);
@@ -196,7 +196,7 @@ fn a_write_takes_the_backup_that_is_there_and_the_next_one_another() {
     let folder = Folder::migrated();
     let mut store = folder.store();
     let rows = store.read().expect("reads").fingerprint;
-    let copy = SourceCopy { snapshot: &nothing(), holds_plain_secrets: false };
+    let copy = SourceCopy { snapshot: &nothing(), may_hold_secrets: false };
     let taken = store.back_up(rows, copy, "test", SystemTime::now()).expect("backed up").expect("made");
     let backups = || oxide_operator::store::backups(&folder.db());
     store.update_execution_settings(&json!({"max_retries": 9})).expect("written");

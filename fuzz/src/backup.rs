@@ -55,7 +55,7 @@ fn original() -> Original {
     let rows = store.read().expect("readable").fingerprint;
     let now = std::time::SystemTime::now();
     let nothing = SourceSnapshot { origin: String::new(), documents: Vec::new() };
-    let source = SourceCopy { snapshot: &nothing, holds_plain_secrets: false };
+    let source = SourceCopy { snapshot: &nothing, may_hold_secrets: false };
     let backup = store.back_up(rows, source, "fuzz", now).expect("backed up").expect("there is something");
     let bytes = fs::read(&backup.path).expect("readable");
     let page = usize::from(u16::from_be_bytes([bytes[16], bytes[17]]));

@@ -28,7 +28,8 @@ pub(crate) fn target(data: &[u8]) {
         assert!(took.as_secs() < 5, "answering took {took:?}");
         assert!(answer.status < 500 || answer.status == 503, "{answer:?}");
         let body = String::from_utf8_lossy(&answer.body);
-        if answer.content_type.contains("json") {
+        // The answer to HEAD is the head of one.
+        if answer.content_type.contains("json") && !data.starts_with(b"HEAD ") {
             assert!(serde_json::from_slice::<serde_json::Value>(&answer.body).is_ok(), "no JSON: {body}");
         }
         let asked = String::from_utf8_lossy(data);

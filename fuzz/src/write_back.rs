@@ -2,7 +2,7 @@
 //!
 //! An input is written as the cases in `tests/write_back_cases/` are: a text, `>>> edit`, and a line for every edit.
 
-use oxide_operator::desired::{key_places, value_of};
+use oxide_operator::desired::{places_of, value_of};
 use oxide_operator::write_back::{Edit, write_back};
 use serde_json::{Map, Value as Json, json};
 
@@ -60,10 +60,10 @@ fn put(into: &mut Json, path: &[Box<str>], value: Option<&Json>) {
 /// An edit within one top-level entry leaves every line before and behind that entry.
 fn check_surroundings(before: &str, after: &str, edit: &Edit) {
     let Some(first) = edit.path.first() else { return };
-    let places = key_places("before", before);
-    let mut tops = places.iter().filter(|(path, _)| !path.contains('.'));
-    let Some((_, at)) = tops.find(|(path, _)| **path == **first) else { return };
-    let next = tops.find(|(_, other)| other.line > at.line).map(|(_, next)| next.line);
+    let Ok(Json::Object(entries)) = value_of(before) else { return };
+    let places = places_of("before", before, &entries.keys().cloned().collect());
+    let Some(at) = places.get(&**first) else { return };
+    let next = places.values().map(|other| other.line).filter(|line| *line > at.line).min();
     let lines: Vec<&str> = before.split_inclusive('\n').collect();
     let mut head = &lines[..at.line - 1];
     if edit.value.is_none() {

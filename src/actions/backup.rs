@@ -72,7 +72,7 @@ pub(crate) fn back_up(
         let rows = store.fingerprint()?;
         // Whether plain keys stand in the source is not known without reading it; so its copy is encrypted if it can be.
         let copied = source.filter(|_| store.keys().has_key());
-        let copy = SourceCopy { snapshot: copied.unwrap_or(&nothing), holds_plain_secrets: true };
+        let copy = SourceCopy { snapshot: copied.unwrap_or(&nothing), may_hold_secrets: true };
         match store.back_up_on_request(rows, copy, reason, now) {
             Err(StoreError::Stale) => {}
             taken => return taken,

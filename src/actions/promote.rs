@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::edit::not_there;
 use crate::cluster;
-use crate::desired::{DesiredConfig, masked_line};
+use crate::desired::{DesiredConfig, Masker};
 use crate::model::{Finding, Section, Selection, StoreSnapshot};
 use crate::promotion::{PromotedKeys, Promotion, Rewritten, Sides, Wanted, promote};
 use crate::source::{ReplaceError, SourceSpec, replace};
@@ -82,6 +82,7 @@ pub(crate) fn diff(document: &Rewritten) -> String {
         (String::from_utf8_lossy(&document.before), String::from_utf8_lossy(&document.after));
     let (old, new) = (lines(&before), lines(&after));
     let diff = similar::TextDiff::from_lines(&*before, &*after);
+    let (mut masked_old, mut masked_new) = (Masker::new(&before), Masker::new(&after));
     let mut text = format!("--- {0}\n+++ {0}\n", document.name);
     for group in diff.grouped_ops(1) {
         let (Some(first), Some(last)) = (group.first(), group.last()) else { continue };
@@ -95,10 +96,10 @@ pub(crate) fn diff(document: &Rewritten) -> String {
             let same = op.tag() == similar::DiffTag::Equal;
             for line in op.old_range() {
                 let sign = if same { ' ' } else { '-' };
-                text.push_str(&format!("{sign}{}\n", masked_line(&before, old[line].clone())));
+                text.push_str(&format!("{sign}{}\n", masked_old.line(old[line].clone())));
             }
             for line in op.new_range().filter(|_| !same) {
-                text.push_str(&format!("+{}\n", masked_line(&after, new[line].clone())));
+                text.push_str(&format!("+{}\n", masked_new.line(new[line].clone())));
             }
         }
     }

@@ -52,13 +52,23 @@ pub(super) fn to_file(
             output::counted(unreadable, "value")
         ));
     }
+    let is_left_out = |masked: &Option<String>| !with_secrets && masked.is_some();
+    let left_out = carried.0.iter().filter(|section| is_left_out(&section.masked));
+    let left_out: Vec<&str> = left_out.map(|section| &*section.name).collect();
+    if !left_out.is_empty() {
+        output::note(format!(
+            "warning: {} left out, because something in it may be a secret: {}; --with-secrets exports it",
+            output::counted(left_out.len(), "section"),
+            left_out.join(", ")
+        ));
+    }
     if live.tokens > 0 && !with_secrets {
         output::note(format!(
             "note: {} exported as a token that only the encryption key opens; --with-secrets writes plain text",
             output::counted(live.tokens, "API key")
         ));
     }
-    Ok(unreadable > 0)
+    Ok(unreadable > 0 || !left_out.is_empty())
 }
 
 /// The recorded carried sections; for a store that we have not met, those of the source.

@@ -126,28 +126,31 @@ impl OperatorFile {
             Json::Object(entries) => entries,
             _ => return Err(vec![Finding::error(format!("{name}: expected settings by name"))]),
         };
-        let places = desired::key_places(name, text);
-        let at = |path: &str, finding: Finding| {
-            let place = places.iter().find(|(known, _)| known == path).map(|(_, place)| place.clone());
-            Finding { location: place, ..finding.at_path(path) }
-        };
-        let mut findings: Vec<Finding> =
-            unknown(&entries).into_iter().map(|(path, finding)| at(&path, finding)).collect();
+        let mut findings = unknown(&entries);
         for (key, value) in &entries {
             for (path, part) in parts(key, value) {
-                let known = !findings
-                    .iter()
-                    .any(|finding| finding.path.as_deref().is_some_and(|at| at.starts_with(&path)));
+                let known = !findings.iter().any(|(at, _)| at.starts_with(&path));
                 if let (true, Err(error)) = (known, serde_json::from_value::<Self>(part)) {
-                    findings.push(at(&path, Finding::error(error.to_string())));
+                    findings.push((path, Finding::error(error.to_string())));
                 }
             }
         }
-        let read: Option<Self> = serde_json::from_value(Json::Object(entries)).ok();
+        let read = serde_json::from_value::<Self>(Json::Object(entries));
+        if let (Err(error), true) = (&read, findings.is_empty()) {
+            findings.push((String::new(), Finding::error(error.to_string())));
+        }
+        let read = read.ok();
         if let Some(read) = &read {
             let policy = Policy { overrides: read.overrides.clone(), ..Policy::default() };
-            findings.extend(policy.tied().into_iter().map(|finding| at("overrides", finding)));
+            findings.extend(policy.tied().into_iter().map(|finding| ("overrides".to_owned(), finding)));
         }
+        let places = desired::places_of(name, text, &findings.iter().map(|(path, _)| path.clone()).collect());
+        let located = |(path, finding): (String, Finding)| {
+            let location = places.get(&path).cloned();
+            let finding = if path.is_empty() { finding } else { finding.at_path(path) };
+            Finding { location, ..finding }
+        };
+        let findings: Vec<Finding> = findings.into_iter().map(located).collect();
         match read {
             Some(read) if findings.is_empty() => Ok(read),
             _ => Err(findings),

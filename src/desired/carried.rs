@@ -20,13 +20,15 @@ const KNOWN: [&str; 4] = ["logging", "security", "storage", "cluster"];
 pub(super) fn sections(text: &str, document: &mut Document) -> Vec<(CarriedSection, Range<usize>)> {
     let others = std::mem::take(&mut document.others);
     let starts = &document.section_starts;
+    // A key may stand here, and be taken by an alias.
+    let elsewhere = document.anchored.then(|| mask::Spans::of(text)).flatten();
     others
         .into_iter()
         .map(|other| {
             let next = starts.partition_point(|start| *start <= other.key.start);
             let next = starts.get(next).copied().unwrap_or(text.len());
             let yaml = verbatim(text, &other, next).unwrap_or_else(|| written_anew(&other));
-            let masked = mask::text(&yaml);
+            let masked = mask::text(&yaml, elsewhere.iter().flat_map(mask::Spans::aliased));
             let masked = (masked != yaml).then_some(masked);
             (CarriedSection { name: other.name, yaml, masked }, other.key)
         })
@@ -70,11 +72,11 @@ pub(super) fn near_miss(name: &str) -> Option<String> {
 }
 
 fn verbatim(text: &str, other: &Other, next: usize) -> Option<String> {
-    let line_start = text[..other.key.start].rfind('\n').map_or(0, |at| at + 1);
-    if line_start != other.key.start {
+    let before = &text[..other.key.start];
+    if !before.is_empty() && !before.ends_with('\n') {
         return None;
     }
-    let start = with_comments_above(text, line_start);
+    let start = with_comments_above(text, other.key.start);
     let end = if next == text.len() { next } else { with_comments_above(text, next) };
     let slice = format!("{}\n", text.get(start..end)?.trim_start_matches('\u{feff}').trim_end());
     reads_as(&slice, other).then_some(slice)

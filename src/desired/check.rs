@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::mask;
 use super::scalar::closest;
 use crate::model::{ConfigPath, Configuration, FieldId, Finding, Section, Value};
 
@@ -14,11 +15,17 @@ pub(super) struct Broken {
     pub(super) text: Option<Box<str>>,
 }
 
+/// So many are looked at closely; there is no more room for them among the findings.
+const MAX_BROKEN: usize = 100;
+
+/// So often a name is compared with the others to suggest what was meant.
+const MAX_COMPARISONS: usize = 100_000;
+
 /// Checks the declared configuration by itself; a section out of scope is not judged here but with the state
-/// that would result (`plan`).
-pub(super) fn references(configuration: &Configuration) -> Vec<Broken> {
-    let Some(services) = configuration.section(Section::Services) else { return Vec::new() };
-    let mut broken = Vec::new();
+/// that would result (`plan`). Returns the first of them, and how many more there are.
+pub(super) fn references(configuration: &Configuration) -> (Vec<Broken>, usize) {
+    let Some(services) = configuration.section(Section::Services) else { return (Vec::new(), 0) };
+    let (mut broken, mut more) = (Vec::new(), 0);
     let enabled = Section::Services.field("enabled").expect("services have it");
     let any_enabled = services.values().any(|service| service.get(enabled) != Some(&Value::Flag(false)));
     if !services.is_empty() && !any_enabled {
@@ -29,20 +36,26 @@ pub(super) fn references(configuration: &Configuration) -> Vec<Broken> {
         broken.push(Broken { finding, path, text: None });
     }
     let names: Vec<&str> = services.keys().map(|id| &**id).collect();
+    let suggested = MAX_COMPARISONS / names.len().max(1);
     let known: HashSet<&str> = names.iter().copied().collect();
     for (task, rule) in configuration.section(Section::RoutingRules).into_iter().flatten() {
         for (field, named) in services_named(rule) {
-            if !known.contains(named) {
-                let path = ConfigPath::field(Section::RoutingRules, task, field);
-                let mut finding = Finding::error(format!("no service is called `{named}`")).at_path(&path);
-                // Only those that will be shown are worth a look at every name.
-                let close = if broken.len() < super::MAX_FINDINGS { closest(named, &names) } else { None };
-                finding.suggestion = close.or_else(|| Some("declare the service, or name another".into()));
-                broken.push(Broken { finding, path, text: Some(named.into()) });
+            if known.contains(named) {
+                continue;
             }
+            if broken.len() == MAX_BROKEN {
+                more += 1;
+                continue;
+            }
+            let path = ConfigPath::field(Section::RoutingRules, task, field);
+            let mut finding =
+                Finding::error(format!("no service is called `{}`", mask::word(named))).at_path(&path);
+            let close = if broken.len() < suggested { closest(named, &names) } else { None };
+            finding.suggestion = close.or_else(|| Some("declare the service, or name another".into()));
+            broken.push(Broken { finding, path, text: Some(named.into()) });
         }
     }
-    broken
+    (broken, more)
 }
 
 /// Returns the services a rule names, with the field that names each.

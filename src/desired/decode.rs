@@ -2,17 +2,19 @@
 
 use std::ops::Range;
 
-use super::scalar::{Implicit, closest, typed};
+use super::ResolveSecrets;
+use super::findings::Findings;
+use super::mask;
+use super::scalar::{Implicit, closest, typed, wrong};
 use super::suspect;
 use super::yaml::{Content, Node};
-use super::{ResolveSecrets, Spanned};
 use crate::model::{
     ConfigPath, FieldId, Finding, Fingerprinter, Kind, Object, Secret, SecretReference, SecretText, Section,
     Value,
 };
 
 /// The key under which a source names where an API key is to be found.
-const KEY_REFERENCE: &str = "apiKeyFrom";
+pub(super) const KEY_REFERENCE: &str = "apiKeyFrom";
 
 /// Whether an object must have the fields that its kind cannot do without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +30,7 @@ pub(super) struct Decoder<'a> {
     pub(super) secrets: &'a (dyn ResolveSecrets + Sync),
     pub(super) fingerprinter: &'a Fingerprinter,
     pub(super) required: Required,
-    pub(super) findings: Vec<Spanned>,
+    pub(super) findings: Findings,
     /// How many API keys stand in the source in plain text.
     pub(super) plaintext_secrets: usize,
 }
@@ -37,18 +39,17 @@ impl Decoder<'_> {
     /// Decodes one object; `None` when it is not one at all.
     pub(super) fn object(&mut self, section: Section, id: &str, node: &Node<'_>) -> Option<Object> {
         let Content::Mapping(entries) = &node.content else {
-            self.refuse(
+            self.findings.error(&node.span, || {
                 Finding::error(format!("expected the fields of a {}", section.noun()))
-                    .at_path(ConfigPath::object(section, id)),
-                &node.span,
-            );
+                    .at_path(ConfigPath::object(section, id))
+            });
             return None;
         };
         let mut object = Object::default();
         let mut reference_seen = false;
-        for (key, value) in entries {
+        for (key, value) in entries.iter() {
             let Some(name) = key.text() else {
-                self.refuse(Finding::error("a field's name must be text"), &key.span);
+                self.findings.error(&key.span, || Finding::error("a field's name must be text"));
                 continue;
             };
             if name == KEY_REFERENCE && section == Section::Services {
@@ -60,27 +61,25 @@ impl Decoder<'_> {
                 self.unknown_field(section, id, name, &key.span);
                 continue;
             };
-            let path = ConfigPath::field(section, id, field);
             if object.get(field).is_some() {
-                self.refuse(
+                self.findings.error(&key.span, || {
                     Finding::error(format!("`{name}` stands here twice"))
-                        .at_path(path)
-                        .suggest("keep one of them"),
-                    &key.span,
-                );
+                        .at_path(ConfigPath::field(section, id, field))
+                        .suggest("keep one of them")
+                });
                 continue;
             }
+            let path = ConfigPath::field(section, id, field);
             if let Some(value) = self.value(&path, field, key, value) {
                 object.set(field, value);
             }
         }
         if reference_seen && entries.iter().any(|(key, _)| key.text() == Some("api_key")) {
-            self.refuse(
+            self.findings.error(&node.span, || {
                 Finding::error(format!("both `api_key` and `{KEY_REFERENCE}` are given"))
                     .at_path(ConfigPath::object(section, id))
-                    .suggest("keep one of them"),
-                &node.span,
-            );
+                    .suggest("keep one of them")
+            });
         }
         if self.required == Required::Yes {
             self.check_required(section, id, &object, entries, &node.span);
@@ -92,7 +91,7 @@ impl Decoder<'_> {
     fn value(&mut self, path: &ConfigPath, field: FieldId, key: &Node<'_>, node: &Node<'_>) -> Option<Value> {
         let spec = path.section.spec(field);
         if let Some(finding) = node.text().and_then(suspect::sealed) {
-            self.refuse(finding.at_path(path), &node.span);
+            self.findings.error(&node.span, || finding.at_path(path));
             return None;
         }
         let value = match (spec.kind, &node.content) {
@@ -106,45 +105,40 @@ impl Decoder<'_> {
                 Value::Unset
             }
             (Kind::Set | Kind::List, _) => {
-                self.refuse(
+                self.findings.error(&node.span, || {
                     Finding::error("expected a list")
                         .at_path(path)
-                        .suggest("write one item per line after `- `"),
-                    &node.span,
-                );
+                        .suggest("write one item per line after `- `")
+                });
                 return None;
             }
             (kind, Content::Scalar { text, plain }) => match typed(text, *plain, kind) {
                 Ok(value) => value,
                 Err(wrong) => {
-                    let mut finding = Finding::error(wrong.message).at_path(path);
-                    finding.suggestion = wrong.suggestion;
-                    self.refuse(finding, &node.span);
+                    self.findings.error(&node.span, || wrong.finding().at_path(path));
                     return None;
                 }
             },
             (_, found) => {
                 let found = if matches!(found, Content::Sequence(_)) { "a list" } else { "a mapping" };
                 let place = if spec.kind == Kind::Secret { &key.span } else { &node.span };
-                self.refuse(
-                    Finding::error(format!("expected one value, found {found}")).at_path(path),
-                    place,
-                );
+                self.findings.error(place, || {
+                    Finding::error(format!("expected one value, found {found}")).at_path(path)
+                });
                 return None;
             }
         };
         if let (Kind::Text, Value::Text(text)) = (spec.kind, &value)
             && let Some(warning) = suspect::text(spec.name, text)
         {
-            self.refuse(warning.at_path(path), &node.span);
+            self.findings.warning(&node.span, || warning.at_path(path));
         }
         if value == Value::Unset && spec.required {
-            self.refuse(
+            self.findings.error(&key.span, || {
                 Finding::error("null is not a value the orchestrator can read back here")
                     .at_path(path)
-                    .suggest("give a value, or remove the line to leave the field alone"),
-                &key.span,
-            );
+                    .suggest("give a value, or remove the line to leave the field alone")
+            });
             return None;
         }
         Some(value)
@@ -154,25 +148,21 @@ impl Decoder<'_> {
         let mut texts = Vec::with_capacity(items.len());
         for item in items {
             if let Some(finding) = item.text().and_then(suspect::sealed) {
-                self.refuse(finding.at_path(path), &item.span);
+                self.findings.error(&item.span, || finding.at_path(path));
                 continue;
             }
-            let wrong = match &item.content {
+            let refused = match &item.content {
                 Content::Scalar { text, plain } => match typed(text, *plain, Kind::Text) {
                     Ok(Value::Text(text)) => {
                         texts.push(text);
                         continue;
                     }
-                    Ok(_) => Finding::error("expected text, found null"),
-                    Err(wrong) => {
-                        let mut finding = Finding::error(wrong.message);
-                        finding.suggestion = wrong.suggestion;
-                        finding
-                    }
+                    Ok(_) => wrong("expected text, found null", None),
+                    Err(refused) => refused,
                 },
-                _ => Finding::error("expected text in this list"),
+                _ => wrong("expected text in this list", None),
             };
-            self.refuse(wrong.at_path(path), &item.span);
+            self.findings.error(&item.span, || refused.finding().at_path(path));
         }
         if texts.len() != items.len() {
             return None;
@@ -196,22 +186,24 @@ impl Decoder<'_> {
             return Some(Value::Unset);
         }
         if plain && Implicit::of(text) != Implicit::Text {
-            let finding = Finding::error(format!("expected text, found {}", Implicit::of(text).noun()));
-            self.refuse(finding.at_path(path).suggest("quote it"), &key.span);
+            self.findings.error(&key.span, || {
+                Finding::error(format!("expected text, found {}", Implicit::of(text).noun()))
+                    .at_path(path)
+                    .suggest("quote it")
+            });
             return None;
         }
         if let Some(name) = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) {
             if is_variable_name(name) {
                 return self.resolved(path, &SecretReference::Env(name.into()), &node.span);
             }
-            self.refuse(
-                Finding::error("`${…}` takes the name of one environment variable").at_path(path),
-                &key.span,
-            );
+            self.findings.error(&key.span, || {
+                Finding::error("`${…}` takes the name of one environment variable").at_path(path)
+            });
             return None;
         }
         if let Some(warning) = suspect::api_key(text) {
-            self.refuse(warning.at_path(path), &node.span);
+            self.findings.warning(&node.span, || warning.at_path(path));
         }
         self.plaintext_secrets += 1;
         Some(self.known(SecretText::new(text)))
@@ -219,11 +211,15 @@ impl Decoder<'_> {
 
     /// A template that was filled in with nothing looks the same as a key that is to go, so an empty one says nothing.
     fn empty_secret(&mut self, path: &ConfigPath, place: &Range<usize>) {
-        let finding = match self.required {
-            Required::Yes => Finding::warning("is empty: it leaves the API key of the database as it is"),
-            Required::No => Finding::error("is empty: no API key was given"),
-        };
-        self.refuse(finding.at_path(path).suggest("write null to have no API key"), place);
+        let finding = |finding: Finding| finding.at_path(path).suggest("write null to have no API key");
+        match self.required {
+            Required::Yes => self.findings.warning(place, || {
+                finding(Finding::warning("is empty: it leaves the API key of the database as it is"))
+            }),
+            Required::No => {
+                self.findings.error(place, || finding(Finding::error("is empty: no API key was given")))
+            }
+        }
     }
 
     fn key_reference(&mut self, object: &mut Object, id: &str, node: &Node<'_>) {
@@ -243,14 +239,12 @@ impl Decoder<'_> {
             Some(("file", file)) if !file.is_empty() => SecretReference::File(file),
             Some(("token", token)) if !token.is_empty() => SecretReference::Token(token),
             _ => {
-                self.refuse(
+                return self.findings.error(&node.span, || {
                     Finding::error(format!(
                         "`{KEY_REFERENCE}` takes one of `env: NAME`, `file: PATH`, `secretKeyRef: {{name: NAME, key: KEY}}`, `token: TOKEN`"
                     ))
-                    .at_path(path),
-                    &node.span,
-                );
-                return;
+                    .at_path(path)
+                });
             }
         };
         if let Some(value) = self.resolved(&path, &reference, &node.span) {
@@ -269,9 +263,10 @@ impl Decoder<'_> {
             _ => None,
         };
         let (Some(name), Some(key)) = (entry("name"), entry("key")) else {
-            let finding =
-                Finding::error("`secretKeyRef` takes `name: NAME` and `key: KEY`, and nothing else");
-            return self.refuse(finding.at_path(path), &node.span);
+            return self.findings.error(&node.span, || {
+                Finding::error("`secretKeyRef` takes `name: NAME` and `key: KEY`, and nothing else")
+                    .at_path(path)
+            });
         };
         let reference = SecretReference::SecretKey { name, key };
         if let (Some(value), Some(field)) = (self.resolved(path, &reference, &node.span), path.field) {
@@ -289,7 +284,12 @@ impl Decoder<'_> {
             Ok(text) if text.expose().is_empty() => Some(Value::Unset),
             Ok(text) => Some(self.known(text)),
             Err(reason) => {
-                self.refuse(Finding::error(reason).at_path(path), span);
+                // What stands where a name belongs may be the key itself.
+                self.findings.error(span, || {
+                    let names = reference.names().into_iter();
+                    let reason = names.fold(reason, |reason, name| mask::without(&reason, name));
+                    Finding::error(reason).at_path(path)
+                });
                 None
             }
         }
@@ -301,17 +301,19 @@ impl Decoder<'_> {
     }
 
     fn unknown_field(&mut self, section: Section, id: &str, name: &str, span: &Range<usize>) {
-        let known: Vec<&str> = section
-            .fields()
-            .iter()
-            .map(|spec| spec.name)
-            .chain((section == Section::Services).then_some(KEY_REFERENCE))
-            .collect();
-        let mut finding =
-            Finding::error(format!("unknown field `{name}`")).at_path(ConfigPath::object(section, id));
-        finding.suggestion =
-            Some(closest(name, &known).unwrap_or_else(|| format!("known fields are {}", known.join(", "))));
-        self.refuse(finding, span);
+        self.findings.error(span, || {
+            let known: Vec<&str> = section
+                .fields()
+                .iter()
+                .map(|spec| spec.name)
+                .chain((section == Section::Services).then_some(KEY_REFERENCE))
+                .collect();
+            let suggestion =
+                closest(name, &known).unwrap_or_else(|| format!("known fields are {}", known.join(", ")));
+            Finding::error(format!("unknown field `{}`", mask::word(name)))
+                .at_path(ConfigPath::object(section, id))
+                .suggest(suggestion)
+        });
     }
 
     fn check_required(
@@ -322,7 +324,6 @@ impl Decoder<'_> {
         entries: &[(Node<'_>, Node<'_>)],
         span: &Range<usize>,
     ) {
-        let path = ConfigPath::object(section, id);
         let mentioned = |name: &str| entries.iter().any(|(key, _)| key.text() == Some(name));
         let text = |name: &str| match object.get(section.field(name)?)? {
             Value::Text(text) if !text.is_empty() => Some(&**text),
@@ -334,11 +335,10 @@ impl Decoder<'_> {
                 // What stands there was refused, which is said.
                 return;
             }
-            self.findings.push(Spanned {
-                finding: Finding::error(format!("{why} `{name}`"))
-                    .at_path(&path)
-                    .suggest(format!("add a line `{name}: …`")),
-                span: span.clone(),
+            self.findings.error(span, || {
+                Finding::error(format!("{why} `{name}`"))
+                    .at_path(ConfigPath::object(section, id))
+                    .suggest(format!("add a line `{name}: …`"))
             });
         };
         match section {
@@ -357,11 +357,6 @@ impl Decoder<'_> {
             }
             _ => {}
         }
-    }
-
-    /// Notes a finding with its place.
-    fn refuse(&mut self, finding: Finding, span: &Range<usize>) {
-        self.findings.push(Spanned { finding, span: span.clone() });
     }
 }
 

@@ -2,11 +2,16 @@
 
 use std::ops::Range;
 
+use super::ResolveSecrets;
 use super::decode::{Decoder, Required};
+use super::findings::Findings;
+use super::mask;
 use super::scalar::Implicit;
 use super::yaml::{Content, Next, Node, Reader, SyntaxError};
-use super::{ResolveSecrets, Spanned};
-use crate::model::{ConfigPath, Configuration, Finding, Fingerprinter, Object, Section, Severity};
+use crate::model::{ConfigPath, Configuration, Finding, Fingerprinter, Object, Section};
+
+/// How many sections that are not managed a document may have; the orchestrator knows four.
+const MAX_OTHERS: usize = 1_000;
 
 /// An object of a managed section.
 #[derive(Debug)]
@@ -37,7 +42,7 @@ pub(super) struct Document {
     pub(super) plaintext_secrets: usize,
     /// Whether any value has an anchor.
     pub(super) anchored: bool,
-    pub(super) findings: Vec<Spanned>,
+    pub(super) findings: Findings,
 }
 
 impl Document {
@@ -70,7 +75,7 @@ impl Document {
         self.section_starts.append(&mut later.section_starts);
         self.plaintext_secrets += later.plaintext_secrets;
         self.anchored |= later.anchored;
-        self.findings.append(&mut later.findings);
+        self.findings.append(later.findings);
     }
 
     /// Moves all places by `offset` bytes.
@@ -83,7 +88,7 @@ impl Document {
         }
         self.others.iter_mut().for_each(|other| shift(&mut other.key));
         self.section_starts.iter_mut().for_each(|start| *start += offset);
-        self.findings.iter_mut().for_each(|finding| shift(&mut finding.span));
+        self.findings.shift(offset);
     }
 }
 
@@ -117,7 +122,7 @@ pub(super) fn read_partial(
     id: &str,
     secrets: &(dyn ResolveSecrets + Sync),
     fingerprinter: &Fingerprinter,
-) -> Result<Object, Vec<Spanned>> {
+) -> Result<Object, Findings> {
     let text = &*readable(text);
     let mut reader = DocumentReader::new(text, secrets, fingerprinter);
     reader.decoder.required = Required::No;
@@ -129,9 +134,7 @@ pub(super) fn read_partial(
         reader.yaml.close()
     });
     match object {
-        Some(object) if document.findings.iter().all(|found| found.finding.severity == Severity::Warning) => {
-            Ok(object)
-        }
+        Some(object) if !document.findings.has_error() => Ok(object),
         _ => Err(document.findings),
     }
 }
@@ -162,23 +165,23 @@ impl<'a> DocumentReader<'a> {
             secrets,
             fingerprinter,
             required: Required::Yes,
-            findings: Vec::new(),
+            findings: Findings::default(),
             plaintext_secrets: 0,
         };
-        Self { yaml: Reader::new(text), decoder, document: Document::default(), end: text.len() }
+        Self { yaml: Reader::limited(text), decoder, document: Document::default(), end: text.len() }
     }
 
     fn finish(mut self, read: impl FnOnce(&mut Self) -> Result<(), SyntaxError>) -> Document {
         if let Err(error) = read(&mut self) {
-            let mut finding = Finding::error(error.message);
-            finding.suggestion = error.help.map(Into::into);
-            self.refuse(finding, error.span);
+            self.document.findings.error(&error.span, || Finding {
+                suggestion: error.help.map(Into::into),
+                ..Finding::error(error.message)
+            });
         }
         self.document.anchored = self.yaml.has_anchors();
         self.document.section_starts.push(self.end);
         self.document.plaintext_secrets = self.decoder.plaintext_secrets;
-        self.document.findings.append(&mut self.decoder.findings);
-        self.document.findings.sort_by_key(|finding| finding.span.start);
+        self.document.findings.append(self.decoder.findings);
         self.document
     }
 
@@ -189,7 +192,8 @@ impl<'a> DocumentReader<'a> {
             Next::Other => {
                 let node = self.yaml.node()?;
                 if !is_null(&node) {
-                    self.refuse(Finding::error("expected the sections of a configuration"), node.span);
+                    let message = "expected the sections of a configuration";
+                    self.document.findings.error(&node.span, || Finding::error(message));
                 }
                 return self.yaml.close();
             }
@@ -199,8 +203,10 @@ impl<'a> DocumentReader<'a> {
             let key = self.yaml.key()?;
             match &key.content {
                 Content::Scalar { text, plain: true } if text == "<<" => {
-                    let finding = Finding::error("merge keys work inside an object, not between sections");
-                    self.refuse(finding.suggest("write the sections out"), key.span.clone());
+                    self.document.findings.error(&key.span, || {
+                        Finding::error("merge keys work inside an object, not between sections")
+                            .suggest("write the sections out")
+                    });
                     self.yaml.node()?;
                 }
                 _ => self.section(key.text().unwrap_or_default(), key.span.clone())?,
@@ -213,19 +219,23 @@ impl<'a> DocumentReader<'a> {
     fn section(&mut self, name: &str, key: Range<usize>) -> Result<(), SyntaxError> {
         self.document.section_starts.push(key.start);
         let Some(section) = Section::named(name) else {
+            if self.document.others.len() == MAX_OTHERS {
+                let message = format!("more than {MAX_OTHERS} sections that are not managed");
+                return Err(SyntaxError::new(message, key).help("is this the right file?"));
+            }
             let value = json(&self.yaml.node()?);
             self.document.others.push(Other { name: name.to_owned(), key, value });
             return Ok(());
         };
         if self.document.place(section).is_some() {
-            let finding =
-                Finding::error("this section stands here twice").at_path(name).suggest("merge the two");
-            self.refuse(finding, key.clone());
+            self.document.findings.error(&key, || {
+                Finding::error("this section stands here twice").at_path(name).suggest("merge the two")
+            });
         }
         if section == Section::Execution {
             let node = self.yaml.node()?;
             if is_null(&node) {
-                self.refuse_null_section(section, key);
+                self.refuse_null_section(section, &key);
             } else if let Some(object) = self.decoder.object(section, Configuration::EXECUTION_ID, &node) {
                 let entry = Entry { id: Configuration::EXECUTION_ID.into(), span: key, object };
                 self.document.place(section).get_or_insert_default().push(entry);
@@ -239,14 +249,16 @@ impl<'a> DocumentReader<'a> {
         let node = self.yaml.node()?;
         match &node.content {
             Content::Mapping(entries) => {
-                for (key, value) in entries {
+                for (key, value) in entries.iter() {
                     self.entry(section, key, value);
                 }
             }
-            _ if is_null(&node) => self.refuse_null_section(section, key),
+            _ if is_null(&node) => self.refuse_null_section(section, &key),
             _ => {
-                let message = format!("expected {} by name", section.name().replace('_', " "));
-                self.refuse(Finding::error(message).at_path(name), node.span);
+                self.document.findings.error(&node.span, || {
+                    let message = format!("expected {} by name", section.name().replace('_', " "));
+                    Finding::error(message).at_path(name)
+                });
             }
         }
         Ok(())
@@ -263,35 +275,39 @@ impl<'a> DocumentReader<'a> {
     }
 
     fn entry(&mut self, section: Section, key: &Node<'_>, value: &Node<'_>) {
+        let findings = &mut self.document.findings;
         let (id, plain) = if let Content::Scalar { text, plain } = &key.content {
             (text, *plain)
         } else {
-            self.refuse(Finding::error("a name must be text").at_path(section.name()), key.span.clone());
-            return;
+            return findings
+                .error(&key.span, || Finding::error("a name must be text").at_path(section.name()));
         };
         if plain && id == "<<" {
-            let finding = Finding::error("merge keys work inside an object, not between objects")
-                .at_path(section.name())
-                .suggest("write `<<` inside the object that takes the values over");
-            return self.refuse(finding, key.span.clone());
+            return findings.error(&key.span, || {
+                Finding::error("merge keys work inside an object, not between objects")
+                    .at_path(section.name())
+                    .suggest("write `<<` inside the object that takes the values over")
+            });
         }
         if id.is_empty() {
-            let finding =
-                Finding::error("a name must not be empty").at_path(section.name()).suggest("give it a name");
-            return self.refuse(finding, key.span.clone());
+            return findings.error(&key.span, || {
+                Finding::error("a name must not be empty").at_path(section.name()).suggest("give it a name")
+            });
         }
         let implicit = if plain { Implicit::of(id) } else { Implicit::Text };
         if implicit != Implicit::Text {
-            let finding = Finding::error(format!("a name must be text, found {}", implicit.noun()))
-                .at_path(section.name())
-                .suggest(format!("quote it: \"{id}\""));
-            return self.refuse(finding, key.span.clone());
+            return findings.error(&key.span, || {
+                Finding::error(format!("a name must be text, found {}", implicit.noun()))
+                    .at_path(section.name())
+                    .suggest(format!("quote it: \"{}\"", mask::word(id)))
+            });
         }
         if is_null(value) {
-            let finding = Finding::error("nothing is declared here")
-                .at_path(ConfigPath::object(section, id))
-                .suggest("declare its fields, or remove the line");
-            return self.refuse(finding, key.span.clone());
+            return findings.error(&key.span, || {
+                Finding::error("nothing is declared here")
+                    .at_path(ConfigPath::object(section, id))
+                    .suggest("declare its fields, or remove the line")
+            });
         }
         if let Some(object) = self.decoder.object(section, id, value) {
             let entry = Entry { id: Box::from(&**id), span: key.span.clone(), object };
@@ -299,18 +315,15 @@ impl<'a> DocumentReader<'a> {
         }
     }
 
-    fn refuse_null_section(&mut self, section: Section, key: Range<usize>) {
-        let finding = Finding::error("null says neither `none` nor `leave alone`")
-            .at_path(section.name())
-            .suggest(format!(
-                "write `{0}: {{}}` for none, or remove the line to leave the section alone",
-                section.name()
-            ));
-        self.refuse(finding, key);
-    }
-
-    fn refuse(&mut self, finding: Finding, span: Range<usize>) {
-        self.document.findings.push(Spanned { finding, span });
+    fn refuse_null_section(&mut self, section: Section, key: &Range<usize>) {
+        self.document.findings.error(key, || {
+            Finding::error("null says neither `none` nor `leave alone`").at_path(section.name()).suggest(
+                format!(
+                    "write `{0}: {{}}` for none, or remove the line to leave the section alone",
+                    section.name()
+                ),
+            )
+        });
     }
 }
 

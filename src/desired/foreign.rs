@@ -2,26 +2,22 @@
 
 use serde_json::Value as Json;
 
-use super::Spanned;
 use super::document::Document;
-use crate::model::{Finding, Severity};
+use super::locate;
+use super::yaml::Node;
+use crate::model::{Finding, Section};
 
 /// Returns the one finding for a document that is no configuration but something else that is well known.
-pub(super) fn recognise(text: &str, document: &Document) -> Option<Spanned> {
-    let finding = sealed(text, document)
+pub(super) fn recognise(text: &str, document: &Document) -> Option<Finding> {
+    sealed(text, document)
         .or_else(|| manifest(document))
         .or_else(|| chart(document))
         .or_else(|| template(text, document))
-        .or_else(|| compose(text, document))?;
-    Some(Spanned { finding, span: 0..0 })
+        .or_else(|| compose(text, document))
 }
 
 fn other<'d>(document: &'d Document, name: &str) -> Option<&'d Json> {
     document.others.iter().find(|other| other.name == name).map(|other| &other.value)
-}
-
-fn has_errors(document: &Document) -> bool {
-    document.findings.iter().any(|found| found.finding.severity == Severity::Error)
 }
 
 /// A file that is encrypted as a whole, or value by value.
@@ -102,7 +98,7 @@ fn template(text: &str, document: &Document) -> Option<Finding> {
     let lines = || text.lines().map(str::trim_start);
     let statement = |line: &str| line.starts_with("{{") || line.starts_with("{%");
     let value = |line: &str| line.contains(": {{") || line.contains("- {{");
-    (has_errors(document) && lines().any(|line| statement(line) || value(line))).then(|| {
+    (document.findings.has_error() && lines().any(|line| statement(line) || value(line))).then(|| {
         Finding::error("this looks like a template that was not rendered yet (`{{ … }}`)")
             .suggest("render it first (`helm template`, for instance), and name what comes out")
     })
@@ -110,15 +106,19 @@ fn template(text: &str, document: &Document) -> Option<Finding> {
 
 /// A file of Docker Compose, whose services are something else.
 fn compose(text: &str, document: &Document) -> Option<Finding> {
-    if !has_errors(document) {
+    if !document.findings.has_error() {
         return None;
     }
-    let value = super::value_of(text).ok()?;
-    let services = value.get("services")?.as_object()?;
-    let is_container = |service: &Json| {
+    let is_container = |service: &Node<'_>| {
         service.get("type").is_none() && ["image", "build"].iter().any(|name| service.get(name).is_some())
     };
-    (!services.is_empty() && services.values().all(is_container)).then(|| {
+    let (mut containers, mut others) = (0, 0);
+    locate::find_entries(text, |section, _, service| {
+        let is_container = section == Section::Services && is_container(service);
+        *(if is_container { &mut containers } else { &mut others }) += 1;
+        others > 0
+    });
+    (containers > 0 && others == 0).then(|| {
         Finding::error("this looks like a file of Docker Compose: its services are containers")
             .suggest("name the orchestrator's own YAML, usually `file:config/default.yaml`")
     })

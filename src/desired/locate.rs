@@ -1,14 +1,14 @@
 //! Byte ranges to file, line, column and the line's text, with secrets masked.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 
-use super::Spanned;
 use super::check::Broken;
 use super::escape;
-use super::mask::masked;
+use super::findings::Spanned;
+use super::mask::Masker;
 use super::yaml::{Content, Next, Node, Reader};
-use crate::model::{Finding, Location, Section, Severity, SourceSnapshot, printable_in_place};
+use crate::model::{Finding, Location, Section, SourceSnapshot, printable_in_place};
 
 /// How much of a line is shown, in characters: what a terminal shows.
 const MAX_SHOWN: usize = 120;
@@ -40,23 +40,18 @@ pub(super) fn utf8<'b>(name: &str, bytes: &'b [u8]) -> Result<&'b str, Box<Findi
     }
 }
 
-/// Locates findings of one document, in the order of their places. Only as many of each severity as will be shown get
-/// a place: the others are only counted.
-pub(super) fn all(name: &str, text: &str, mut findings: Vec<Spanned>) -> Vec<Finding> {
-    findings.sort_by_key(|finding| finding.span.start);
-    let lines = Lines::of(text);
-    let mut located = HashMap::from([(Severity::Error, 0), (Severity::Warning, 0)]);
-    findings
-        .into_iter()
-        .map(|Spanned { mut finding, span }| {
-            let count = located.entry(finding.severity).or_insert(0);
-            *count += 1;
-            if *count <= super::MAX_FINDINGS {
-                finding.location = Some(lines.location(name, &span));
-            }
-            finding
-        })
-        .collect()
+/// Locates findings of one document, in the order of their places.
+pub(super) fn all(name: &str, text: &str, findings: Vec<Spanned>) -> Vec<Finding> {
+    let spans = findings.into_iter().map(|Spanned { finding, span }| (finding, span)).collect();
+    let located = located(name, text, spans).into_iter();
+    located.map(|(finding, location)| Finding { location: Some(location), ..finding }).collect()
+}
+
+/// Locates things in a text, in the order of their places.
+fn located<T>(name: &str, text: &str, mut things: Vec<(T, Range<usize>)>) -> Vec<(T, Location)> {
+    things.sort_by_key(|(_, span)| span.start);
+    let mut lines = Lines::of(name, text);
+    things.into_iter().map(|(thing, span)| (thing, lines.location(&span))).collect()
 }
 
 /// Whether a text declares an object, or a section when no `id` is given.
@@ -67,37 +62,53 @@ pub(super) fn declares(text: &str, section: Section, id: Option<&str>) -> bool {
     }
 }
 
-/// Returns where each key stands that is wanted.
-pub(super) fn key_places(name: &str, text: &str, wanted: impl Fn(&str) -> bool) -> Vec<(String, Location)> {
-    fn walk(node: &Node<'_>, path: &str, visit: &mut impl FnMut(String, &Range<usize>)) {
-        let inner = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+/// Returns where each key stands that is wanted, by its path.
+pub(super) fn places_of(name: &str, text: &str, wanted: &BTreeSet<String>) -> BTreeMap<String, Location> {
+    let mut reader = Reader::new(text);
+    let Ok(root) = reader.open().and_then(|_| reader.node()) else { return BTreeMap::new() };
+    let longest = wanted.iter().map(String::len).max().unwrap_or_default();
+    let mut walk = Walk { wanted, longest, found: Vec::new() };
+    walk.node(&root, &mut String::new());
+    located(name, text, walk.found).into_iter().collect()
+}
+
+/// A walk over all keys of a text.
+struct Walk<'w> {
+    wanted: &'w BTreeSet<String>,
+    longest: usize,
+    found: Vec<(String, Range<usize>)>,
+}
+
+impl Walk<'_> {
+    fn node(&mut self, node: &Node<'_>, path: &mut String) {
         match &node.content {
             Content::Mapping(entries) => {
-                for (key, value) in entries {
-                    let path = inner(key.text().unwrap_or_default());
-                    visit(path.clone(), &key.span);
-                    walk(value, &path, visit);
+                for (key, value) in entries.iter() {
+                    self.inner(key.text().unwrap_or_default(), &key.span, value, path);
                 }
             }
             Content::Sequence(items) => {
                 for (position, item) in items.iter().enumerate() {
-                    let path = inner(&position.to_string());
-                    visit(path.clone(), &item.span);
-                    walk(item, &path, visit);
+                    self.inner(&position.to_string(), &item.span, item, path);
                 }
             }
             Content::Scalar { .. } => {}
         }
     }
-    let mut reader = Reader::new(text);
-    let Ok(root) = reader.open().and_then(|_| reader.node()) else { return Vec::new() };
-    let (lines, mut places) = (Lines::of(text), Vec::new());
-    walk(&root, "", &mut |path, span| {
-        if wanted(&path) {
-            places.push((path, lines.location(name, span)));
+
+    fn inner(&mut self, key: &str, span: &Range<usize>, value: &Node<'_>, path: &mut String) {
+        let outer = path.len();
+        // Nothing that is wanted lies below a longer path; a name may be as long as the text.
+        if outer + key.len() <= self.longest {
+            path.push_str(if outer > 0 { "." } else { "" });
+            path.push_str(key);
+            if self.wanted.contains(path) {
+                self.found.push((path.clone(), span.clone()));
+            }
+            self.node(value, path);
+            path.truncate(outer);
         }
-    });
-    places
+    }
 }
 
 /// Locates broken references by reading the documents once more: errors are rare, and positions of every value
@@ -107,21 +118,19 @@ pub(super) fn references(source: &SourceSnapshot, broken: Vec<Broken>) -> Vec<Fi
         return Vec::new();
     }
     let mut wanted: HashMap<(Section, &str), Vec<usize>> = HashMap::new();
-    for (position, broken) in broken.iter().enumerate().take(super::MAX_FINDINGS) {
+    for (position, broken) in broken.iter().enumerate() {
         wanted.entry((broken.path.section, &broken.path.id)).or_default().push(position);
     }
     let mut places: HashMap<usize, Location> = HashMap::new();
     for document in &source.documents {
         let text = std::str::from_utf8(&document.bytes).unwrap_or_default();
-        let lines = Lines::of(text);
+        let mut spans = Vec::new();
         find_entries(text, |section, id, node| {
-            for position in wanted.get(&(section, id)).into_iter().flatten() {
-                if let Some(span) = span_of(&broken[*position], node) {
-                    places.insert(*position, lines.location(&document.name, &span));
-                }
-            }
+            let positions = wanted.get(&(section, id)).into_iter().flatten();
+            spans.extend(positions.filter_map(|it| Some((*it, span_of(&broken[*it], node)?))));
             false
         });
+        places.extend(located(&document.name, text, spans));
     }
     let numbered = broken.into_iter().enumerate();
     numbered.map(|(position, it)| Finding { location: places.remove(&position), ..it.finding }).collect()
@@ -142,9 +151,12 @@ fn span_of(broken: &Broken, node: &Node<'_>) -> Option<Range<usize>> {
     }
 }
 
-/// Visits the entries of the managed sections until `found` says so.
-fn find_entries(text: &str, mut found: impl FnMut(Section, &str, &Node<'_>) -> bool) -> Option<()> {
-    let mut reader = Reader::new(text);
+/// Visits the entries of the managed sections, one after the other, until `found` says so.
+pub(super) fn find_entries(
+    text: &str,
+    mut found: impl FnMut(Section, &str, &Node<'_>) -> bool,
+) -> Option<()> {
+    let mut reader = Reader::limited(text);
     if reader.open().ok()? != Next::Mapping {
         return None;
     }
@@ -167,48 +179,47 @@ fn find_entries(text: &str, mut found: impl FnMut(Section, &str, &Node<'_>) -> b
     None
 }
 
-/// A text with the places at which its lines begin: found once, so that a finding costs what is shown of it.
+/// A text that is gone through from its top, so that a finding costs what is shown of it.
 struct Lines<'t> {
+    name: &'t str,
     text: &'t str,
-    starts: Vec<usize>,
+    /// The line that was reached, and where it begins.
+    line: usize,
+    line_start: usize,
+    masker: Masker<'t>,
 }
 
 impl<'t> Lines<'t> {
-    fn of(text: &'t str) -> Self {
-        let breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
-        Self { text, starts: std::iter::once(0).chain(breaks).collect() }
+    fn of(name: &'t str, text: &'t str) -> Self {
+        Self { name, text, line: 1, line_start: 0, masker: Masker::new(text) }
     }
 
-    fn location(&self, name: &str, span: &Range<usize>) -> Location {
+    /// Returns a place that is not above the last one.
+    fn location(&mut self, span: &Range<usize>) -> Location {
         let text = self.text;
-        let start = floor(text, span.start);
-        let line = self.starts.partition_point(|begins| *begins <= start);
-        let line_start = self.starts[line.saturating_sub(1)];
-        let line_end = self.starts.get(line).map_or(text.len(), |next| next - 1);
-        let end = floor(text, span.end.clamp(start, line_end));
+        let start = text.floor_char_boundary(span.start);
+        let passed = &text[self.line_start..start];
+        self.line += passed.matches('\n').count();
+        self.line_start += passed.rfind('\n').map_or(0, |at| at + 1);
+        let (line, line_start) = (self.line, self.line_start);
+        let line_end = text[start..].find('\n').map_or(text.len(), |at| start + at);
+        let end = text.floor_char_boundary(span.end.clamp(start, line_end));
         let before = text[line_start..start].chars().count();
-        // Of a long line, what is around the place. What is masked depends on what stands before it, so that is read, too.
-        let left_out = if before < MAX_SHOWN { 0 } else { before - SHOWN_BEFORE };
-        let shown_end =
-            text[start..line_end].char_indices().nth(MAX_SHOWN).map_or(line_end, |(at, _)| start + at);
-        let masked = masked(text, line_start..shown_end);
-        let shown: String = masked.chars().skip(left_out).take(MAX_SHOWN).collect();
-        let room = MAX_SHOWN - (before - left_out);
+        // Of a long line, what is around the place.
+        let shown_before = if before < MAX_SHOWN { before } else { SHOWN_BEFORE };
+        let shown_start = text[line_start..start].char_indices().rev().take(shown_before).last();
+        let shown_start = line_start + shown_start.map_or(start - line_start, |(at, _)| at);
+        let room = MAX_SHOWN - shown_before;
+        let shown_end = text[start..line_end].char_indices().nth(room);
+        let shown_end = shown_end.map_or(line_end, |(at, _)| start + at);
+        let shown = self.masker.part(line_start..line_end, shown_start..shown_end);
         Location {
-            file: name.to_owned(),
+            file: self.name.to_owned(),
             line,
             column: before + 1,
-            shown_from: left_out + 1,
+            shown_from: before - shown_before + 1,
             length: text[start..end].trim_end().chars().take(room).count().max(1),
             text: printable_in_place(shown.trim_end()),
         }
     }
-}
-
-fn floor(text: &str, mut at: usize) -> usize {
-    at = at.min(text.len());
-    while !text.is_char_boundary(at) {
-        at -= 1;
-    }
-    at
 }

@@ -2,110 +2,322 @@
 //!
 //! A finding is made before it is known what a line is, and often because it is not what it should be: so this goes by
 //! what the bytes look like.
+//!
+//! ```text
+//! text ─ parser ─▶ Spans: where its secrets stand ──────────────┐
+//! no YAML: lines above ─ Holders ─▶ what holds the line ────────┤
+//!                                    line ─ words, by their looks ┴─▶ ranges that are hidden ─▶ the line
+//! ```
+
+mod holders;
+mod spans;
+mod words;
 
 use std::ops::Range;
 
-use crate::model::Section;
+use holders::Holders;
+pub(super) use spans::Spans;
+use words::{
+    REFERENCES, begins_like_a_secret, is_close_to_api_key, is_plain_value, is_variable_name,
+    looks_like_a_secret, names_a_secret, split_key,
+};
 
-/// What a word in an unknown key's name holds when its value is a secret.
-const SECRET_WORDS: [&str; 6] = ["token", "secret", "password", "passwd", "passphrase", "credential"];
-
-/// What a word in an unknown key's name is when its value is a secret.
-const WHOLE_SECRET_WORDS: [&str; 4] = ["auth", "bearer", "pass", "pwd"];
-
-/// Words that end like `key` and are none.
-const NO_KEYS: [&str; 8] = ["monkey", "donkey", "turkey", "hockey", "jockey", "whiskey", "mickey", "lackey"];
-
-/// What well-known secrets begin with.
-const SECRET_BEGINNINGS: [&str; 14] = [
-    "sk-",
-    "sk_",
-    "pk-",
-    "rk_",
-    "gsk_",
-    "hf_",
-    "ghp_",
-    "gho_",
-    "github_pat_",
-    "glpat-",
-    "xox",
-    "AIza",
-    "AKIA",
-    "gAAAAA",
-];
-
-/// Where a source says from where a secret is taken: what stands there is a name, not a secret.
-const REFERENCES: [&str; 2] = ["apiKeyFrom", "secretKeyRef"];
-
+/// What ends a word.
 const SEPARATORS: [char; 9] = [' ', '\t', ',', '{', '}', '[', ']', '"', '\''];
 
-/// Returns a line with everything that may be a secret replaced by dots, one for each character.
+/// What may stand between a key, or a name, and its colon.
+const BLANK: [char; 4] = [' ', '\t', '"', '\''];
+
+/// Shows lines of one text. Each line is read once, as long as they are asked for from the top.
+pub struct Masker<'t> {
+    text: &'t str,
+    known: Known,
+    /// The line that was looked at last, and what of it is hidden.
+    line: Option<Range<usize>>,
+    hidden: Vec<Hidden>,
+}
+
+/// What is known of a text beside the line itself.
+enum Known {
+    /// It is YAML: where its secrets stand.
+    Spans(Spans),
+    /// It is none: what may hold the line after so many bytes.
+    Lines(Holders, usize),
+}
+
+/// A part of the text that is not shown.
+struct Hidden {
+    range: Range<usize>,
+    /// What surrounds a value stays, so that the line can still be recognised.
+    keeps_punctuation: bool,
+}
+
+impl<'t> Masker<'t> {
+    /// Returns a masker at the top of a text.
+    pub fn new(text: &'t str) -> Self {
+        let known = Spans::of(text).map_or_else(|| Known::Lines(Holders::default(), 0), Known::Spans);
+        Self { text, known, line: None, hidden: Vec::new() }
+    }
+
+    /// Returns a line with everything that may be a secret replaced by dots, one for each character. `line` is its
+    /// range in the text, without its end.
+    pub fn line(&mut self, line: Range<usize>) -> String {
+        self.part(line.clone(), line)
+    }
+
+    /// Whether anything of a line is hidden.
+    pub(super) fn hides(&mut self, line: Range<usize>) -> bool {
+        self.look_at(line);
+        self.hidden.iter().any(|hidden| !hidden.range.is_empty())
+    }
+
+    /// Returns a part of a line in the same way. What is hidden of it depends on the whole line.
+    pub(super) fn part(&mut self, line: Range<usize>, part: Range<usize>) -> String {
+        self.look_at(line);
+        let mut shown = String::new();
+        let mut at = part.start;
+        let first = self.hidden.partition_point(|hidden| hidden.range.end <= part.start);
+        for Hidden { range, keeps_punctuation } in &self.hidden[first..] {
+            let (start, end) = (range.start.clamp(at, part.end), range.end.clamp(at, part.end));
+            let stays = |char: &char| {
+                char.is_whitespace() || (*keeps_punctuation && (SEPARATORS.contains(char) || *char == ':'))
+            };
+            shown.push_str(&self.text[at..start]);
+            shown.extend(self.text[start..end].chars().map(|char| if stays(&char) { char } else { '•' }));
+            at = end;
+            if at == part.end {
+                break;
+            }
+        }
+        shown.push_str(&self.text[at..part.end]);
+        shown
+    }
+
+    fn look_at(&mut self, line: Range<usize>) {
+        if self.line.as_ref() == Some(&line) {
+            return;
+        }
+        let text = self.text;
+        self.hidden = match &mut self.known {
+            Known::Spans(spans) => by_place(text, &line, spans),
+            Known::Lines(holders, read) => {
+                if line.start < *read {
+                    (*holders, *read) = (Holders::default(), 0);
+                }
+                text[*read..line.start].lines().for_each(|above| holders.enter(above));
+                *read = line.start;
+                by_looks(&text[line.clone()], line.start, holders)
+            }
+        };
+        self.line = Some(line);
+    }
+}
+
+/// Whether anything in a text may be a secret.
+pub(super) fn hides(text: &str) -> bool {
+    let mut masker = Masker::new(text);
+    lines(text).any(|line| masker.hides(line))
+}
+
+/// Returns a whole text with everything that may be a secret replaced by dots. `more` are secrets that are known from
+/// elsewhere.
+pub(super) fn text<'m>(text: &str, more: impl Iterator<Item = &'m str>) -> String {
+    let mut masker = Masker::new(text);
+    if let Known::Spans(spans) = &mut masker.known {
+        more.for_each(|secret| spans.know(secret));
+    }
+    let mut shown = String::with_capacity(text.len());
+    let mut at = 0;
+    for line in lines(text) {
+        shown.push_str(&text[at..line.start]);
+        at = line.end;
+        shown.push_str(&masker.line(line));
+    }
+    shown + &text[at..]
+}
+
+/// Returns a name or a value that stands in a message, masked as if it were a line.
+pub(super) fn word(text: &str) -> String {
+    let holders = Holders::default();
+    let mut masker = Masker { text, known: Known::Lines(holders, 0), line: None, hidden: Vec::new() };
+    masker.line(0..text.len())
+}
+
+/// Returns a message without a name that may be a secret instead.
+pub(super) fn without(message: &str, name: &str) -> String {
+    if is_variable_name(name) || spans::is_a_name(name) {
+        message.to_owned()
+    } else {
+        message.replace(name, "••••")
+    }
+}
+
+/// Returns the lines of a text, without their ends.
+fn lines(text: &str) -> impl Iterator<Item = Range<usize>> {
+    let mut start = 0;
+    text.split_inclusive('\n').map(move |line| {
+        let range = start..start + line.trim_end_matches(['\r', '\n']).len();
+        start += line.len();
+        range
+    })
+}
+
+/// Returns what of a line of YAML may be a secret, from left to right: the values of keys that name one, and what is
+/// taken for one elsewhere, in comments, for instance.
+fn by_place(text: &str, line: &Range<usize>, spans: &Spans) -> Vec<Hidden> {
+    let hide = |range| Hidden { range, keeps_punctuation: false };
+    let shown = &text[line.clone()];
+    let mut hidden: Vec<Hidden> =
+        spans.within(line).map(|span| hide(span.start.max(line.start)..span.end.min(line.end))).collect();
+    for secret in spans.aliased() {
+        let found = shown.match_indices(secret).map(|(at, _)| line.start + at);
+        hidden.extend(found.map(|at| hide(at..at + secret.len())));
+    }
+    words(shown, line.start, (false, false), &mut hidden, |word, at| {
+        if spans.knows_key(at) || spans.is_name(at) {
+            return Hides::Nothing;
+        }
+        word.hides()
+    });
+    hidden.sort_by_key(|hidden| (hidden.range.start, hidden.range.end));
+    hidden
+}
+
+/// Returns what of a line may be a secret where nothing but its looks, and the lines above, say so.
 ///
-/// A value is masked when its key's name says so or is close to `api_key`, when the line continues such a value, and
+/// A value is hidden when its key's name says so or is close to `api_key`, when the line continues such a value, and
 /// when it looks like a secret, whatever its key. Fields that are known to hold something else, `${NAME}` and what
 /// stands under `apiKeyFrom` are shown.
-pub(super) fn masked(text: &str, line: Range<usize>) -> String {
-    let shown = &text[line.clone()];
-    let parents = parents(text, line.start, shown);
-    let names_places = parents.iter().any(|parent| REFERENCES.contains(&parent.name));
-    if continues_a_secret(&parents, shown) || is_left_open(&text[..line.start], shown) {
-        return dots(shown);
+fn by_looks(line: &str, start: usize, holders: &Holders) -> Vec<Hidden> {
+    if holders.hide(line) {
+        return vec![Hidden { range: start..start + line.len(), keeps_punctuation: false }];
     }
-    let mut masked = String::with_capacity(shown.len());
-    let mut rest = shown;
+    let opens_an_object = holders.hold_objects(line) && opens_an_object(line);
+    let names_places = holders.are_references(line);
+    let mut hidden = Vec::new();
+    words(line, start, (opens_an_object, names_places), &mut hidden, |word, _| word.hides());
+    hidden
+}
+
+/// Asks of every word of a line what of it is hidden. `holders`: whether the first word is the name of an object, and
+/// whether the line says from where a secret is taken.
+fn words(
+    line: &str,
+    start: usize,
+    holders: (bool, bool),
+    hidden: &mut Vec<Hidden>,
+    hides: impl Fn(&Word<'_>, usize) -> Hides,
+) {
+    let (mut is_id, mut in_reference) = holders;
     let mut key_before = false;
-    let is_object = parents.first().is_some_and(Parent::holds_objects) && opens_an_object(shown);
-    while !rest.is_empty() {
-        if let Some(length) = variable(rest) {
-            masked.push_str(&rest[..length]);
-            rest = &rest[length..];
+    let mut at = 0;
+    while let Some(next) = line[at..].chars().next() {
+        if SEPARATORS.contains(&next) {
+            is_id &= BLANK.contains(&next);
+            at += next.len_utf8();
             continue;
         }
-        let end = rest.find(SEPARATORS).unwrap_or(rest.len());
-        let (word, behind) = rest.split_at(end);
-        let space = behind.chars().next().map_or(0, char::len_utf8);
-        let (name, value) = split_key(word);
-        let in_reference = names_places || REFERENCES.iter().any(|name| masked.contains(name));
-        let key = name.trim_start_matches(['#', '?']);
-        let is_id = is_object && masked.trim().trim_matches(['"', '\'']).is_empty();
-        let names_secret = !in_reference && !is_id && names_a_secret(name);
-        let has_colon =
-            value.is_some() || behind.trim_start_matches(['"', '\'', ' ', '\t']).starts_with([':', '=']);
-        let inline = value.unwrap_or_default();
-        let value_behind = if inline.is_empty() { behind_colon(behind) } else { inline };
-        let misused = (REFERENCES.contains(&key) && has_colon && !opens_a_mapping(value_behind))
-            || (in_reference && key == "token" && has_colon);
-        let begins_value = misused
-            || (names_secret && (has_colon || is_close_to_api_key(name)))
-            || (key_before && matches!(word, ":" | "="));
-        if begins_value && variable(behind.trim_start_matches(['"', '\'', ' ', '\t', ':', '='])).is_none() {
-            // To the end of the line: a secret may hold commas, braces and colons.
-            let shown_part = word.len() - inline.len();
-            masked.push_str(&word[..shown_part]);
-            masked.push_str(&dots(inline));
-            masked.push_str(&masked_but_punctuation(behind));
-            return masked;
+        let rest = &line[at..];
+        if let Some(length) = variable(rest) {
+            (at, is_id) = (at + length, false);
+            continue;
         }
-        if begins_like_a_secret(word) {
-            masked.push_str(&dots(word));
-            masked.push_str(&masked_but_punctuation(behind));
-            return masked;
+        let (text, behind) = rest.split_at(rest.find(SEPARATORS).unwrap_or(rest.len()));
+        let word = Word { text, behind, in_reference, is_id, key_before };
+        let end = at + text.len();
+        match hides(&word, start + at) {
+            Hides::FromHere(skipped) => {
+                let value = at + skipped..end;
+                // A secret may hold commas, braces and colons.
+                for (range, keeps_punctuation) in [(value, false), (end..line.len(), true)] {
+                    let range = start + range.start..start + range.end;
+                    hidden.push(Hidden { range, keeps_punctuation });
+                }
+                return;
+            }
+            Hides::Part(part) => {
+                let range = start + at + part.start..start + at + part.end;
+                hidden.push(Hidden { range, keeps_punctuation: false });
+            }
+            Hides::Nothing => in_reference |= REFERENCES.iter().any(|name| text.contains(name)),
         }
-        if looks_like_a_secret(word) && !in_reference {
-            masked.push_str(&dots(word));
-        } else if looks_like_a_secret(inline) {
-            masked.push_str(&word[..word.len() - inline.len()]);
-            masked.push_str(&dots(inline));
-        } else {
-            masked.push_str(word);
-        }
-        if !word.is_empty() {
-            key_before = names_secret;
-        }
-        masked.push_str(&behind[..space]);
-        rest = &behind[space..];
+        key_before = word.names_a_secret();
+        is_id = false;
+        at = end;
     }
-    masked
+}
+
+/// What of a word is hidden.
+enum Hides {
+    Nothing,
+    Part(Range<usize>),
+    /// All but so many bytes at its beginning, and everything behind it.
+    FromHere(usize),
+}
+
+/// What stands between two separators, with what is known of it.
+#[derive(Clone, Copy)]
+struct Word<'l> {
+    text: &'l str,
+    /// The rest of the line.
+    behind: &'l str,
+    in_reference: bool,
+    /// Whether it is the name of an object, which may be called anything.
+    is_id: bool,
+    /// Whether the word before names a secret.
+    key_before: bool,
+}
+
+impl Word<'_> {
+    fn names_a_secret(&self) -> bool {
+        !self.in_reference && !self.is_id && names_a_secret(split_key(self.text).0)
+    }
+
+    fn hides(&self) -> Hides {
+        let (_, value) = split_key(self.text);
+        let inline = value.unwrap_or_default();
+        let before_value = self.text.len() - inline.len();
+        if self.begins_a_secret() {
+            Hides::FromHere(before_value)
+        } else if begins_like_a_secret(self.text) {
+            Hides::FromHere(0)
+        } else if let Some(password) = password(self.text) {
+            Hides::Part(password)
+        } else if looks_like_a_secret(self.text) && !self.in_reference {
+            Hides::Part(0..self.text.len())
+        } else if looks_like_a_secret(inline) {
+            Hides::Part(before_value..self.text.len())
+        } else {
+            Hides::Nothing
+        }
+    }
+
+    /// Whether this is a key with a secret behind it, or the colon between the two.
+    fn begins_a_secret(&self) -> bool {
+        let (name, value) = split_key(self.text);
+        let key = name.trim_start_matches(['#', '?']);
+        let has_colon = value.is_some() || self.behind.trim_start_matches(BLANK).starts_with([':', '=']);
+        let value = value.filter(|value| !value.is_empty()).unwrap_or_else(|| behind_colon(self.behind));
+        if variable(value.trim_start_matches(BLANK)).is_some() {
+            return false;
+        }
+        let first = value.trim_start_matches(BLANK).split(SEPARATORS).next().unwrap_or_default();
+        let is_plain = has_colon && !first.is_empty() && is_plain_value(name, first);
+        let is_misused = (REFERENCES.contains(&key) && has_colon && !opens_a_mapping(value))
+            || (self.in_reference && key == "token" && has_colon);
+        is_misused
+            || (self.names_a_secret() && !is_plain && (has_colon || is_close_to_api_key(name)))
+            || (self.key_before && matches!(self.text, ":" | "="))
+    }
+}
+
+/// Returns where the password of an address stands: `scheme://user:password@host`.
+fn password(word: &str) -> Option<Range<usize>> {
+    let start = word.find("://")? + "://".len();
+    let end = start + word[start..].find('@')?;
+    let colon = start + word[start..end].find(':')? + 1;
+    let in_path = word[start..end].contains('/');
+    (!in_path && colon < end && !word[colon..end].starts_with("${")).then_some(colon..end)
 }
 
 /// Returns what stands behind a key's colon.
@@ -118,126 +330,6 @@ fn opens_a_mapping(value: &str) -> bool {
     value.is_empty() || value.starts_with(['{', '#', '&', '*'])
 }
 
-fn dots(text: &str) -> String {
-    text.chars().map(|char| if char.is_whitespace() { char } else { '•' }).collect()
-}
-
-/// Masks a value; what surrounds it stays, so that the line can still be recognised.
-fn masked_but_punctuation(text: &str) -> String {
-    text.chars().map(|char| if SEPARATORS.contains(&char) || char == ':' { char } else { '•' }).collect()
-}
-
-/// Returns the length of a whole `${NAME}` that a text begins with and that nothing but the end of a value follows.
-fn variable(text: &str) -> Option<usize> {
-    let name = text.strip_prefix("${")?;
-    let end = name.find('}')?;
-    let is_name = !name[..end].is_empty()
-        && name[..end].bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        && !name.as_bytes()[0].is_ascii_digit();
-    let behind = &name[end + 1..];
-    (is_name && (behind.is_empty() || behind.starts_with(SEPARATORS))).then_some(end + 3)
-}
-
-/// A key on a line above and further left than what it holds.
-struct Parent<'t> {
-    name: &'t str,
-    value: &'t str,
-    /// Whether it is an object itself: a service may be called anything.
-    is_object: bool,
-    /// Whether it stands further left than what it holds; else only an open value can reach beyond its line.
-    is_outside: bool,
-}
-
-impl Parent<'_> {
-    fn holds_objects(&self) -> bool {
-        Section::named(self.name).is_some_and(|section| section != Section::Execution)
-    }
-}
-
-/// Returns the keys that hold a line, the innermost first.
-fn parents<'t>(text: &'t str, line_start: usize, line: &str) -> Vec<Parent<'t>> {
-    let indent = |line: &str| line.len() - line.trim_start().len();
-    let mut limit = indent(line);
-    let mut parents: Vec<Parent<'t>> = Vec::new();
-    for above in text[..line_start].lines().rev().take(200) {
-        if above.trim().is_empty() || indent(above) >= limit && !(indent(above) == 0 && limit == 0) {
-            continue;
-        }
-        let key = above.trim_start().trim_start_matches("- ");
-        let (name, value) = key.split_once(':').unwrap_or((key, ""));
-        let parent = Parent {
-            name: name.trim_matches(['"', '\'', ' ', '?']),
-            value: value.trim(),
-            is_object: false,
-            is_outside: indent(above) < limit,
-        };
-        if parent.holds_objects()
-            && let Some(inner) = parents.last_mut()
-        {
-            inner.is_object = opens_a_mapping(inner.value) && !is_close_to_api_key(inner.name);
-        }
-        parents.push(parent);
-        limit = indent(above);
-        if limit == 0 {
-            break;
-        }
-    }
-    parents
-}
-
-/// Whether a line belongs to a value whose key names a secret.
-fn continues_a_secret(parents: &[Parent<'_>], line: &str) -> bool {
-    if let Some(parent) = parents.first().filter(|parent| REFERENCES.contains(&parent.name)) {
-        return !opens_a_mapping(parent.value) || !line.contains(':');
-    }
-    let mut holders = parents.iter().take_while(|parent| !REFERENCES.contains(&parent.name));
-    holders.any(|parent| {
-        let opens = parent.is_outside
-            || parent.value.is_empty()
-            || parent.value.starts_with(['|', '>', '"', '\'', '&', '!', '#']);
-        // The fields of an object are keys themselves, whatever it is called.
-        let is_field = parent.is_object && line.contains(':');
-        names_a_secret(parent.name) && opens && !is_field
-    })
-}
-
-/// Whether a secret begins on a line above and has not ended, however far left the next line begins: nothing stands
-/// behind its key yet, or its quote is open.
-fn is_left_open(above: &str, shown: &str) -> bool {
-    // A line further right belongs to its parents; one with a key of its own is no value.
-    let indent = |line: &str| line.len() - line.trim_start().len();
-    let may_be_value = !shown.contains(':') || shown.trim_start().starts_with(['"', '\'']);
-    let mut end = above.len();
-    for line in above.lines().rev().filter(|line| !line.trim().is_empty()).take(200) {
-        let start = above[..end].rfind(line).unwrap_or(0);
-        end = start;
-        let Some((at, value)) = secret_value(line) else { continue };
-        let Some(quote) = value.chars().next().filter(|first| matches!(first, '"' | '\'')) else {
-            // Only the line directly above can wait for its value.
-            let is_last = above[start + line.len()..].trim().is_empty();
-            let waits = is_last && value.trim_end().is_empty();
-            return waits && may_be_value && indent(shown) <= indent(line);
-        };
-        let behind = &above[start + at + 1..];
-        let quotes = behind.matches(quote).count();
-        let escaped = if quote == '"' { behind.matches("\\\"").count() } else { 0 };
-        // A quote that is doubled or escaped closes nothing.
-        return quotes.saturating_sub(escaped).is_multiple_of(2);
-    }
-    false
-}
-
-/// Returns what stands behind the last key of a line that names a secret, and where.
-fn secret_value(line: &str) -> Option<(usize, &str)> {
-    let colons = line.match_indices(':').collect::<Vec<_>>();
-    colons.into_iter().rev().find_map(|(colon, _)| {
-        let before = line[..colon].trim_end_matches([' ', '\t', '"', '\'']);
-        let name = before.rsplit(SEPARATORS).next().unwrap_or_default();
-        let value = line[colon + 1..].trim_start();
-        names_a_secret(name).then_some((line.len() - value.len(), value))
-    })
-}
-
 /// Whether a line is the name of an object with nothing, or with the object itself, behind it.
 fn opens_an_object(line: &str) -> bool {
     line.trim_end().split_once(':').is_some_and(|(name, value)| {
@@ -247,104 +339,13 @@ fn opens_an_object(line: &str) -> bool {
     })
 }
 
-/// Returns a whole text with everything that may be a secret replaced by dots.
-pub(super) fn text(text: &str) -> String {
-    let mut start = 0;
-    let mut shown = String::with_capacity(text.len());
-    for line in text.split_inclusive('\n') {
-        let end = start + line.trim_end_matches(['\r', '\n']).len();
-        shown.push_str(&masked(text, start..end));
-        shown.push_str(&text[end..start + line.len()]);
-        start += line.len();
-    }
-    shown
-}
-
-/// Splits a word at the colon or equals sign behind a key; a colon within an address is none.
-fn split_key(word: &str) -> (&str, Option<&str>) {
-    match word.split_once([':', '=']) {
-        Some((name, value)) if !value.starts_with("//") => (name, Some(value)),
-        _ => (word, None),
-    }
-}
-
-fn bare(name: &str) -> String {
-    name.trim_matches(['"', '\'', ':', ' ', '{', '-', '#', '?', '$']).to_lowercase()
-}
-
-fn names_a_secret(name: &str) -> bool {
-    let is_known = |section: Section| {
-        section.field(name.trim()).is_some_and(|field| section.spec(field).kind != crate::model::Kind::Secret)
-    };
-    if REFERENCES.contains(&name.trim()) || Section::ALL.into_iter().any(is_known) {
-        return false;
-    }
-    let mut words = String::new();
-    for char in name.trim_matches(['"', '\'', ':', ' ', '{', '#', '?']).chars() {
-        // `apiKey` is `api key`.
-        let begins_word = char.is_uppercase() && words.ends_with(|last: char| last.is_lowercase());
-        words.extend(begins_word.then_some(' ').into_iter().chain([char]));
-    }
-    let words = words.to_lowercase();
-    let is_secret = |word: &str| {
-        let one = word.strip_suffix('s').unwrap_or(word);
-        (one.ends_with("key") && !NO_KEYS.contains(&one))
-            || WHOLE_SECRET_WORDS.contains(&word)
-            // A number of tokens is none of them.
-            || (SECRET_WORDS.iter().any(|secret| word.contains(secret)) && !word.ends_with("tokens"))
-    };
-    words.split(|char: char| !char.is_alphanumeric()).any(is_secret) || is_close_to_api_key(name)
-}
-
-fn is_close_to_api_key(name: &str) -> bool {
-    let name = bare(name);
-    // Shorter than any misspelling of it; longer ones take long to compare.
-    (5..=10).contains(&name.len())
-        && strsim::osa_distance(&name, "api_key") <= 2
-        && Section::Services
-            .field(&name)
-            .is_none_or(|field| Section::Services.spec(field).kind == crate::model::Kind::Secret)
-}
-
-/// What may stand around a word in a comment.
-const AROUND_WORDS: [char; 9] = [':', ';', '(', ')', '<', '>', '.', '#', '`'];
-
-/// Whether a word, or what stands behind a colon in it, begins as well-known secrets do.
-fn begins_like_a_secret(word: &str) -> bool {
-    let begins = |part: &str| {
-        let part = part.trim_matches(AROUND_WORDS);
-        let long = |beginning: &str| part.starts_with(beginning) && part.len() >= beginning.len() + 5;
-        SECRET_BEGINNINGS.iter().any(|beginning| long(beginning))
-    };
-    word.split([':', '=', '/']).any(begins)
-}
-
-/// Whether letters and digits are mixed in a word at length.
-fn looks_like_a_secret(word: &str) -> bool {
-    let word = word.trim_matches([':', ';', '(', ')', '<', '>', '.', '#', '`']);
-    if SECRET_BEGINNINGS
-        .iter()
-        .any(|beginning| word.starts_with(beginning) && word.len() >= beginning.len() + 5)
-    {
-        return true;
-    }
-    let is_mixed = |part: &str| {
-        part.bytes().any(|byte| byte.is_ascii_digit()) && part.bytes().any(|byte| byte.is_ascii_alphabetic())
-    };
-    let of =
-        |part: &str, also: &str| part.chars().all(|char| char.is_ascii_alphanumeric() || also.contains(char));
-    let hexadecimal = word.len() >= 32 && word.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
-    let base64 = word.len() >= 24
-        && of(word, "+/=")
-        && !word.starts_with('/')
-        && is_mixed(word)
-        && word.bytes().any(|byte| byte.is_ascii_uppercase())
-        && word.bytes().any(|byte| byte.is_ascii_lowercase());
-    let long_part = || {
-        let mut parts = word.split(['-', '_']);
-        of(word, "-_=") && parts.any(|part| part.len() >= 12 && is_mixed(part))
-    };
-    (hexadecimal && is_mixed(word)) || base64 || (word.len() >= 16 && long_part())
+/// Returns the length of a whole `${NAME}` that a text begins with and that nothing but the end of a value follows.
+fn variable(text: &str) -> Option<usize> {
+    let name = text.strip_prefix("${")?;
+    let end = name.find(|char: char| !char.is_ascii_alphanumeric() && char != '_')?;
+    let behind = name[end..].strip_prefix('}')?;
+    let ends = behind.is_empty() || behind.starts_with(SEPARATORS);
+    (end > 0 && is_variable_name(&name[..end]) && ends).then_some(end + 3)
 }
 
 #[cfg(test)]
@@ -355,7 +356,7 @@ mod tests {
         let at = text.find(needle).expect("the needle is there");
         let start = text[..at].rfind('\n').map_or(0, |at| at + 1);
         let end = text[at..].find('\n').map_or(text.len(), |end| at + end);
-        masked(text, start..end)
+        Masker::new(text).line(start..end)
     }
 
     #[test]
@@ -416,6 +417,25 @@ mod tests {
             "    apiKeyFrom: {file: sk-canary}",
             "    apiKeyFrom: {file: 'sk-or-v1-x, canary'}",
             "    api_key: !!str canary",
+            "services:\n  a:\n    ? api_key\n    : canary",
+            "services:\n  a:\n    api_key:\n      # comment\n      canary",
+            "services: {a: {api_key:\n      canary, type: cli}}",
+            "services: {a: {api_key: # comment\n  canary, type: cli}}",
+            "x-k: &k canary\nservices: {a: {api_key: *k}}",
+            "services:\n  a:\n    site_name: &k canary\n    api_key: *k",
+            "services: {a: {apiKeyFrom: {value: canary}}}",
+            "services: {a: {apiKeyFrom: {canary: x}}}",
+            "services: {a: {apiKeyFrom: {env: [canary]}}}",
+            "services: {a: {apiKeyFrom: {env: canary-1}}}",
+            "services: {a: {apiKeyFrom: {file: sk-or-v1-0canary0}}}",
+            "services: {a: {apikeyfrom: canary}}",
+            "custom: {authorization: Bearer canary}",
+            "custom: {headers: {Authorization: 'Bearer canary'}}",
+            "custom: {cookie: canary}",
+            "custom: {db: 'postgres://user:canary@host/x'}",
+            "services: {a: {type: http api_key:canary}}",
+            "services: {a: {base_url: x, api_key:canary}}",
+            "custom:\n  password: 12345canary",
         ] {
             assert!(!masked_line(text, canary).contains("canary"), "{text}");
         }
@@ -462,10 +482,36 @@ mod tests {
             "api_key: closed\nservices: {}",
             "services:\n  my-key: {type: cli,\n    executable: x}",
             "services:\n  a:\n    api_key: x\n  b:\n    type: cli",
+            "cluster: {auth: none, token_limit: 5, max_token: 5, pass_through: true, tokenizer: bpe}",
+            "    max_context_token: 128000",
+            "services: {a: {apiKeyFrom: {env: OPENROUTER_KEY}, type: http}}",
+            "services: {a: {apiKeyFrom: {secretKeyRef: {name: oxide-keys, key: openrouter.txt}}}}",
+            "services: {my-key: {type: cli, executable: x}}",
+            "base_url: http://user@host:8080/v1",
+            "base_url: http://localhost:11434/a:b@c",
         ] {
             let last = text.lines().last().expect("a line");
             assert_eq!(masked_line(text, last), last);
         }
+    }
+
+    #[test]
+    fn of_a_flow_only_the_secret_is_hidden() {
+        let text = "services: {a: {type: http, api_key: 'one, {two}', base_url: http://x}}";
+        let shown = "services: {a: {type: http, api_key: ••••• ••••••, base_url: http://x}}";
+        assert_eq!(masked_line(text, "api_key"), shown);
+        assert_eq!(
+            masked_line("custom: {api_key: [ab, cd], b: c}", "custom"),
+            "custom: {api_key: •••• •••, b: c}"
+        );
+    }
+
+    #[test]
+    fn a_key_of_many_lines_is_hidden_to_its_end() {
+        let text = format!("services:\n  a:\n    api_key: |\n{}      canary\n", "      line\n".repeat(300));
+        assert!(!masked_line(&text, "canary").contains("canary"));
+        let open = format!("services:\n  a:\n    api_key: \"\n{}canary\n", "line\n".repeat(300));
+        assert!(!masked_line(&open, "canary").contains("canary"));
     }
 
     #[test]

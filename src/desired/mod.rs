@@ -15,6 +15,7 @@ mod clobbered;
 mod decode;
 mod document;
 mod escape;
+mod findings;
 mod foreign;
 mod locate;
 mod mask;
@@ -24,20 +25,18 @@ mod suspect;
 mod yaml;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 use std::sync::Arc;
 
 use crate::model::{
     Carried, ConfigPath, Configuration, Finding, Fingerprinter, Object, SecretReference, SecretText, Section,
-    Severity, SourceDigest, SourceSnapshot,
+    SourceDigest, SourceSnapshot,
 };
 use document::Document;
+use findings::{Findings, Located};
+use yaml::Node;
 
 /// The largest source that is read, in bytes over all its files: 100 000 services take 47 MiB.
 pub const MAX_SOURCE_BYTES: usize = 64 << 20;
-
-/// At most this many findings are reported; the last one says how many more there are.
-const MAX_FINDINGS: usize = 100;
 
 /// Finds the secrets that a source refers to. The shell implements it; tests use a table.
 pub trait ResolveSecrets {
@@ -94,13 +93,6 @@ impl DesiredConfig {
     }
 }
 
-/// A finding with its place in one document's text.
-#[derive(Debug)]
-struct Spanned {
-    finding: Finding,
-    span: Range<usize>,
-}
-
 /// Reads a source.
 ///
 /// # Errors
@@ -133,22 +125,24 @@ pub fn owner(source: &SourceSnapshot, section: Section, id: Option<&str>) -> Opt
     })
 }
 
-/// Returns where each key of a text stands, by its path: keys and positions in lists, joined by dots.
-pub fn key_places(name: &str, text: &str) -> Vec<(String, crate::model::Location)> {
-    locate::key_places(name, text, |_| true)
-}
-
-/// Returns where some keys of a text stand, by their paths.
-pub fn places_of(name: &str, text: &str, wanted: &[String]) -> Vec<(String, crate::model::Location)> {
-    locate::key_places(name, text, |path| wanted.iter().any(|it| it == path))
+/// Returns where the keys of a text stand that are wanted: by path, which is keys and positions in lists, joined by
+/// dots.
+pub fn places_of(
+    name: &str,
+    text: &str,
+    wanted: &BTreeSet<String>,
+) -> BTreeMap<String, crate::model::Location> {
+    locate::places_of(name, text, wanted)
 }
 
 pub use clobbered::{clobbered, known, may_be_clobbered};
+pub use mask::Masker;
 pub use scalar::closest;
 
-/// Returns a line of a text with everything that may be a secret replaced by dots. `line` is its range, without its end.
-pub fn masked_line(text: &str, line: Range<usize>) -> String {
-    mask::masked(text, line)
+/// Whether anything in a source may be a secret, comments and sections that are not managed included.
+pub fn may_hold_secrets(source: &SourceSnapshot) -> bool {
+    let hides = |bytes: &[u8]| std::str::from_utf8(bytes).map_or(true, mask::hides);
+    source.documents.iter().any(|document| hides(&document.bytes))
 }
 
 /// Returns what a YAML text says as plain data, typed as the orchestrator's own reader types it.
@@ -175,26 +169,34 @@ pub fn value_of(text: &str) -> Result<serde_json::Value, String> {
 
 /// Returns the Kubernetes Secrets that a source refers to, so that they can be had before it is read.
 pub fn secrets_named(source: &SourceSnapshot) -> BTreeSet<String> {
-    references(source, "secretKeyRef", "/apiKeyFrom/secretKeyRef/name")
+    key_references(source, |reference| reference.get("secretKeyRef")?.get("name")?.text())
 }
 
 /// Returns the files that a source takes API keys from, as it names them, so that they can be watched.
 pub fn secret_files_named(source: &SourceSnapshot) -> BTreeSet<String> {
-    references(source, "apiKeyFrom", "/apiKeyFrom/file")
+    key_references(source, |reference| reference.get("file")?.text())
 }
 
-/// Returns the texts at `pointer` in the services of every document in which `word` occurs.
-fn references(source: &SourceSnapshot, word: &str, pointer: &str) -> BTreeSet<String> {
-    let mentions = |bytes: &[u8]| bytes.windows(word.len()).any(|window| window == word.as_bytes());
-    let texts = source.documents.iter().filter(|document| mentions(&document.bytes));
-    let values = texts.filter_map(|document| value_of(std::str::from_utf8(&document.bytes).ok()?).ok());
-    let text = |service: &serde_json::Value| Some(service.pointer(pointer)?.as_str()?.to_owned());
-    values
-        .flat_map(|value| {
-            let services = value.get("services").and_then(serde_json::Value::as_object);
-            services.into_iter().flatten().filter_map(|(_, service)| text(service)).collect::<Vec<_>>()
-        })
-        .collect()
+/// Returns what `named` finds in the services' references to API keys.
+fn key_references(
+    source: &SourceSnapshot,
+    named: for<'n> fn(&'n Node<'_>) -> Option<&'n str>,
+) -> BTreeSet<String> {
+    let word = decode::KEY_REFERENCE.as_bytes();
+    let mut found = BTreeSet::new();
+    for document in &source.documents {
+        // Most files have none, and need not be read for it.
+        if !document.bytes.windows(word.len()).any(|window| window == word) {
+            continue;
+        }
+        let Ok(text) = std::str::from_utf8(&document.bytes) else { continue };
+        locate::find_entries(text, |section, _, object| {
+            let reference = object.get(decode::KEY_REFERENCE).filter(|_| section == Section::Services);
+            found.extend(reference.and_then(named).map(str::to_owned));
+            false
+        });
+    }
+    found
 }
 
 /// Reads one object by itself, as an edit gives it: JSON or a YAML flow mapping. Fields that an edit leaves out are
@@ -210,7 +212,7 @@ pub fn partial_object(
     fingerprinter: &Fingerprinter,
 ) -> Result<Object, Vec<Finding>> {
     document::read_partial(text, section, id, secrets, fingerprinter)
-        .map_err(|findings| locate::all("input", text, findings))
+        .map_err(|findings| findings.located("input", text).shown())
 }
 
 /// Returns the finding for a source of `size` bytes, which is more than [`MAX_SOURCE_BYTES`].
@@ -235,7 +237,7 @@ struct Gathered {
     carried: Carried,
     carried_names: BTreeSet<String>,
     plaintext_secrets: usize,
-    findings: Vec<Finding>,
+    findings: Located,
     incomplete: bool,
     /// How many objects each section had when a document was read, by the document's name: which document declares an
     /// object is seen from its position.
@@ -257,13 +259,14 @@ impl Gathered {
         let mut document = split::read(text, secrets, fingerprinter);
         if let Some(foreign) = foreign::recognise(text, &document) {
             // What is wrong with it as a configuration helps nobody.
-            self.findings.extend(locate::all(name, text, vec![foreign]));
-            return;
+            document.findings = Findings::default();
+            document.findings.error(&(0..0), || foreign);
+            return self.findings.append(document.findings.located(name, text));
         }
         self.merge_sections(name, &mut document);
         self.merge_carried(text, &mut document);
         self.plaintext_secrets += document.plaintext_secrets;
-        self.findings.extend(locate::all(name, text, document.findings));
+        self.findings.append(document.findings.located(name, text));
     }
 
     fn merge_sections(&mut self, name: &str, document: &mut Document) {
@@ -275,14 +278,15 @@ impl Gathered {
             for entry in entries {
                 if let Some(position) = objects.get_index_of(&entry.id) {
                     let first = ends.partition_point(|(end, _)| *end <= position);
-                    let message = match ends.get(first) {
-                        Some((_, first)) => format!("already declared in {first}"),
-                        None => "declared twice in this file".to_owned(),
-                    };
-                    let finding = Finding::error(message)
-                        .at_path(ConfigPath::object(section, &entry.id))
-                        .suggest("keep one of them: an object stands in one place");
-                    document.findings.push(Spanned { finding, span: entry.span });
+                    document.findings.error(&entry.span, || {
+                        let message = match ends.get(first) {
+                            Some((_, first)) => format!("already declared in {first}"),
+                            None => "declared twice in this file".to_owned(),
+                        };
+                        Finding::error(message)
+                            .at_path(ConfigPath::object(section, &entry.id))
+                            .suggest("keep one of them: an object stands in one place")
+                    });
                 } else {
                     objects.insert(entry.id, Arc::new(entry.object));
                 }
@@ -300,62 +304,64 @@ impl Gathered {
 
     fn merge_carried(&mut self, text: &str, document: &mut Document) {
         for (section, span) in carried::sections(text, document) {
-            let finding = if !self.carried_names.insert(section.name.clone()) {
-                Finding::error("this section stands in two places").suggest("keep one of them")
-            } else if let Some(suggestion) = carried::near_miss(&section.name) {
-                Finding::error("unknown section, close to one that is known").suggest(suggestion)
-            } else if !carried::is_known(&section.name) {
-                Finding::warning("unknown section: it is kept, and has no effect")
-                    .suggest("remove it, or begin its name with `x-` if other sections refer to it")
+            let name = &section.name;
+            let findings = &mut document.findings;
+            if !self.carried_names.insert(name.clone()) {
+                findings.error(&span, || {
+                    Finding::error("this section stands in two places")
+                        .at_path(name)
+                        .suggest("keep one of them")
+                });
+            } else if let Some(suggestion) = carried::near_miss(name) {
+                findings.error(&span, || {
+                    Finding::error("unknown section, close to one that is known")
+                        .at_path(name)
+                        .suggest(suggestion)
+                });
+            } else if !carried::is_known(name) {
+                findings.warning(&span, || {
+                    Finding::warning("unknown section: it is kept, and has no effect")
+                        .at_path(name)
+                        .suggest("remove it, or begin its name with `x-` if other sections refer to it")
+                });
             } else if section.masked.is_some() {
-                Finding::warning("something in this section is named like a secret: it is kept encrypted")
-                    .suggest("keep secrets out of sections other than services")
-            } else {
-                self.carried.0.push(section);
-                continue;
-            };
-            document.findings.push(Spanned { finding: finding.at_path(&section.name), span });
+                findings.warning(&span, || {
+                    Finding::warning("something in this section is named like a secret: it is kept encrypted")
+                        .at_path(name)
+                        .suggest("keep secrets out of sections other than services")
+                });
+            }
             self.carried.0.push(section);
         }
     }
 
     /// Checks what needs all documents; only once each of them is sound by itself.
     fn check(&mut self, source: &SourceSnapshot) {
-        if self.is_sound() {
+        if self.findings.are_warnings() {
             if self.configuration.is_out_of_scope() {
                 let message = "the source declares none of services, routing_rules and execution";
                 self.findings.push(Finding::error(message).suggest("an empty source changes nothing"));
             }
-            let broken = check::references(&self.configuration);
-            self.findings.extend(locate::references(source, broken));
+            let (broken, more) = check::references(&self.configuration);
+            for finding in locate::references(source, broken) {
+                self.findings.push(finding);
+            }
+            self.findings.and_more(more);
         }
     }
 
-    fn is_sound(&self) -> bool {
-        self.findings.iter().all(|finding| finding.severity == Severity::Warning)
-    }
-
-    fn finish(mut self, digest: SourceDigest) -> Result<DesiredConfig, Vec<Finding>> {
-        let sound = self.is_sound();
-        let more = self.findings.len().saturating_sub(MAX_FINDINGS);
-        if more > 0 {
-            // No error is left out for a warning.
-            self.findings.sort_by_key(|finding| finding.severity);
-            self.findings.truncate(MAX_FINDINGS);
-            let more = format!("and {more} more findings");
-            self.findings.push(if sound { Finding::warning(more) } else { Finding::error(more) });
+    fn finish(self, digest: SourceDigest) -> Result<DesiredConfig, Vec<Finding>> {
+        if !self.findings.are_warnings() {
+            return Err(self.findings.shown());
         }
-        if sound {
-            return Ok(DesiredConfig {
-                configuration: self.configuration,
-                carried: self.carried,
-                digest,
-                plaintext_secrets: self.plaintext_secrets,
-                incomplete: self.incomplete,
-                warnings: self.findings,
-            });
-        }
-        Err(self.findings)
+        Ok(DesiredConfig {
+            configuration: self.configuration,
+            carried: self.carried,
+            digest,
+            plaintext_secrets: self.plaintext_secrets,
+            incomplete: self.incomplete,
+            warnings: self.findings.shown(),
+        })
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Source: `PyYAML` 6 `resolver.py` (YAML 1.1), pydantic's types in the orchestrator's `loader.py`.
 
-use crate::model::{Kind, Value};
+use super::mask;
+use crate::model::{Finding, Kind, Value};
 
 /// What `PyYAML` makes of a plain scalar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,7 +177,7 @@ pub(super) fn cannot_be_made(text: &str) -> Option<String> {
     let digits = unsigned(text);
     if is_integer(text) && (digits.starts_with("0b") || digits.starts_with("0x")) {
         let empty = digits[2..].bytes().all(|byte| byte == b'_');
-        return empty.then(|| format!("`{text}` begins like a number and has no digit"));
+        return empty.then(|| format!("`{}` begins like a number and has no digit", mask::word(text)));
     }
     let (date, time) = date_and_time(text)?;
     let [year, month, day] = date;
@@ -223,7 +224,13 @@ pub(super) struct WrongType {
     pub(super) suggestion: Option<String>,
 }
 
-fn wrong(message: impl Into<String>, suggestion: impl Into<Option<String>>) -> WrongType {
+impl WrongType {
+    pub(super) fn finding(self) -> Finding {
+        Finding { suggestion: self.suggestion, ..Finding::error(self.message) }
+    }
+}
+
+pub(super) fn wrong(message: impl Into<String>, suggestion: impl Into<Option<String>>) -> WrongType {
     WrongType { message: message.into(), suggestion: suggestion.into() }
 }
 
@@ -244,12 +251,13 @@ pub(super) fn typed(text: &str, plain: bool, kind: Kind) -> Result<Value, WrongT
         )),
         (Kind::Choice(words), Implicit::Text) if words.contains(&text) => Ok(Value::Text(text.into())),
         (Kind::Choice(words), _) => {
-            Err(wrong(format!("expected one of {}, found `{text}`", words.join(", ")), closest(text, words)))
+            let message = format!("expected one of {}, found `{}`", words.join(", "), mask::word(text));
+            Err(wrong(message, closest(text, words)))
         }
         (_, Implicit::Text) => Ok(Value::Text(text.into())),
         (_, found) => Err(wrong(
             format!("expected text, found {}", found.noun()),
-            Some(format!("quote it: \"{text}\"")),
+            Some(format!("quote it: \"{}\"", mask::word(text))),
         )),
     }
 }
@@ -266,14 +274,17 @@ fn integer(text: &str) -> Result<i64, WrongType> {
         || (digits.starts_with('0') && digits.len() > 1)
     {
         return Err(wrong(
-            format!("`{text}` is read differently by different programs"),
+            format!("`{}` is read differently by different programs", mask::word(text)),
             Some("write a plain decimal number".into()),
         ));
     } else {
         digits.parse().ok()
     };
     parsed.ok_or_else(|| {
-        wrong(format!("`{text}` is too large"), Some(format!("the largest number is {}", i64::MAX)))
+        wrong(
+            format!("`{}` is too large", mask::word(text)),
+            Some(format!("the largest number is {}", i64::MAX)),
+        )
     })
 }
 

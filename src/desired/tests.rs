@@ -462,7 +462,41 @@ fn json_is_edited_as_json_whatever_yaml_makes_of_it() {
 #[test]
 fn a_snippet_holds_nothing_that_a_terminal_would_obey() {
     for obeyed in ['\r', '\u{202e}', '\u{200f}'] {
-        let places = key_places("c.yaml", &format!("a: '{obeyed}b'\n"));
-        assert_eq!(places[0].1.text, "a: '\u{fffd}b'", "{obeyed:?}");
+        let places = places_of("c.yaml", &format!("a: '{obeyed}b'\n"), &BTreeSet::from(["a".to_owned()]));
+        assert_eq!(places["a"].text, "a: '\u{fffd}b'", "{obeyed:?}");
     }
+}
+
+#[test]
+fn no_message_repeats_what_may_be_a_key() {
+    let key = "sk-or-v1-9f8e7d6c5b4a39281706f5e4d3c2b1a0";
+    for text in [
+        "services:\n  n: {type: http, base_url: http://x, api_key:KEY}\n",
+        "services:\n  n: {type: http api_key:KEY}\n",
+        "services:\n  n: {type: KEY}\n",
+        "services:\n  n: {type: cli, executable: x, api_key: *KEY}\n",
+        "services:\n  n: {type: cli, executable: x, api_key: !KEY x}\n",
+        "services: {n: {type: cli, executable: x}, api_key:KEY: {}}\n",
+        "services: {n: {type: cli, executable: x}, api_key:KEY}\n",
+        "execution: {api_key:KEY}\n",
+        "execution: {max_retries: KEY}\n",
+        "servces: 1\napi_key:KEY: 2\n",
+        "services:\n  n: {type: cli, executable: x, apiKeyFrom: {file: KEY}}\n",
+        "services:\n  n: {type: cli, executable: x, apiKeyFrom: {env: 9f8e7d6c5b4a39281706f5e4d3c2b1a0}}\n",
+        "routing_rules:\n  r: {primary: KEY}\nservices:\n  n: {type: cli, executable: x}\n",
+    ] {
+        let found = refused(&text.replace("KEY", key));
+        assert!(found.contains("error:") && !found.contains("9f8e7d6c5b4a"), "{text}{found}");
+    }
+}
+
+#[test]
+fn an_edit_with_many_faults_is_refused_with_the_first_of_them() {
+    let fields: String = (0..5_000).map(|it| format!("\"u{it}\": 1, ")).collect();
+    let json = format!("{{{fields}\"type\": \"cli\"}}");
+    let found = partial_object(Section::Services, "a", &json, &NoSecrets, &Fingerprinter::derived_from(b"k"));
+    let found = found.expect_err("refused");
+    assert_eq!(found.len(), 101);
+    assert_eq!(found[100].message, "and 4900 more findings");
+    assert!(found.iter().all(|it| it.location.as_ref().is_none_or(|at| at.text.chars().count() <= 120)));
 }

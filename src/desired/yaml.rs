@@ -20,16 +20,26 @@ mod tags;
 mod token;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
+use std::rc::Rc;
 
 pub(super) use error::{Result, SyntaxError};
 use events::{Event, Events, Properties};
 
 use super::escape::unreadable_character;
+use super::mask;
 
-/// How many nodes aliases may add in all before the file is refused as an alias bomb.
-const MAX_ALIASED_NODES: usize = 1_000_000;
+/// How many bytes aliases may add in all before the file is refused as an alias bomb: so many, and so many times what
+/// the file has.
+const MAX_ALIASED: (usize, usize) = (4 << 20, 4);
+
+/// What a value counts beside its text, in bytes: an alias to many empty ones is a bomb, too.
+const VALUE_BYTES: usize = 16;
+
+/// How many values one object or one section that is not managed may have, aliases expanded: these are held in memory
+/// as a tree. A service has some thirty.
+const MAX_VALUES: usize = 20_000;
 
 /// How deep values may be nested.
 const MAX_DEPTH: usize = 200;
@@ -43,18 +53,21 @@ pub(super) struct Node<'s> {
 
 #[derive(Clone, Debug)]
 pub(super) enum Content<'s> {
-    Scalar { text: Cow<'s, str>, plain: bool },
-    Sequence(Vec<Node<'s>>),
-    Mapping(Vec<(Node<'s>, Node<'s>)>),
+    Scalar {
+        text: Cow<'s, str>,
+        plain: bool,
+    },
+    /// Shared with the aliases that stand for it.
+    Sequence(Rc<Vec<Node<'s>>>),
+    /// Shared with the aliases that stand for it.
+    Mapping(Rc<Vec<(Node<'s>, Node<'s>)>>),
 }
 
-impl Node<'_> {
-    fn size(&self) -> usize {
-        1 + match &self.content {
-            Content::Scalar { .. } => 0,
-            Content::Sequence(items) => items.iter().map(Node::size).sum(),
-            Content::Mapping(entries) => entries.iter().map(|(key, value)| key.size() + value.size()).sum(),
-        }
+impl<'s> Node<'s> {
+    /// Returns the value of a mapping's key.
+    pub(super) fn get(&self, name: &str) -> Option<&Node<'s>> {
+        let Content::Mapping(entries) = &self.content else { return None };
+        entries.iter().find(|(key, _)| key.text() == Some(name)).map(|(_, value)| value)
     }
 
     /// Returns the text of a scalar.
@@ -63,6 +76,24 @@ impl Node<'_> {
             Content::Scalar { text, .. } => Some(text),
             _ => None,
         }
+    }
+}
+
+/// How much was read, aliases expanded.
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    values: usize,
+    bytes: usize,
+}
+
+impl Count {
+    fn add(&mut self, values: usize, bytes: usize) {
+        self.values = self.values.saturating_add(values);
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    fn since(self, before: Self) -> Self {
+        Self { values: self.values - before.values, bytes: self.bytes - before.bytes }
     }
 }
 
@@ -81,15 +112,35 @@ pub(super) enum Next {
 pub(super) struct Reader<'s> {
     text: &'s str,
     events: Events<'s>,
-    /// The values that have an anchor; none while such a value is being read.
-    anchors: HashMap<&'s str, Option<Node<'s>>>,
+    /// The values that have an anchor, and what they count; none while such a value is being read.
+    anchors: HashMap<&'s str, Option<(Node<'s>, Count)>>,
+    /// What all values that were read count together.
+    counted: Count,
+    /// What they counted when the last object or section began.
+    before: Count,
+    /// How many bytes of it aliases added.
     aliased: usize,
+    max_values: usize,
     depth: usize,
 }
 
 impl<'s> Reader<'s> {
     pub(super) fn new(text: &'s str) -> Self {
-        Self { text, events: Events::new(text), anchors: HashMap::new(), aliased: 0, depth: 0 }
+        Self {
+            text,
+            events: Events::new(text),
+            anchors: HashMap::new(),
+            counted: Count::default(),
+            before: Count::default(),
+            aliased: 0,
+            max_values: usize::MAX,
+            depth: 0,
+        }
+    }
+
+    /// A reader that takes no object and no section with more than [`MAX_VALUES`] values.
+    pub(super) fn limited(text: &'s str) -> Self {
+        Self { max_values: MAX_VALUES, ..Self::new(text) }
     }
 
     /// Moves to the root value of the only document.
@@ -182,7 +233,7 @@ impl<'s> Reader<'s> {
         if let Some(name) = anchor
             && self.anchors.insert(name, None).is_some()
         {
-            return Err(SyntaxError::new(format!("a second anchor is called `{name}`"), span)
+            return Err(SyntaxError::new(format!("a second anchor is called `{}`", mask::word(name)), span)
                 .help("give each anchor a name of its own"));
         }
         self.depth += 1;
@@ -192,18 +243,33 @@ impl<'s> Reader<'s> {
                 span,
             ));
         }
+        let before = self.counted;
+        if self.depth == 1 {
+            self.before = before;
+        }
+        self.count(1, VALUE_BYTES, &span)?;
         let node = self.content(event, span)?;
         self.depth -= 1;
         if let Some(name) = anchor {
-            self.anchors.insert(name, Some(node.clone()));
+            self.anchors.insert(name, Some((node.clone(), self.counted.since(before))));
         }
         Ok(node)
+    }
+
+    fn count(&mut self, values: usize, bytes: usize, span: &Range<usize>) -> Result<()> {
+        self.counted.add(values, bytes);
+        if self.counted.since(self.before).values > self.max_values {
+            let message = format!("more than {} values in one object or section", self.max_values);
+            return Err(SyntaxError::new(message, span.clone()).help("is this the right file?"));
+        }
+        Ok(())
     }
 
     fn content(&mut self, event: Event<'s>, span: Range<usize>) -> Result<Node<'s>> {
         let mut end = span.end;
         let content = match event {
             Event::Scalar { properties, text, plain } => {
+                self.counted.add(0, text.len());
                 tags::scalar(properties.tag.as_deref(), text, plain, &span)?
             }
             Event::SequenceStart(properties) => {
@@ -213,7 +279,7 @@ impl<'s> Reader<'s> {
                     items.push(self.node()?);
                 }
                 end = self.events.next()?.1.end;
-                Content::Sequence(items)
+                Content::Sequence(Rc::new(items))
             }
             Event::MappingStart(properties) => {
                 tags::collection(properties.tag.as_deref(), "map", &span)?;
@@ -222,7 +288,7 @@ impl<'s> Reader<'s> {
                     entries.push((self.key()?, self.node()?));
                 }
                 end = self.events.next()?.1.end;
-                Content::Mapping(merged(entries)?)
+                Content::Mapping(Rc::new(merged(entries)?))
             }
             Event::Alias(name) => return self.aliased(name, span),
             Event::StreamEnd
@@ -235,24 +301,30 @@ impl<'s> Reader<'s> {
     }
 
     fn aliased(&mut self, name: &str, span: Range<usize>) -> Result<Node<'s>> {
-        let node = match self.anchors.get(name) {
-            Some(Some(node)) => node,
+        let (node, count) = match self.anchors.get(name) {
+            Some(Some((node, count))) => (node.clone(), *count),
             Some(None) => {
                 return Err(SyntaxError::new("this alias refers to a value that contains it", span));
             }
             None => {
-                return Err(SyntaxError::new(format!("no anchor above is called `{name}`"), span)
-                    .help("a text that begins with `*` stands in quotes"));
+                return Err(SyntaxError::new(
+                    format!("no anchor above is called `{}`", mask::word(name)),
+                    span,
+                )
+                .help("a text that begins with `*` stands in quotes"));
             }
         };
-        self.aliased += node.size();
-        if self.aliased > MAX_ALIASED_NODES {
+        self.count(count.values, count.bytes, &span)?;
+        self.aliased = self.aliased.saturating_add(count.bytes);
+        let (so_many, times) = MAX_ALIASED;
+        if self.aliased > so_many.saturating_add(self.text.len().saturating_mul(times)) {
             let message = format!(
-                "aliases expand to more than {MAX_ALIASED_NODES} values; write the values out instead"
+                "aliases expand to {} times what the file has; write the values out instead",
+                self.aliased / self.text.len().max(1)
             );
             return Err(SyntaxError::new(message, span));
         }
-        Ok(Node { span, content: node.content.clone() })
+        Ok(Node { span, content: node.content })
     }
 }
 
@@ -267,19 +339,22 @@ fn merged<'s>(entries: Vec<(Node<'s>, Node<'s>)>) -> Result<Vec<(Node<'s>, Node<
         return Ok(entries);
     }
     let (merges, mut own): (Vec<_>, Vec<_>) = entries.into_iter().partition(|(key, _)| is_merge(key));
+    let mut known: HashSet<String> =
+        own.iter().filter_map(|(key, _)| key.text()).map(str::to_owned).collect();
     for (key, value) in merges.into_iter().rev() {
-        let sources = match value.content {
-            Content::Sequence(items) => items,
-            content => vec![Node { span: value.span, content }],
+        let one = [Node { span: value.span.clone(), content: value.content.clone() }];
+        let sources = match &value.content {
+            Content::Sequence(items) => &items[..],
+            _ => &one,
         };
         for source in sources {
-            let Content::Mapping(inherited) = source.content else {
+            let Content::Mapping(inherited) = &source.content else {
                 return Err(SyntaxError::new("`<<` takes a mapping or a list of mappings", key.span));
             };
             // Of a key that such a mapping has twice, the last counts.
-            for entry in inherited.into_iter().rev() {
-                if !own.iter().any(|(key, _)| key.text().is_some() && key.text() == entry.0.text()) {
-                    own.push(entry);
+            for entry in inherited.iter().rev() {
+                if entry.0.text().is_none_or(|name| known.insert(name.to_owned())) {
+                    own.push(entry.clone());
                 }
             }
         }

@@ -142,6 +142,17 @@ pub enum SecretReference {
     },
 }
 
+impl SecretReference {
+    /// Returns what its author wrote to say where the secret is.
+    pub fn names(&self) -> Vec<&str> {
+        match self {
+            Self::Env(name) | Self::File(name) => vec![name],
+            Self::Token(_) => Vec::new(),
+            Self::SecretKey { name, key } => vec![name, key],
+        }
+    }
+}
+
 impl fmt::Display for SecretReference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -23,19 +23,19 @@ impl Agent {
         let Some(rows) = self.compared.filter(|_| self.store.exists()) else { return };
         let now = wall_clock();
         let followed = written.filter(|(_, plan)| plan.follows_the_source());
-        let source = self.source.current.clone().zip(self.source.known.clone());
+        let source = self.source.current.clone().filter(|_| self.source.known.is_some());
         if self.saved_rows == Some(rows) {
             self.unsaved_since = None;
-        } else if let (Some(revision), Some((source, desired))) =
+        } else if let (Some(revision), Some(source)) =
             (followed.and_then(|(written, _)| written.revision), source)
         {
             self.unsaved_since.get_or_insert(now);
-            let holds_plain_secrets = desired.plaintext_secrets() > 0;
-            let source = SourceCopy { snapshot: &source, holds_plain_secrets };
+            let may_hold_secrets = crate::desired::may_hold_secrets(&source);
+            let source = SourceCopy { snapshot: &source, may_hold_secrets };
             self.back_up(rows, source, &format!("after revision {revision}"));
         } else if now - *self.unsaved_since.get_or_insert(now) >= self.options.backup_every {
             let nothing = SourceSnapshot { origin: "by the clock".to_owned(), documents: Vec::new() };
-            let source = SourceCopy { snapshot: &nothing, holds_plain_secrets: false };
+            let source = SourceCopy { snapshot: &nothing, may_hold_secrets: false };
             if let Some(backup) = self.back_up(rows, source, "by the clock") {
                 tracing::info!(backup = %backup.path.display(), "backed up what no backup had");
             }

@@ -27,8 +27,8 @@ pub(super) const SUFFIX: &str = ".db";
 pub struct SourceCopy<'a> {
     /// What to copy.
     pub snapshot: &'a SourceSnapshot,
-    /// Whether API keys stand in it in plain text: then the copy is encrypted.
-    pub holds_plain_secrets: bool,
+    /// Whether anything in it may be a secret: then the copy is encrypted, and without a key there is none.
+    pub may_hold_secrets: bool,
 }
 
 /// What is copied, and what the copy must hold.
@@ -299,9 +299,12 @@ fn copy_source(
     use std::io::Write as _;
     let stem = path.with_extension("");
     let mut copies = Vec::new();
+    if source.may_hold_secrets && !keys.has_key() {
+        return Ok(copies);
+    }
     for document in &source.snapshot.documents {
         let name = document.name.rsplit('/').next().unwrap_or("source.yaml");
-        let sealed = source.holds_plain_secrets.then(|| keys.seal_bytes(&document.bytes)).transpose()?;
+        let sealed = source.may_hold_secrets.then(|| keys.seal_bytes(&document.bytes)).transpose()?;
         let (bytes, ending) = match &sealed {
             Some(token) => (token.as_bytes(), ".fernet"),
             None => (&document.bytes[..], ""),

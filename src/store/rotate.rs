@@ -99,7 +99,7 @@ impl Store {
             return Err(StoreError::WrongKey { tokens: live.tokens, key: self.keys.origin() });
         }
         let nothing = SourceSnapshot { origin: "key rotate".into(), documents: Vec::new() };
-        let source = SourceCopy { snapshot: &nothing, holds_plain_secrets: false };
+        let source = SourceCopy { snapshot: &nothing, may_hold_secrets: false };
         let backup = self.back_up(live.fingerprint, source, "key rotate", now)?;
         let committed = self.commit_rotation(live.fingerprint, key_file, new, next, now);
         let (tokens, retired) = committed.inspect_err(|error| {

@@ -113,7 +113,7 @@ fn attempt_edit(
     let order = Order {
         plan: &plan,
         record: &record,
-        source: SourceCopy { snapshot: &nothing, holds_plain_secrets: false },
+        source: SourceCopy { snapshot: &nothing, may_hold_secrets: false },
         locked,
         now: SystemTime::now(),
     };

@@ -11,7 +11,7 @@ use super::tree::{Kind, Node, Tree};
 /// # Errors
 /// The first check that failed.
 pub(super) fn check(before: &Tree<'_>, patches: &[Patch], after: &str, wanted: &Json) -> Result<(), Refused> {
-    no_key_twice(before, &before.root)?;
+    check_keys(before, &before.root, patches)?;
     let found = super::value_of(after).map_err(|_| Refused::Guard("the result is no YAML"))?;
     if found != *wanted {
         return Err(Refused::Guard("another value would be read"));
@@ -41,7 +41,7 @@ fn line_ends(text: &str) -> (bool, bool) {
     (with_return > 0, text.matches('\n').count() > with_return)
 }
 
-fn no_key_twice(tree: &Tree<'_>, node: &Node) -> Result<(), Refused> {
+fn check_keys(tree: &Tree<'_>, node: &Node, patches: &[Patch]) -> Result<(), Refused> {
     match &node.kind {
         Kind::Map { entries, .. } => {
             let mut seen = std::collections::HashSet::new();
@@ -55,11 +55,16 @@ fn no_key_twice(tree: &Tree<'_>, node: &Node) -> Result<(), Refused> {
                 if matches!(tree.text[entry.key.clone()].trim(), "" | "~" | "null" | "Null" | "NULL") {
                     return Err(tree.refuse(entry.key.start, "a key is null".to_owned()));
                 }
-                no_key_twice(tree, &entry.value)?;
+                let is_written_anew = patches.iter().any(|patch| patch.range.contains(&entry.key.start));
+                let key = tree.text[entry.key.clone()].trim_start_matches('?').trim_start();
+                if is_written_anew && !super::value_of(key)?.is_string() {
+                    return Err(tree.refuse(entry.key.start, "a key is not a text".to_owned()));
+                }
+                check_keys(tree, &entry.value, patches)?;
             }
             Ok(())
         }
-        Kind::List { items, .. } => items.iter().try_for_each(|item| no_key_twice(tree, item)),
+        Kind::List { items, .. } => items.iter().try_for_each(|item| check_keys(tree, item, patches)),
         Kind::Scalar(_) | Kind::Alias => Ok(()),
     }
 }
@@ -67,6 +72,15 @@ fn no_key_twice(tree: &Tree<'_>, node: &Node) -> Result<(), Refused> {
 #[cfg(test)]
 mod tests {
     use crate::write_back::{Edit, write_back};
+
+    #[test]
+    fn a_key_that_is_not_a_text_is_not_written_anew() {
+        let edits = [Edit { path: vec!["a".into(), "x".into()], value: Some("v".into()) }];
+        let refused = write_back("a: {\n ?1,  # one\n  }\n", &edits).expect_err("written anew");
+        assert!(refused.to_string().contains("a key is not a text"), "{refused}");
+        let beside = write_back("a:\n  x: w\nb: {1: y}\n", &edits);
+        assert_eq!(beside.as_deref(), Ok("a:\n  x: v\nb: {1: y}\n"));
+    }
 
     #[test]
     fn a_text_with_a_null_key_is_left_alone_and_an_empty_one_is_a_key() {

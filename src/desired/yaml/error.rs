@@ -14,11 +14,11 @@ pub(in crate::desired) struct SyntaxError {
 pub(in crate::desired) type Result<T> = std::result::Result<T, SyntaxError>;
 
 impl SyntaxError {
-    pub(super) fn new(message: impl Into<String>, span: Range<usize>) -> Self {
+    pub(in crate::desired) fn new(message: impl Into<String>, span: Range<usize>) -> Self {
         Self { message: message.into(), help: None, span }
     }
 
-    pub(super) fn help(mut self, help: impl Into<Cow<'static, str>>) -> Self {
+    pub(in crate::desired) fn help(mut self, help: impl Into<Cow<'static, str>>) -> Self {
         self.help = Some(help.into());
         self
     }

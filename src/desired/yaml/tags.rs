@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use super::Content;
 use super::error::{Result, SyntaxError};
+use super::mask;
 use super::token::Tag;
 use crate::desired::scalar::{Implicit, cannot_be_made};
 
@@ -72,8 +73,10 @@ pub(super) fn collection(tag: Option<&str>, own: &str, span: &Range<usize>) -> R
 /// The error for a tag that the orchestrator's reader does not know, or that no value here can have.
 pub(super) fn unknown(tag: &str, span: Range<usize>) -> SyntaxError {
     let shown = tag.strip_prefix(YAML).map_or_else(|| tag.to_owned(), |name| format!("!!{name}"));
-    let message =
-        format!("the tag `{shown}` is not supported: the orchestrator refuses the whole file because of it");
+    let message = format!(
+        "the tag `{}` is not supported: the orchestrator refuses the whole file because of it",
+        mask::word(&shown)
+    );
     let names_a_secret = ["secret", "env", "vault", "var", "ref", "ssm", "key", "sops", "password"]
         .iter()
         .any(|word| tag.to_lowercase().contains(word));

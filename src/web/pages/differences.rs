@@ -145,7 +145,7 @@ fn places(source: Option<&SourceSnapshot>, differences: &[Difference]) -> Places
     if size > MAX_SEARCHED_BYTES || differences.is_empty() {
         return Places::new();
     }
-    let wanted: Vec<String> = differences.iter().map(|it| key_of(&it.path)).collect();
+    let wanted = differences.iter().map(|it| key_of(&it.path)).collect();
     let mut places = Places::new();
     for document in &source.documents {
         let Ok(text) = std::str::from_utf8(&document.bytes) else { continue };
