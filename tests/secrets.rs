@@ -292,8 +292,11 @@ fn a_secret_in_a_carried_section_is_kept_encrypted_and_exported_only_when_somebo
         let said = place.run(command);
         assert!(!format!("{said:?}").contains(PLANTED), "{command:?}");
     }
-    let shown = place.expect(0, &["export", "-"]).stdout;
+    let exported = place.expect(3, &["export", "-"]);
+    let shown = exported.stdout;
     assert!(shown.contains("address: http://gateway"), "neighbours are shown: {shown}");
+    assert!(shown.contains(", size: 4}"), "in a flow, too: {shown}");
+    assert!(exported.stderr.contains("2 sections left out"), "{}", exported.stderr);
     // The one place where it stands in plain text is the source.
     let holds = |file: &std::path::PathBuf| {
         let bytes = std::fs::read(file).unwrap_or_default();
@@ -307,6 +310,34 @@ fn a_secret_in_a_carried_section_is_kept_encrypted_and_exported_only_when_somebo
     place.expect(2, &["plan"]);
     assert!(place.expect(0, &["export", "-", "--with-secrets"]).stdout.matches(PLANTED).count() == 2);
     assert!(!format!("{:?}", place.run(&["show", "1"])).contains(PLANTED));
+}
+
+/// With a key in hand and without one: what is kept of the source is encrypted, or not kept.
+#[test]
+fn no_copy_of_a_source_holds_a_key_that_stands_in_a_comment_or_in_an_odd_form() {
+    const PLANTED: &str = "sk-or-v1-0123456789abcdef";
+    const SERVICE: &str = "services:\n  n: {type: http, base_url: http://x}\n";
+    for (source, has_key) in [
+        (format!("{SERVICE}# was {PLANTED}\n"), false),
+        (format!("{SERVICE}# was {PLANTED}\n"), true),
+        (format!("{SERVICE}custom: {{api_key: {PLANTED}}}\n"), true),
+        (format!("{SERVICE}logging: {{headers: {{Authorization: 'Bearer {PLANTED}'}}}}\n"), true),
+        (format!("x-k: &k {PLANTED}\n{SERVICE}  m: {{type: http, base_url: http://x, api_key: *k}}\n"), true),
+    ] {
+        let place = Place::new(&source);
+        if has_key {
+            place.expect(0, &["key", "generate"]);
+        }
+        place.expect(0, &["apply"]);
+        place.write_yaml(&source.replace("http://x", "http://y"));
+        place.expect(0, &["apply"]);
+        let holds = |file: &std::path::PathBuf| {
+            let bytes = std::fs::read(file).unwrap_or_default();
+            bytes.windows(PLANTED.len()).any(|window| window == PLANTED.as_bytes())
+        };
+        let found: Vec<_> = place.files().into_iter().filter(holds).collect();
+        assert_eq!(found, [place.yaml()], "{source}");
+    }
 }
 
 /// The same file by another name, and the same bytes in another file or variable: none is sent to an address of the source's

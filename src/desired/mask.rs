@@ -174,7 +174,7 @@ fn by_place(text: &str, line: &Range<usize>, spans: &Spans) -> Vec<Hidden> {
         hidden.extend(found.map(|at| hide(at..at + secret.len())));
     }
     words(shown, line.start, (false, false), &mut hidden, |word, at| {
-        if spans.knows_key(at) || spans.is_name(at) {
+        if spans.knows_key(at) || spans.is_name(at) || spans.within(&(at..at + 1)).next().is_some() {
             return Hides::Nothing;
         }
         word.hides()
@@ -497,6 +497,7 @@ mod tests {
 
     #[test]
     fn of_a_flow_only_the_secret_is_hidden() {
+        assert_eq!(masked_line("x: {token: sk-abcdefgh, b: c}", "x"), "x: {token: •••••••••••, b: c}");
         let text = "services: {a: {type: http, api_key: 'one, {two}', base_url: http://x}}";
         let shown = "services: {a: {type: http, api_key: ••••• ••••••, base_url: http://x}}";
         assert_eq!(masked_line(text, "api_key"), shown);

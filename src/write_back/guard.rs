@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 
 use super::Refused;
 use super::differ::Patch;
-use super::tree::{Kind, Node, Tree};
+use super::tree::{Entry, Kind, Node, Tree};
 
 /// Checks an edited text against the one before.
 ///
@@ -12,6 +12,15 @@ use super::tree::{Kind, Node, Tree};
 /// The first check that failed.
 pub(super) fn check(before: &Tree<'_>, patches: &[Patch], after: &str, wanted: &Json) -> Result<(), Refused> {
     check_keys(before, &before.root, patches)?;
+    if let (Kind::Map { entries, .. }, Json::Object(read)) =
+        (&before.root.kind, super::value_of(before.text)?)
+    {
+        let is_read = |entry: &Entry| entry.name.as_ref().is_some_and(|name| read.contains_key(name));
+        let merges = entries.iter().any(Entry::is_merge);
+        if !merges && (entries.len() != read.len() || !entries.iter().all(is_read)) {
+            return Err(Refused::Guard("two programs read different keys in it"));
+        }
+    }
     let found = super::value_of(after).map_err(|_| Refused::Guard("the result is no YAML"))?;
     if found != *wanted {
         return Err(Refused::Guard("another value would be read"));
@@ -52,11 +61,12 @@ fn check_keys(tree: &Tree<'_>, node: &Node, patches: &[Patch]) -> Result<(), Ref
                     return Err(tree.refuse(entry.key.start, format!("`{name}` stands here twice")));
                 }
                 // JSON has no such key, so that the result could not be compared.
-                if matches!(tree.text[entry.key.clone()].trim(), "" | "~" | "null" | "Null" | "NULL") {
+                let key = tree.text[entry.key.clone()].trim();
+                if matches!(key, "" | "~" | "null" | "Null" | "NULL") {
                     return Err(tree.refuse(entry.key.start, "a key is null".to_owned()));
                 }
                 let is_written_anew = patches.iter().any(|patch| patch.range.contains(&entry.key.start));
-                let key = tree.text[entry.key.clone()].trim_start_matches('?').trim_start();
+                let key = key.trim_start_matches('?').trim_start();
                 if is_written_anew && !super::value_of(key)?.is_string() {
                     return Err(tree.refuse(entry.key.start, "a key is not a text".to_owned()));
                 }
@@ -80,6 +90,13 @@ mod tests {
         assert!(refused.to_string().contains("a key is not a text"), "{refused}");
         let beside = write_back("a:\n  x: w\nb: {1: y}\n", &edits);
         assert_eq!(beside.as_deref(), Ok("a:\n  x: v\nb: {1: y}\n"));
+    }
+
+    #[test]
+    fn a_text_that_two_programs_read_differently_is_left_alone() {
+        let edits = [Edit { path: vec!["a".into(), "c".into()], value: Some("x".into()) }];
+        let refused = write_back("&x:\na:\n  c: 1\n", &edits).expect_err("an anchor, or a key that is null");
+        assert!(refused.to_string().contains("two programs"), "{refused}");
     }
 
     #[test]
