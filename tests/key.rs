@@ -415,3 +415,15 @@ fn what_is_no_key_in_the_place_of_a_rotations_new_key_stops_nothing_and_is_kept(
         assert_eq!(as_the_orchestrator(&place), before, "{name}");
     }
 }
+
+#[test]
+fn a_key_file_with_another_name_is_not_replaced_under_that_one() {
+    let place = migrated();
+    let (before, other) = (place.dump(), place.root().join("other.key"));
+    fs::hard_link(place.key_file(), &other).expect("linked");
+    let refused = place.expect(1, &["key", "rotate"]);
+    assert!(refused.stderr.contains("hard link") && refused.stderr.contains("-samefile"), "{refused:#?}");
+    assert_eq!(place.dump(), before);
+    fs::remove_file(other).expect("removed");
+    place.expect(0, &["key", "rotate"]);
+}

@@ -381,3 +381,49 @@ fn no_source_has_a_key_or_token_of_the_programs_own_taken_for_an_api_key() {
     apply("apiKeyFrom: {file: good}");
     assert_eq!(place.values()["services.openrouter.api_key_encrypted"], "sk-good", "others are taken");
 }
+
+/// What the orchestrator wrote, and what versions of ours from before carried sections were encrypted did.
+#[test]
+fn a_scrub_leaves_no_key_in_the_database_whatever_it_stands_in() {
+    const CANARY: &str = "sk-canary-0123456789abcdef";
+    let place = Place::new(&format!("{SAMPLE}\nx-extra:\n  kept: 1\n"));
+    place.expect(0, &["migrate", "--no-backup"]);
+    let conn = place.connect().expect("opens");
+    let inner = serde_json::json!({"services": {"a": {"API_KEY": CANARY}}}).to_string();
+    let quoted = serde_json::json!(inner).to_string();
+    let insert =
+        "INSERT INTO config_history (config_snapshot, change_description, created_at) VALUES (?1, ?2, 1)";
+    for (snapshot, description) in
+        [(&*inner, "saved"), (&*quoted, "saved"), ("{}", &*format!("set api_key: {CANARY}"))]
+    {
+        conn.execute(insert, (snapshot, description)).expect("written");
+    }
+    let carried = serde_json::json!([{"name": "x-extra", "yaml": format!("x-extra:\n  kept: 1\n  api_key: {CANARY}\n")}]);
+    conn.execute("UPDATE operator_revision SET carried = ?1", [carried.to_string()]).expect("as it was");
+    conn.execute("UPDATE operator_meta SET value = ?1 WHERE key = 'carried'", [carried.to_string()])
+        .expect("as it was");
+    let holds = || place.dump().iter().filter(|row| row.contains(CANARY)).count();
+    assert_eq!(holds(), 5, "the keys are planted");
+    let dry = place.expect(0, &["history", "scrub", "--dry-run"]);
+    assert!(dry.stdout.contains("3 hold plain API keys") && dry.stdout.contains("2 records"), "{dry:#?}");
+    assert_eq!(holds(), 5, "a dry run");
+    drop(conn);
+    place.expect(0, &["history", "scrub"]);
+    assert_eq!(holds(), 0);
+    for file in [place.db(), place.oxide().join("config.db-wal")] {
+        let bytes = fs::read(&file).unwrap_or_default();
+        assert!(!bytes.windows(CANARY.len()).any(|it| it == CANARY.as_bytes()), "{}", file.display());
+    }
+    for arguments in
+        [&["show", "1", "-o", "json"][..], &["config"], &["export", "-"], &["history", "-o", "json"]]
+    {
+        let said = place.run(arguments);
+        assert!(!format!("{}{}", said.stdout, said.stderr).contains(CANARY), "{arguments:?}: {said:#?}");
+    }
+    let whole = place.run(&["export", "-", "--with-secrets"]);
+    assert!(whole.stdout.contains(CANARY), "encrypted, and not lost: {whole:#?}");
+    place.expect(0, &["history", "scrub"]);
+    place.connect().and_then(|conn| conn.execute(insert, ("not JSON", ""))).expect("written");
+    let unread = place.expect(1, &["history", "scrub"]);
+    assert!(unread.stderr.contains("1 snapshot cannot be read as JSON"), "{unread:#?}");
+}

@@ -156,7 +156,7 @@ fn scrub(context: &Context, dry_run: bool) -> Result<Exit> {
             "name another with --db",
         ));
     }
-    let done = store.scrub_history(dry_run)?;
+    let done = store.scrub_history(dry_run, &masked)?;
     let snapshots = format!("{} of the orchestrator's own", output::counted(done.snapshots, "snapshot"));
     let verb = if dry_run { "hold" } else { "held" };
     output::result(match done.with_keys {
@@ -166,11 +166,38 @@ fn scrub(context: &Context, dry_run: bool) -> Result<Exit> {
             if dry_run { "" } else { "; they are out" }
         ),
     });
-    if done.unreadable > 0 {
-        output::note(format!("warning: {} cannot be read and stay as they are", done.unreadable));
+    if done.carried > 0 {
+        output::result(format!(
+            "{} from before carried sections were encrypted: {verb} secrets in plain text{}.",
+            output::counted(done.carried, "record"),
+            if dry_run { "" } else { "; they are encrypted now" }
+        ));
     }
-    if done.with_keys > 0 && !dry_run {
+    if done.found_any() && !dry_run {
         output::note("Older backups still hold them: `oxide-operator backup list` names the files.");
     }
+    if done.unreadable > 0 {
+        let message = format!(
+            "{} cannot be read as JSON, so whether they hold API keys cannot be told; they stay as they are",
+            output::counted(done.unreadable, "snapshot")
+        );
+        let help =
+            "the orchestrator needs none of them: delete those rows of config_history that you do not need";
+        output::error(&message, Some(help));
+        return Ok(Exit::Error);
+    }
     Ok(Exit::Ok)
+}
+
+/// A text with everything replaced by dots that may be a secret.
+fn masked(text: &str) -> String {
+    let mut start = 0;
+    let mut shown = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        let end = start + line.trim_end_matches(['\r', '\n']).len();
+        shown.push_str(&crate::desired::masked_line(text, start..end));
+        shown.push_str(&text[end..start + line.len()]);
+        start += line.len();
+    }
+    shown
 }

@@ -54,6 +54,22 @@ pub(super) fn from_text(text: &str, keys: &KeyRing) -> Carried {
     Carried(stored.into_iter().map(section).collect())
 }
 
+/// What an older version kept in the clear, with what is to be shown of it, when a section of it holds a secret.
+pub(super) fn with_secrets(text: &str, mask: super::scrub::Mask<'_>) -> Option<Carried> {
+    let stored: Vec<Stored> = serde_json::from_str(text).unwrap_or_default();
+    // What is sealed is of a version that seals every section that needs it.
+    if stored.iter().any(|section| section.sealed.is_some()) {
+        return None;
+    }
+    let section = |it: Stored| {
+        let yaml = it.yaml.unwrap_or_default();
+        let masked = Some(mask(&yaml)).filter(|masked| *masked != yaml);
+        CarriedSection { name: it.name, yaml, masked }
+    };
+    let sections: Vec<CarriedSection> = stored.into_iter().map(section).collect();
+    sections.iter().any(|section| section.masked.is_some()).then_some(Carried(sections))
+}
+
 /// Encrypts the sections under another key. Those of earlier revisions stay under the key of their time, which is kept.
 pub(super) fn reseal(
     conn: &Connection,

@@ -140,6 +140,12 @@ pub enum StoreError {
         /// Where it comes from.
         origin: String,
     },
+    /// The key file has another name: replacing it would leave the old key there.
+    #[error("{path} has another name (a hard link), which would go on naming the old key", path = path.display())]
+    KeyLinked {
+        /// The key file.
+        path: PathBuf,
+    },
     /// The rows changed between planning and writing.
     #[error("the database changed since the plan was made")]
     Stale,
@@ -288,6 +294,7 @@ impl StoreError {
             Self::UnreadableToken { .. } => "unreadable_token",
             Self::TokenReadBack { .. } => "verification",
             Self::KeyElsewhere { .. } => "key_elsewhere",
+            Self::KeyLinked { .. } => "key_linked",
             Self::Stale => "stale",
             Self::Moved { .. } => "moved",
             Self::InUse { .. } => "in_use",

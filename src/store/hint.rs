@@ -48,6 +48,9 @@ impl StoreError {
             "key_elsewhere" => {
                 "stop the orchestrator, put the key into the key file, rotate, and put the new key where the old one came from"
             }
+            "key_linked" => {
+                "find the other name with `find DIR -samefile KEYFILE`, make it a symbolic link, and rotate again"
+            }
             "unreadable_token" => {
                 "pass the key it was written with as --old-key-file, or set or remove that API key, and try again"
             }

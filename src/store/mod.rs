@@ -89,7 +89,7 @@ pub use revision::{RecordedState, Revision, RevisionId};
 pub use rotate::{Resumed, Rotated};
 use saved::Saved;
 use schema::Present;
-pub use scrub::Scrubbed;
+pub use scrub::{Mask, Scrubbed};
 pub use suspect::Examined;
 
 use crate::model::{StoreFingerprint, StoreSnapshot};

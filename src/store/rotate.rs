@@ -64,6 +64,9 @@ impl Store {
         if !self.keys.is_in_file() {
             return Err(StoreError::KeyElsewhere { origin: self.keys.origin() });
         }
+        if std::fs::metadata(&key_file).is_ok_and(|it| std::os::unix::fs::MetadataExt::nlink(&it) > 1) {
+            return Err(StoreError::KeyLinked { path: key_file });
+        }
         let (_, new) = key::parse(new, origin)?;
         let next = Arc::new(self.keys.under(&new)?);
         let mut attempt = 0;
