@@ -191,11 +191,11 @@ fn scrub(context: &Context, dry_run: bool) -> Result<Exit> {
 
 /// A text with everything replaced by dots that may be a secret.
 fn masked(text: &str) -> String {
-    let mut start = 0;
+    let (mut start, mut masker) = (0, crate::desired::Masker::new(text));
     let mut shown = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {
         let end = start + line.trim_end_matches(['\r', '\n']).len();
-        shown.push_str(&crate::desired::masked_line(text, start..end));
+        shown.push_str(&masker.line(start..end));
         shown.push_str(&text[end..start + line.len()]);
         start += line.len();
     }
