@@ -36,7 +36,7 @@ fn shots() -> PathBuf {
 
 #[test]
 fn every_flow_works_in_a_real_browser() {
-    let web = Web::start(&[]);
+    let web = Web::start_at_a_terminal();
     let shots = shots();
     let driver = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/drive.mjs");
     let output = Command::new("node")

@@ -170,7 +170,7 @@ fn wrong_tokens_are_turned_away_ever_slower_and_the_right_one_never() {
 
 #[test]
 fn the_printed_link_lets_one_person_in_once() {
-    let web = Web::start(&[]);
+    let web = Web::start_at_a_terminal();
     let code = web.link.rsplit_once("code=").expect("a code").1.to_owned();
     assert!(web.page(&format!("/login?code={code}"), "").body.contains(&code), "a form carries it on");
     assert_eq!(web.form("/login", "", &[("code", &code), ("name", "alice")]).status, 303);
@@ -178,6 +178,19 @@ fn the_printed_link_lets_one_person_in_once() {
     let file = web.agent.folder.path().join("store/web.token");
     let mode = std::fs::metadata(&file).expect("there").permissions().mode() & 0o777;
     assert_eq!(mode, 0o600, "the token is for this user only");
+}
+
+/// Logs are kept, and read by many.
+#[test]
+fn a_log_that_is_no_terminal_holds_nothing_that_lets_anybody_in() {
+    let web = Web::start(&[]);
+    assert_eq!(web.link, format!("http://127.0.0.1:{}/", web.port));
+    let said = web.said.to_string();
+    assert!(said.contains("oxide-operator token") && !said.contains("code="), "{said}");
+    assert!(!said.contains(&web.token), "{said}");
+    let printed = web.agent.command("file:default.yaml", &["token"]);
+    assert_eq!(String::from_utf8_lossy(&printed.stdout).trim(), web.token);
+    assert_eq!(web.form("/login", "", &[("code", ""), ("name", "mallory")]).status, 401);
 }
 
 #[test]

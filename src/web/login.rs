@@ -1,7 +1,7 @@
 //! Who may come in: a bearer token for programs, a session for browsers.
 //!
 //! The token is made on the first run, beside the database, for this user's eyes only. A browser shows it once, or comes
-//! by the link that `run` prints, which is good for one login. After that it carries a signed session, never the token.
+//! by the link that `run` prints on a terminal, which is good for one login. After that it carries a signed session, never the token.
 
 #![expect(clippy::disallowed_methods, reason = "the token is a file")]
 
@@ -70,8 +70,7 @@ impl Login {
             text
         };
         let token = TokenFile { path, last: Mutex::new(text) };
-        let code = Mutex::new(Some((random(), Instant::now() + settings::LOGIN_LINK_FOR)));
-        Ok(Self { token, reviewer, code, failures: Mutex::new((Instant::now(), 0)) })
+        Ok(Self { token, reviewer, code: Mutex::default(), failures: Mutex::new((Instant::now(), 0)) })
     }
 
     /// The file that holds the token.
@@ -89,10 +88,12 @@ impl Login {
         format!("{COOKIE}_{suffix}")
     }
 
-    /// The code of the printed link, as long as it is good.
-    pub(crate) fn link_code(&self) -> Option<String> {
-        let code = self.code.lock().unwrap_or_else(PoisonError::into_inner);
-        code.as_ref().map(|(code, _)| code.to_string())
+    /// Makes the code of a link to print; there is none as long as nobody asked for one.
+    pub(crate) fn new_link_code(&self) -> Zeroizing<String> {
+        let code = random();
+        let until = Instant::now() + settings::LOGIN_LINK_FOR;
+        *self.code.lock().unwrap_or_else(PoisonError::into_inner) = Some((code.clone(), until));
+        code
     }
 
     /// Whether a bearer token is the right one.
@@ -261,7 +262,8 @@ mod tests {
     #[test]
     fn a_link_is_good_for_one_login() {
         let (_folder, login) = login();
-        let code = login.link_code().expect("a code");
+        assert!(!login.redeem(""), "no link was asked for");
+        let code = login.new_link_code();
         assert!(!login.redeem("other"));
         assert!(login.redeem(&code));
         assert!(!login.redeem(&code));

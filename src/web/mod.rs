@@ -28,6 +28,7 @@ mod site;
 mod tag;
 mod view;
 
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -71,14 +72,21 @@ impl Web {
         Ok(Self { site: Site::new(board, login, hosts, reader, database.to_owned(), send) })
     }
 
-    /// Says where to look, with a link that lets one person in, once.
+    /// Says where to look: with a link that lets one person in, once, where only whoever started this reads it. Anything
+    /// but a terminal is kept and collected, and what lets somebody in has no place there.
     pub(crate) fn say_where(&self, address: SocketAddr) {
-        let code = self.site.login.link_code().unwrap_or_default();
-        tracing::info!(
-            url = format!("http://{address}/login?code={code}"),
-            token = %self.site.login.token_file().display(),
-            "web page; the link is good for one login within 15 minutes, later ones take the token in the file"
-        );
+        let token = self.site.login.token_file().display();
+        if std::io::stderr().is_terminal() {
+            let code = self.site.login.new_link_code();
+            tracing::info!(
+                url = format!("http://{address}/login?code={}", *code),
+                %token,
+                "web page; the link is good for one login within 15 minutes, later ones take what `oxide-operator token` prints"
+            );
+        } else {
+            let url = format!("http://{address}/");
+            tracing::info!(url, %token, "web page; its login takes what `oxide-operator token` prints");
+        }
     }
 
     /// Serves until the process ends.

@@ -2,18 +2,22 @@
 
 #![allow(dead_code, reason = "each test crate uses its part")]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{OpenOptionsExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value as Json;
 
 pub(crate) const YAML: &str = include_str!("../../config/default.yaml");
+
+/// `O_NOCTTY`: the terminal of a test is nobody's.
+const NO_CONTROL: i32 = rustix::fs::OFlags::NOCTTY.bits().cast_signed();
 
 /// How long anything may take before the test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -37,13 +41,38 @@ impl Agent {
         Self::start_with(Command::new(env!("CARGO_BIN_EXE_oxide-operator")), folder, source, more)
     }
 
+    /// Starts with a terminal as stderr.
+    pub(crate) fn start_at_a_terminal(folder: tempfile::TempDir, source: &str, more: &[&str]) -> Self {
+        let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+        grantpt(&terminal).and_then(|()| unlockpt(&terminal)).expect("ours");
+        let name = ptsname(&terminal, Vec::new()).expect("a name").into_string().expect("text");
+        let end = std::fs::OpenOptions::new().write(true).custom_flags(NO_CONTROL).open(name).expect("opens");
+        let program = Command::new(env!("CARGO_BIN_EXE_oxide-operator"));
+        let (mut agent, unused) = Self::spawn(program, folder, source, more, end.into());
+        assert!(unused.is_none());
+        agent.log = lines_of(std::fs::File::from(terminal));
+        agent
+    }
+
     /// Starts through another program, which runs the agent in place of itself.
     pub(crate) fn start_with(
-        mut program: Command,
+        program: Command,
         folder: tempfile::TempDir,
         source: &str,
         more: &[&str],
     ) -> Self {
+        let (mut agent, stderr) = Self::spawn(program, folder, source, more, Stdio::piped());
+        agent.log = lines_of(stderr.expect("piped"));
+        agent
+    }
+
+    fn spawn(
+        mut program: Command,
+        folder: tempfile::TempDir,
+        source: &str,
+        more: &[&str],
+        stderr: Stdio,
+    ) -> (Self, Option<ChildStderr>) {
         let port =
             TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
         let mut child = program
@@ -55,17 +84,11 @@ impl Agent {
             // Without the web page unless a test asks for it: many agents run at once.
             .args(["--listen", "off"].iter().filter(|_| !more.contains(&"--listen")))
             .args(more)
-            .stderr(Stdio::piped())
+            .stderr(stderr)
             .spawn()
             .expect("starts");
-        let lines = BufReader::new(child.stderr.take().expect("piped")).lines();
-        let (sender, log) = channel();
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                let _ = sender.send(serde_json::from_str(&line).unwrap_or(Json::String(line)));
-            }
-        });
-        Self { folder, child, log, port }
+        let stderr = child.stderr.take();
+        (Self { folder, child, log: channel().1, port }, stderr)
     }
 
     /// Waits for a line of the log that `wanted` accepts; fails with all lines seen since.
@@ -143,6 +166,17 @@ impl Agent {
         let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
         assert!(status.expect("kill runs").success());
     }
+}
+
+/// The lines of a log, each as JSON, or as text where it is none.
+fn lines_of(log: impl Read + Send + 'static) -> Receiver<Json> {
+    let (sender, lines) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(log).lines().map_while(Result::ok) {
+            let _ = sender.send(serde_json::from_str(&line).unwrap_or(Json::String(line)));
+        }
+    });
+    lines
 }
 
 /// The health port of an agent.

@@ -15,7 +15,9 @@ use crate::agent::{Agent, PATIENCE, folder_with_yaml};
 pub(crate) struct Web {
     pub(crate) agent: Agent,
     pub(crate) client: Client,
-    /// The link that was printed.
+    /// What was printed of where it is.
+    pub(crate) said: Json,
+    /// The address that was printed; a link that lets one person in at a terminal.
     pub(crate) link: String,
 }
 
@@ -63,16 +65,27 @@ impl Web {
     }
 
     pub(crate) fn start_in(folder: tempfile::TempDir, more: &[&str]) -> Self {
-        let port =
-            TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
+        let port = free_port();
         let listen = format!("127.0.0.1:{port}");
         let arguments: Vec<&str> = [&["--listen", &listen], more].concat();
-        let mut agent = Agent::start(folder, "file:default.yaml", &arguments);
-        let said = agent.wait_for("the login link", |line| line["url"].is_string());
+        Self::once_applied(Agent::start(folder, "file:default.yaml", &arguments), port)
+    }
+
+    /// Starts as a person does, whose terminal shows the log.
+    pub(crate) fn start_at_a_terminal() -> Self {
+        let port = free_port();
+        let listen = format!("127.0.0.1:{port}");
+        let agent =
+            Agent::start_at_a_terminal(folder_with_yaml(), "file:default.yaml", &["--listen", &listen]);
+        Self::once_applied(agent, port)
+    }
+
+    fn once_applied(mut agent: Agent, port: u16) -> Self {
+        let said = agent.wait_for("where the page is", |line| line["url"].is_string());
         agent.wait_for_outcome("applied");
         let token = std::fs::read_to_string(agent.folder.path().join("store/web.token")).expect("a token");
         let link = said["url"].as_str().expect("a link").to_owned();
-        Self { agent, client: Client { port, token: token.trim().to_owned() }, link }
+        Self { agent, client: Client { port, token: token.trim().to_owned() }, said, link }
     }
 
     pub(crate) fn database(&self) -> PathBuf {
@@ -234,6 +247,10 @@ impl Events {
         }
         panic!("no such event came");
     }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port()
 }
 
 fn read_reply(stream: TcpStream) -> Reply {
