@@ -153,6 +153,13 @@ pub const MAX_CONNECTIONS: usize = 1_024;
 /// Requests under way at once; one more is turned away.
 pub const MAX_REQUESTS: usize = 768;
 
+/// Requests under way at once of those who are not logged in; one more ends the oldest. Apart from the others, so that
+/// nobody who is unknown takes a place from somebody who is not.
+pub const MAX_STRANGERS: usize = 256;
+
+/// Ended sessions that are remembered until they would have ended by themselves.
+pub const MAX_ENDED_SESSIONS: usize = 4_096;
+
 /// Writes that may wait for the owner of the store; one more is turned away.
 pub const MAX_WAITING_WRITES: usize = 64;
 
@@ -192,7 +199,10 @@ pub const ACCOUNT_SESSION_FOR: Duration = Duration::from_hours(1);
 /// A shorter text is no token.
 pub const MIN_TOKEN_BYTES: usize = 16;
 
-/// Failed logins in a minute, after which the next have to wait.
+/// Whom a token of a cluster's account must be meant for. One that was given to another service lets nobody in here.
+pub const TOKEN_AUDIENCE: &str = "oxide-operator";
+
+/// Wrong tokens in a minute, after which the next wrong ones are told to wait.
 pub const MAX_LOGIN_FAILURES: u32 = 20;
 
 /// How long a view of the database is kept for the next reader.

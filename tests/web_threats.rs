@@ -4,18 +4,23 @@
 
 #[path = "support/agent.rs"]
 mod agent;
+#[path = "support/reviews.rs"]
+mod reviews;
 #[path = "support/web.rs"]
 mod web;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
 use agent::{Agent, folder_with_yaml};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac as _};
+use reviews::{GOOD, Reviews};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value as Json, json};
 use sha2::Sha256;
 use web::{Web, until};
@@ -166,6 +171,78 @@ fn wrong_tokens_are_turned_away_ever_slower_and_the_right_one_never() {
             "{scheme}"
         );
     }
+}
+
+#[test]
+fn wrong_tokens_shut_no_account_of_the_cluster_out() {
+    let (reviews, folder) = (Reviews::start(), tempfile::tempdir().expect("a folder"));
+    let kubeconfig = folder.path().join("kubeconfig");
+    reviews.kubeconfig(&kubeconfig);
+    let mut program = Command::new(env!("CARGO_BIN_EXE_oxide-operator"));
+    program.env("KUBECONFIG", &kubeconfig);
+    let web = Web::start_with(program, &["--token-review"]);
+    let client = &web.client;
+    let status = |token: &str| {
+        client.send("GET", "/api/v1/status", &[("Authorization", &format!("Bearer {token}"))], "").status
+    };
+    let (known, new) = (format!("{GOOD}known"), format!("{GOOD}new"));
+    assert_eq!(status(&known), 200);
+    let wrong: Vec<u16> = (0..40).map(|it| status(&format!("wrong-{it}"))).collect();
+    assert!(wrong.ends_with(&[429, 429]), "{wrong:?}");
+    let asked = reviews.asked();
+    assert_eq!((status(&known), reviews.asked()), (200, asked), "it is remembered");
+    assert_eq!((status(&new), reviews.asked()), (200, asked + 1));
+    std::thread::scope(|scope| {
+        let guessing = (0..100).map(|it| scope.spawn(move || status(&format!("guess-{it}"))));
+        let guessing: Vec<_> = guessing.collect();
+        assert_eq!((status(&known), status(&format!("{GOOD}late"))), (200, 200));
+        assert!(guessing.into_iter().all(|guess| guess.join().expect("answered") == 429));
+    });
+}
+
+#[test]
+fn requests_of_strangers_that_never_end_shut_nobody_out() {
+    // More descriptors than a test is given by default, for both sides.
+    let limit = Rlimit { current: Some(4_096), ..getrlimit(Resource::Nofile) };
+    setrlimit(Resource::Nofile, limit).expect("as many as are allowed");
+    let mut program = Command::new("sh");
+    let binary = env!("CARGO_BIN_EXE_oxide-operator");
+    program.args(["-c", "ulimit -n 4096; exec \"$0\" \"$@\"", binary]);
+    let web = Web::start_with(program, &[]);
+    let unfinished =
+        format!("POST /login HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nContent-Length: 10\r\n\r\n", web.port);
+    let held: Vec<TcpStream> = (0..900)
+        .map(|_| {
+            let mut stream = TcpStream::connect(("127.0.0.1", web.port)).expect("listens");
+            stream.write_all(unfinished.as_bytes()).expect("sent");
+            stream
+        })
+        .collect();
+    assert_eq!(web.get("/api/v1/status").status, 200);
+    assert_eq!(web.form("/login", "", &[("token", &web.token), ("name", "alice")]).status, 303);
+    drop(held);
+}
+
+#[test]
+fn a_session_is_over_once_somebody_logged_out() {
+    let web = Web::start(&[]);
+    let (mine, other) = (web.log_in("alice"), web.log_in("alice"));
+    let own = format!("http://127.0.0.1:{}", web.port);
+    let headers = [("Cookie", mine.as_str()), ("Origin", own.as_str())];
+    assert_eq!(web.send("POST", "/logout", &headers, "").status, 303);
+    assert_eq!((web.page("/services", &mine).status, web.page("/services", &other).status), (303, 200));
+}
+
+#[test]
+fn a_request_with_two_names_for_us_is_refused() {
+    let web = Web::start(&[]);
+    let authorization = format!("Bearer {}", web.token);
+    let own = format!("127.0.0.1:{}", web.port);
+    let twice = [("Authorization", authorization.as_str()), ("Host", &own), ("Host", &own)];
+    assert_eq!(web.send("GET", "/api/v1/status", &twice, "").status, 400);
+    let absolute = format!("http://{own}/api/v1/status");
+    assert_eq!(web.send("GET", &absolute, &twice[..2], "").status, 400);
+    assert_eq!(web.send("GET", "/api/v1/status", &twice[..2], "").status, 200);
 }
 
 #[test]
@@ -493,7 +570,7 @@ fn session(web: &Web, until: u64, rights: &str) -> String {
     let mut claim: Vec<&str> = value.split('.').collect();
     let until = until.to_string();
     (claim[0], claim[1]) = (&until, rights);
-    let claim = claim[..3].join(".");
+    let claim = claim[..claim.len() - 1].join(".");
     let mut mac = Hmac::<Sha256>::new_from_slice(web.token.as_bytes()).expect("any length");
     mac.update(b"oxide-operator session v1\0");
     mac.update(claim.as_bytes());

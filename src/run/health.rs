@@ -31,7 +31,7 @@ pub(super) async fn serve(listener: TcpListener, published: Published, metrics: 
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics_text))
         .with_state(Served { published, metrics });
-    web::serve(listener, routes, Limits::HEALTH).await;
+    web::serve(listener, routes, Limits::of_health()).await;
 }
 
 /// Whether the owner of the store still answers: a kubelet restarts what does not.

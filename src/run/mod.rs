@@ -47,7 +47,7 @@ use crate::report::SyncReport;
 use crate::settings;
 use crate::source::{Reach, SourceSpec};
 use crate::store::{AgentLock, BackupOptions, KeySources, StoreError};
-use crate::web::{Board, Order, Web};
+use crate::web::{self, Board, Order, Web};
 use agent::Agent;
 use watch::Hint;
 
@@ -240,7 +240,7 @@ pub fn run(options: RunOptions) -> Result<(), RunError> {
     let board = page.is_some().then(Arc::<Board>::default);
     let keys = options.keys.clone();
     let mut hosts = options.allow_hosts.clone();
-    hosts.extend(options.listen.map(|address| address.ip().to_string()));
+    hosts.extend(options.listen.map(|address| web::host_of(address.ip())));
     let database = options.db.display().to_string();
     let identity = Identity::of_this_process(database, options.store_name.as_deref());
     let reviewer = options.token_review.then(|| {

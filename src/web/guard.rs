@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "rates are measured by the clock")]
 
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -11,6 +12,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
 use super::login::Caller;
+use super::places::Place;
 use super::problem::Problem;
 use super::site::Site;
 use crate::settings;
@@ -53,7 +55,7 @@ impl Bucket {
 pub(crate) async fn guard(State(site): State<Site>, mut request: Request, next: Next) -> Response {
     let page = !is_api(request.uri()) && request.method() == Method::GET;
     let answer = match admitted(&site, &mut request).await {
-        Ok(_place) => next.run(request).await,
+        Ok(place) => place.while_held(next.run(request)).await,
         Err(problem) if page && problem.status == 401 => login_page(request.uri()),
         Err(problem) if page => super::pages::problem_page(&problem),
         Err(problem) => problem.into_response(),
@@ -61,12 +63,9 @@ pub(crate) async fn guard(State(site): State<Site>, mut request: Request, next: 
     with_headers(answer)
 }
 
-async fn admitted<'a>(
-    site: &'a Site,
-    request: &mut Request,
-) -> Result<tokio::sync::SemaphorePermit<'a>, Problem> {
-    let crowded = |_| Problem::too_many("more requests are under way than are answered at once");
-    let place = site.requests.try_acquire().map_err(crowded)?;
+/// Lets a request in. Its place is taken only once it is known who asks, among those who are logged in or among strangers.
+async fn admitted<'a>(site: &'a Site, request: &mut Request) -> Result<Place<'a>, Problem> {
+    check_uri(request.uri())?;
     check_host(request.headers(), &site.hosts)?;
     check_origin(request.method(), request.headers())?;
     let caller = caller(site, request.headers()).await;
@@ -81,13 +80,13 @@ async fn admitted<'a>(
                     .hint("it needs the right to `update` this OxideStore"));
             }
             request.extensions_mut().insert(caller);
+            site.requests.known()
         }
-        Ok(None) if open => {}
-        Ok(None) => return Err(unauthorized()),
-        Err(_) if open => {}
-        Err(problem) => return Err(problem),
+        Ok(None) if open => Ok(site.requests.stranger()),
+        Ok(None) => Err(unauthorized()),
+        Err(_) if open => Ok(site.requests.stranger()),
+        Err(problem) => Err(problem),
     }
-    Ok(place)
 }
 
 /// What may be seen by somebody who is not logged in: the way in, and what it looks like.
@@ -104,8 +103,19 @@ fn is_api(uri: &Uri) -> bool {
     uri.path().starts_with("/api/")
 }
 
+/// Refuses the forms of a request that only proxies are sent: with a name of their own, besides the one in `Host`.
+fn check_uri(uri: &Uri) -> Result<(), Problem> {
+    match uri.authority() {
+        Some(_) => Err(Problem::malformed("this server is no proxy: name the path alone")),
+        None => Ok(()),
+    }
+}
+
 /// Refuses names that somebody else's page could have made to point here (DNS rebinding).
 pub(crate) fn check_host(headers: &HeaderMap, allowed: &[String]) -> Result<(), Problem> {
+    if headers.get_all(header::HOST).iter().count() > 1 {
+        return Err(Problem::malformed("the request names more than one host"));
+    }
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let name = host_name(host);
     let known = matches!(name, "localhost" | "127.0.0.1" | "[::1]") || allowed.iter().any(|it| it == name);
@@ -114,6 +124,14 @@ pub(crate) fn check_host(headers: &HeaderMap, allowed: &[String]) -> Result<(), 
     }
     Err(Problem::forbidden("host", "this server does not answer under that name")
         .hint("name it with --allow-host, when it is a name of yours"))
+}
+
+/// An address as browsers name it in `Host`, without a port.
+pub(crate) fn host_of(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("[{address}]"),
+    }
 }
 
 /// The host without its port.
@@ -179,11 +197,16 @@ pub(crate) async fn caller(site: &Site, headers: &HeaderMap) -> Result<Option<Ca
             unauthorized()
         });
     }
+    Ok(session_cookie(site, headers).and_then(|cookie| site.login.caller(cookie)))
+}
+
+/// The cookie that holds a session of ours, by its name.
+pub(crate) fn session_cookie<'a>(site: &Site, headers: &'a HeaderMap) -> Option<&'a str> {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut cookies =
         cookies.flat_map(|cookies| cookies.split(';')).filter_map(|it| it.trim().split_once('='));
     let own = site.login.cookie();
-    Ok(cookies.find(|(name, _)| *name == own).and_then(|(_, value)| site.login.caller(value)))
+    cookies.find(|(name, _)| *name == own).map(|(_, value)| value)
 }
 
 fn actor(headers: &HeaderMap) -> String {
@@ -269,6 +292,21 @@ mod tests {
         ] {
             assert!(check_host(&headers(&[("host", host)]), &allowed).is_err(), "{host}");
         }
+    }
+
+    #[test]
+    fn an_address_that_is_listened_on_is_a_name_of_ours() {
+        for (address, host) in [("fd00::1", "[fd00::1]:8460"), ("10.0.0.1", "10.0.0.1:8460")] {
+            let own = host_of(address.parse().expect("an address"));
+            assert!(check_host(&headers(&[("host", host)]), &[own]).is_ok(), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_request_has_one_name_for_us() {
+        assert!(check_host(&headers(&[("host", "localhost"), ("host", "localhost")]), &[]).is_err());
+        assert!(check_uri(&Uri::from_static("http://localhost/")).is_err());
+        assert!(check_uri(&Uri::from_static("/")).is_ok());
     }
 
     #[test]

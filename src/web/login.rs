@@ -5,6 +5,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "the token is a file")]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -52,7 +53,12 @@ pub(crate) struct Login {
     code: Mutex<Option<(Zeroizing<String>, Instant)>>,
     /// Since when failures are counted, and how many there were.
     failures: Mutex<(Instant, u32)>,
+    ended: Mutex<Ended>,
 }
+
+/// The sessions that somebody ended, by their signature, and when they would have ended by themselves.
+#[derive(Debug, Default)]
+struct Ended(BTreeMap<Vec<u8>, u64>);
 
 impl Login {
     /// Reads the token beside a database, or makes one.
@@ -70,7 +76,13 @@ impl Login {
             text
         };
         let token = TokenFile { path, last: Mutex::new(text) };
-        Ok(Self { token, reviewer, code: Mutex::default(), failures: Mutex::new((Instant::now(), 0)) })
+        Ok(Self {
+            token,
+            reviewer,
+            code: Mutex::default(),
+            failures: Mutex::new((Instant::now(), 0)),
+            ended: Mutex::default(),
+        })
     }
 
     /// The file that holds the token.
@@ -115,7 +127,7 @@ impl Login {
         if self.admits(token) {
             return Ok(Some(Caller::default()));
         }
-        let Some(reviewer) = self.reviewer.as_ref().filter(|_| !self.is_tired()) else { return Ok(None) };
+        let Some(reviewer) = &self.reviewer else { return Ok(None) };
         let known = reviewer.review(token.trim()).await?;
         Ok(known.map(|it| Caller { name: it.name, by_cookie: false, read_only: !it.may_write }))
     }
@@ -132,7 +144,8 @@ impl Login {
         good
     }
 
-    /// Whether so many attempts failed lately that the next has to wait; counts the one that just failed.
+    /// Whether so many attempts failed lately that whoever failed is told to wait; counts the one that just failed. Who has
+    /// a good token is let in all the same: one who guesses must not shut others out.
     pub(crate) fn failed_too_often(&self) -> bool {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         if failures.0.elapsed() > Duration::from_mins(1) {
@@ -142,34 +155,40 @@ impl Login {
         failures.1 > settings::MAX_LOGIN_FAILURES
     }
 
-    /// Whether there were so many wrong tokens lately that nobody is asked about another.
-    fn is_tired(&self) -> bool {
-        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.1 > settings::MAX_LOGIN_FAILURES && failures.0.elapsed() <= Duration::from_mins(1)
-    }
-
     /// Begins a session; returns the cookie's value.
     pub(crate) fn session(&self, caller: &Caller, lasts: Duration) -> String {
         let until = now() + lasts.as_secs();
         let rights = if caller.read_only { "r" } else { "w" };
-        let claim = format!("{until}.{rights}.{}", URL_SAFE_NO_PAD.encode(&caller.name));
+        // No two logins are one session: whoever ends his own ends no other.
+        let (name, unique) = (URL_SAFE_NO_PAD.encode(&caller.name), random());
+        let claim = format!("{until}.{rights}.{name}.{}", &unique[..16]);
         let signature = URL_SAFE_NO_PAD.encode(self.sign(&claim).finalize().into_bytes());
         format!("{claim}.{signature}")
     }
 
     /// Whose session a cookie is, while it lasts.
     pub(crate) fn caller(&self, cookie: &str) -> Option<Caller> {
+        self.present_session(cookie).map(|session| session.caller)
+    }
+
+    /// Ends a session before its time.
+    pub(crate) fn end(&self, cookie: &str) {
+        if let Some(Session { until, signature, .. }) = self.present_session(cookie) {
+            self.ended.lock().unwrap_or_else(PoisonError::into_inner).add(signature, until);
+        }
+    }
+
+    fn present_session(&self, cookie: &str) -> Option<Session> {
         let (claim, signature) = cookie.rsplit_once('.')?;
         let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
         self.sign(claim).verify_slice(&signature).ok()?;
         let mut parts = claim.split('.');
         let (until, rights, name) = (parts.next()?, parts.next()?, parts.next()?);
         let name = String::from_utf8(URL_SAFE_NO_PAD.decode(name).ok()?).ok()?;
-        (until.parse::<u64>().ok()? > now()).then_some(Caller {
-            name,
-            by_cookie: true,
-            read_only: rights != "w",
-        })
+        let until: u64 = until.parse().ok()?;
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner).0.contains_key(&signature);
+        let caller = Caller { name, by_cookie: true, read_only: rights != "w" };
+        (until > now() && !ended).then_some(Session { caller, until, signature })
     }
 
     /// Sessions end with the token: another one signs otherwise.
@@ -178,6 +197,27 @@ impl Login {
         mac.update(b"oxide-operator session v1\0");
         mac.update(claim.as_bytes());
         mac
+    }
+}
+
+/// A session that lasts.
+struct Session {
+    caller: Caller,
+    until: u64,
+    signature: Vec<u8>,
+}
+
+impl Ended {
+    /// Forgets what is over by itself, and beyond that what will be over first.
+    fn add(&mut self, signature: Vec<u8>, until: u64) {
+        let now = now();
+        self.0.retain(|_, until| *until > now);
+        if self.0.len() >= settings::MAX_ENDED_SESSIONS {
+            let first =
+                self.0.iter().min_by_key(|(_, until)| **until).map(|(signature, _)| signature.clone());
+            first.map(|first| self.0.remove(&first));
+        }
+        self.0.insert(signature, until);
     }
 }
 
@@ -282,6 +322,19 @@ mod tests {
         }
         std::fs::write(login.token_file(), "another-token-that-is-long-enough-0123456789").expect("written");
         assert!(login.caller(&cookie).is_none());
+    }
+
+    #[test]
+    fn a_session_that_was_ended_is_over_and_no_other_is() {
+        let (_folder, login) = login();
+        let [one, two] = [(); 2].map(|()| login.session(&Caller::default(), settings::SESSION_FOR));
+        login.end(&one);
+        assert_eq!((login.caller(&one), login.caller(&two).is_some()), (None, true));
+        for more in 0..2 * settings::MAX_ENDED_SESSIONS {
+            login.ended.lock().expect("whole").add(more.to_be_bytes().to_vec(), now() + 60);
+        }
+        assert_eq!(login.ended.lock().expect("whole").0.len(), settings::MAX_ENDED_SESSIONS);
+        assert!(login.caller(&one).is_none(), "those that last longest are remembered");
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod guard;
 mod live;
 mod login;
 mod pages;
+mod places;
 mod problem;
 mod server;
 mod site;
@@ -40,6 +41,7 @@ use tokio::net::TcpListener;
 pub(crate) use api::document as openapi;
 pub(crate) use board::{Board, Seen};
 pub(crate) use desk::{Desk, Order, Refused, carry_out};
+pub(crate) use guard::host_of;
 pub(crate) use login::token_beside;
 
 use crate::cluster::Reviewer;

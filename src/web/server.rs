@@ -27,23 +27,30 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// Those of the web page. At most a quarter of the process's descriptors: the store and the watches need the others.
+    /// Those of the web page.
     pub(crate) fn of_page() -> Self {
-        let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-        let quarter = descriptors.map_or(usize::MAX, |all| usize::try_from(all / 4).unwrap_or(usize::MAX));
         Self {
-            connections: settings::MAX_CONNECTIONS.min(quarter).max(1),
+            connections: share_of_descriptors(settings::MAX_CONNECTIONS),
             header_timeout: settings::HEADER_TIMEOUT,
             header_bytes: settings::MAX_HEADER_BYTES,
         }
     }
 
     /// Those of health and metrics, which everybody may ask for.
-    pub(crate) const HEALTH: Self = Self {
-        connections: settings::MAX_HEALTH_CONNECTIONS,
-        header_timeout: settings::HEALTH_HEADER_TIMEOUT,
-        header_bytes: settings::MAX_HEALTH_HEADER_BYTES,
-    };
+    pub(crate) fn of_health() -> Self {
+        Self {
+            connections: share_of_descriptors(settings::MAX_HEALTH_CONNECTIONS),
+            header_timeout: settings::HEALTH_HEADER_TIMEOUT,
+            header_bytes: settings::MAX_HEALTH_HEADER_BYTES,
+        }
+    }
+}
+
+/// So many connections, and at most a quarter of the process's descriptors: the store and the watches need the others.
+fn share_of_descriptors(wanted: usize) -> usize {
+    let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let quarter = descriptors.map_or(usize::MAX, |all| usize::try_from(all / 4).unwrap_or(usize::MAX));
+    wanted.min(quarter).max(1)
 }
 
 /// Serves until the process ends. A client that is slow to ask is cut off.

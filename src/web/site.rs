@@ -13,6 +13,7 @@ use super::compared::Compared;
 use super::desk::{Ask, Done, Order};
 use super::guard::Bucket;
 use super::login::Login;
+use super::places::Places;
 use super::problem::Problem;
 use super::view::{Reader, View};
 use crate::settings;
@@ -37,7 +38,7 @@ pub(crate) struct Shared {
     /// How many writes may begin in a while.
     pub(crate) write_rate: Bucket,
     /// How many requests may be under way.
-    pub(crate) requests: Semaphore,
+    pub(crate) requests: Places,
     reader: Mutex<Reader>,
     /// How often the database was looked at, and whether somebody waits for that to end.
     reads: AtomicU64,
@@ -69,7 +70,7 @@ impl Site {
             database,
             writes: Semaphore::new(settings::MAX_WAITING_WRITES),
             write_rate: Bucket::new(settings::WRITES_PER_SECOND, settings::WRITES_AT_ONCE),
-            requests: Semaphore::new(settings::MAX_REQUESTS),
+            requests: Places::new(),
             reader: Mutex::new(reader),
             reads: AtomicU64::new(0),
             watched: AtomicBool::new(false),

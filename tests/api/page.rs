@@ -27,16 +27,18 @@ fn an_account_of_the_cluster_may_do_on_the_page_what_it_may_do_with_the_store() 
         TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
     let agent = world.agent(&["--token-review", "--listen", &format!("127.0.0.1:{port}")]);
     let client = |token: &str| Client { port, token: token.trim().to_owned() };
-    let of = |account: &str| client(&world.kubectl(&["create", "token", account]));
+    let of =
+        |account: &str| client(&world.kubectl(&["create", "token", account, "--audience=oxide-operator"]));
     let (viewer, editor, stranger) = (of("viewer"), of("editor"), of("stranger"));
     let nobody = client("a-token-that-nobody-gave-anybody");
+    let elsewhere = client(&world.kubectl(&["create", "token", "editor"]));
     let by_file =
         client(&std::fs::read_to_string(agent.folder.path().join("store/web.token")).expect("a token"));
 
     world.api.inside(|| {
         let look = |who: &Client| who.get("/api/v1/services/gemini").status;
         assert_eq!([&viewer, &editor, &by_file].map(look), [200, 200, 200]);
-        assert_eq!([&stranger, &nobody].map(look), [401, 401]);
+        assert_eq!([&stranger, &nobody, &elsewhere].map(look), [401, 401, 401]);
 
         let change = |who: &Client, enabled: bool| {
             let tag = who.get("/api/v1/services/gemini").etag().to_owned();

@@ -5,6 +5,7 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
@@ -69,6 +70,15 @@ impl Web {
         let listen = format!("127.0.0.1:{port}");
         let arguments: Vec<&str> = [&["--listen", &listen], more].concat();
         Self::once_applied(Agent::start(folder, "file:default.yaml", &arguments), port)
+    }
+
+    /// Starts through another program, or with what is around it set.
+    pub(crate) fn start_with(program: Command, more: &[&str]) -> Self {
+        let port = free_port();
+        let listen = format!("127.0.0.1:{port}");
+        let arguments: Vec<&str> = [&["--listen", &listen], more].concat();
+        let agent = Agent::start_with(program, folder_with_yaml(), "file:default.yaml", &arguments);
+        Self::once_applied(agent, port)
     }
 
     /// Starts as a person does, whose terminal shows the log.

@@ -28,7 +28,8 @@ pub struct Run {
     #[arg(long, env = "OXIDE_OPERATOR_LOG_FORMAT", value_enum, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
     /// Let accounts of the cluster log in to the page: those that may `get` this agent's `OxideStore` look, those that may
-    /// `update` it change. Needs the right to ask, `system:auth-delegator`
+    /// `update` it change. Their tokens are made with `kubectl create token ACCOUNT --audience=oxide-operator`. Needs the
+    /// right to ask, `system:auth-delegator`
     #[arg(long, env = "OXIDE_OPERATOR_TOKEN_REVIEW")]
     pub token_review: bool,
     /// The name of this agent's `OxideStore`, for a source in Kubernetes [default: the pod's name, else the host's]

@@ -8,7 +8,7 @@ use super::frame::{Frame, THEME};
 use super::{Page, render, shown};
 use crate::settings;
 use crate::web::asked::Asked;
-use crate::web::guard::{clean_name, not_asked};
+use crate::web::guard::{clean_name, not_asked, session_cookie};
 use crate::web::login::Caller;
 use crate::web::problem::Problem;
 
@@ -23,6 +23,7 @@ struct Login {
     wrong: bool,
     /// Whether tokens of a cluster's accounts let somebody in, too.
     accounts: bool,
+    audience: &'static str,
 }
 
 pub(super) async fn page(asked: Asked) -> Page {
@@ -35,7 +36,8 @@ pub(super) async fn page(asked: Asked) -> Page {
 fn login(asked: &Asked, code: String, back: String, wrong: bool) -> Login {
     let token_file = asked.site.login.token_file().display().to_string();
     let accounts = asked.site.login.knows_accounts();
-    Login { frame: Frame::bare("Log in"), token_file, code, back, wrong, accounts }
+    let audience = settings::TOKEN_AUDIENCE;
+    Login { frame: Frame::bare("Log in"), token_file, code, back, wrong, accounts, audience }
 }
 
 /// A page of ours to go back to; never another site. Browsers drop tabs and line feeds before they read an address, so
@@ -80,6 +82,9 @@ pub(super) async fn enter(mut asked: Asked) -> Page {
 }
 
 pub(super) async fn leave(asked: Asked) -> Page {
+    if let Some(cookie) = session_cookie(&asked.site, &asked.headers) {
+        asked.site.login.end(cookie);
+    }
     let gone = format!("{}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict", asked.site.login.cookie());
     Ok(with_cookie(Redirect::to("/login").into_response(), &gone))
 }
