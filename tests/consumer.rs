@@ -96,6 +96,21 @@ fn after_a_write_the_orchestrator_runs_with_it_and_so_after_an_edit_of_others() 
     wait_until_checked(&agent, &orchestrator);
 }
 
+#[test]
+fn a_url_that_cannot_be_called_is_a_mistake_on_the_command_line_or_in_the_settings() {
+    let folder = folder_with_yaml();
+    for url in ["https://x", "http://", "http:// x", "http://u:p@h"] {
+        let refused = operator(folder.path(), &["run", "--listen", "off", "--reload-url", url], &[]);
+        assert_eq!(refused.status.code(), Some(64), "{url}: {}", all(&refused));
+        let refused = operator(folder.path(), &["status"], &[("OXIDE_OPERATOR_RELOAD_URL", url)]);
+        assert_eq!(refused.status.code(), Some(64), "{url}: {}", all(&refused));
+    }
+    std::fs::write(folder.path().join("operator.yaml"), "reload:\n  url: https://x\n").expect("written");
+    let refused = operator(folder.path(), &["status", "--config", "operator.yaml"], &[]);
+    assert_eq!(refused.status.code(), Some(6), "{}", all(&refused));
+    assert!(all(&refused).contains("must begin with http://"), "{}", all(&refused));
+}
+
 /// `doctor` asks the orchestrator by itself.
 fn wait_until_checked(agent: &Agent, orchestrator: &Orchestrator) {
     let deadline = std::time::Instant::now() + agent::PATIENCE;

@@ -340,7 +340,7 @@ fn consumer(common: &Common, file: &OperatorFile) -> Result<Option<Consumer>> {
         (Some(file), _) => Some(TokenSource::File(at_home(file))),
         (None, text) => text.map(TokenSource::Text),
     };
-    Consumer::new(url, token).map(Some).map_err(|why| anyhow::anyhow!("--reload-url {why}"))
+    Ok(Some(Consumer::new(url, token)))
 }
 
 /// What a plan depends on when somebody asks for it now.

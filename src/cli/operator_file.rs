@@ -8,6 +8,7 @@ use serde_json::{Map, Value as Json};
 
 use super::args::{Address, BackupSettings, Listen, LogFormat};
 use super::context::error_with_help;
+use crate::consumer::ReloadUrl;
 use crate::desired;
 use crate::model::{Finding, OnConflict, OnDrift, Override, PathPattern, Policy, PolicyPart, Prune, Seconds};
 use crate::plan::Fights;
@@ -69,7 +70,8 @@ pub(super) struct OperatorFile {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(super) struct Reload {
     /// Its reload call.
-    pub(super) url: Option<String>,
+    #[schemars(with = "Option<String>")]
+    pub(super) url: Option<ReloadUrl>,
     /// A file with the bearer token for it.
     pub(super) token_file: Option<PathBuf>,
     /// A file with the process id to signal instead.

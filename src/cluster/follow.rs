@@ -184,6 +184,10 @@ pub(super) fn is_unauthorized(error: &Error) -> bool {
     matches!(error, Error::Api(status) if status.code == 401) || matches!(error, Error::Auth(_))
 }
 
+pub(super) fn is_forbidden(error: &Error) -> bool {
+    matches!(error, Error::Api(status) if status.code == 403)
+}
+
 /// How long the API server asks to be left alone.
 fn retry_after(error: &Error) -> Option<Duration> {
     let Error::Api(status) = error else { return None };

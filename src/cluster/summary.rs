@@ -9,7 +9,7 @@ use kube::{Client, Error, Resource as _, ResourceExt as _};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use super::follow::{News, Selector, follow, is_unauthorized};
+use super::follow::{News, Selector, follow, is_forbidden, is_unauthorized};
 use super::identity::{Identity, label_of};
 use super::lease::Candidate;
 use super::{FIELD_MANAGER, chain, jitter, within};
@@ -32,6 +32,7 @@ pub(super) async fn sum_up(client: &Client, object: &ObjectSpec, identity: &Iden
     let mut stores = 0_i64;
     // A pod often comes before its configuration: that is looked for soon, then less and less often.
     let mut soon = settings::SUM_AT_MOST_EVERY;
+    let mut forbidden = false;
     loop {
         match hold(&configs, object, &mut candidate, &mut stores).await {
             Ok(Hold::Nobodys) => {
@@ -53,6 +54,14 @@ pub(super) async fn sum_up(client: &Client, object: &ObjectSpec, identity: &Iden
             }
             Ok(Hold::Anothers) => {}
             Err(error) if is_unauthorized(&error) => return error,
+            Err(error) if is_forbidden(&error) => {
+                if !std::mem::replace(&mut forbidden, true) {
+                    tracing::warn!(
+                        error = %chain(&error),
+                        "the status of this configuration is not summed up: name it in the chart's rbac.oxideConfigNames"
+                    );
+                }
+            }
             Err(error) => tracing::debug!(error = %chain(&error), "the Lease cannot be had"),
         }
         soon = settings::SUM_AT_MOST_EVERY;

@@ -2,6 +2,7 @@
 //! then says of itself proves that it heard.
 
 mod answer;
+mod url;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::model::{Configuration, Fingerprinter};
+pub use url::ReloadUrl;
 use crate::small_file;
 
 /// How long one request may take.
@@ -122,17 +124,7 @@ fn named(paths: &[String]) -> String {
 
 impl Consumer {
     /// Names the consumer by the URL that makes it read the database again.
-    ///
-    /// # Errors
-    /// Says what is wrong with the URL.
-    pub fn new(reload_url: &str, token: Option<TokenSource>) -> Result<Self, String> {
-        let rest = reload_url.strip_prefix("http://").ok_or("must begin with http://")?;
-        if rest.is_empty() || rest.starts_with('/') || rest.contains(char::is_whitespace) {
-            return Err("names no host".into());
-        }
-        if rest.split('/').next().is_some_and(|host| host.contains('@')) {
-            return Err("must not hold a password; use --reload-token-file".into());
-        }
+    pub fn new(reload_url: &ReloadUrl, token: Option<TokenSource>) -> Self {
         let agent = ureq::Agent::config_builder()
             .timeout_global(Some(TIMEOUT))
             .http_status_as_error(false)
@@ -141,7 +133,7 @@ impl Consumer {
             .proxy(None)
             .build()
             .new_agent();
-        Ok(Self { reload: reload_url.trim_end_matches('/').to_owned(), token, agent, signal: None })
+        Self { reload: reload_url.as_str().to_owned(), token, agent, signal: None }
     }
 
     /// Whether it is told by a signal, which proves nothing.

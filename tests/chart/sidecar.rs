@@ -180,6 +180,49 @@ fn the_component_gives_the_rights_of_the_chart() {
     let role =
         roles.iter().find(|role| role["metadata"]["name"] == "oxide-operator-agent").expect("the agents'");
     assert_eq!(only(&objects, "Role")["rules"], role["rules"]);
+    let account = &only(&objects, "RoleBinding")["subjects"][0]["name"];
+    let sample = documents(&read("config/samples/orchestrator.yaml"));
+    let pod = objects::pod_spec(only(&sample, "Deployment")).expect("a pod");
+    assert_eq!(
+        (account, &only(&sample, "ServiceAccount")["metadata"]["name"]),
+        (&pod["serviceAccountName"], account)
+    );
+}
+
+/// Every pod that names no account has `default`: rights of that are rights of everybody.
+#[test]
+fn nobody_gets_rights_who_was_not_named_and_no_lease_but_that_of_a_named_configuration() {
+    let agents = |values: Json| {
+        let rendered = render("helm4", &values, FULL);
+        let of_agents = |kind: &str| {
+            let all = of_kind(&rendered, kind);
+            all.into_iter().find(|object| object["metadata"]["name"] == "oxide-operator-agent").cloned()
+        };
+        (of_agents("Role").expect("a role"), of_agents("RoleBinding"))
+    };
+    let (role, binding) = agents(json!({"rbac": {"secretNames": ["api-keys"]}}));
+    assert_eq!(binding, None);
+    for rule in role["rules"].as_array().expect("rules") {
+        let names =
+            |resource: &str| rule["resources"].as_array().is_some_and(|all| all.contains(&json!(resource)));
+        if names("leases") && rule["verbs"] != json!(["create"]) {
+            assert_eq!(rule["resourceNames"], json!(["oxide-operator-default"]), "{rule}");
+        }
+        assert!(!names("secrets") || rule["resourceNames"] == json!(["api-keys"]), "{rule}");
+    }
+    let (_, binding) = agents(json!({"rbac": {"serviceAccounts": ["mine"]}}));
+    let subjects = binding.expect("a binding")["subjects"].clone();
+    assert_eq!(subjects, json!([{"kind": "ServiceAccount", "name": "mine", "namespace": "oxide"}]));
+    let (role, _) = agents(json!({"rbac": {"oxideConfigNames": ["one", "two"]}}));
+    assert!(role["rules"].to_string().contains(r#"["oxide-operator-one","oxide-operator-two"]"#), "{role}");
+}
+
+#[test]
+fn a_reload_url_that_no_agent_takes_is_no_value() {
+    for url in ["https://x", "http://", "http:// x", "http://u:p@h"] {
+        let why = try_render("helm4", &[&json!({"orchestrator": {"reloadUrl": url}})], FULL).expect_err(url);
+        assert!(why.contains("reloadUrl"), "{why}");
+    }
 }
 
 #[test]

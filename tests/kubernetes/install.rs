@@ -12,8 +12,7 @@ const LARGEST: u64 = 16 << 20;
 
 pub(crate) fn the_chart_is_installed_into_a_namespace_of_restricted_pods(stage: &Stage) {
     stage.create_namespace(NAMESPACE, &["oxide-data", "mapped-oxide-data"]);
-    let rights =
-        json!({"promotion": true, "configMapNames": [CONFIG_MAP], "secretNames": ["oxide-api-keys"]});
+    let rights = json!({"promotion": true, "serviceAccounts": ["oxide-orchestrator", "mapped-oxide-orchestrator"], "configMapNames": [CONFIG_MAP], "secretNames": ["oxide-api-keys"]});
     let values = stage.values("first", &json!({"rbac": rights}));
     let chart = repository("charts/oxide-operator");
     let chart = chart.to_str().expect("text");

@@ -81,8 +81,8 @@ Takes root, pod, and claims: whether volumes may come from the claims of a State
       ["oxide.dev/prune must be never or owned"]) +
     (variables.notes[?"oxide.dev/grace"].orValue("0").matches("^[0-9]+(ms|s|m|h|d)?$") ? [] :
       ["oxide.dev/grace must be a time such as 30s or 5m"]) +
-    (variables.notes[?"oxide.dev/reload-url"].orValue("http://").matches("^https?://") ? [] :
-      ["oxide.dev/reload-url must begin with http:// or https://"]) +
+    (variables.notes[?"oxide.dev/reload-url"].orValue("http://none").matches(r"^http://([-a-zA-Z0-9._]+|[[][0-9a-fA-F:.]+[]])(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/[!-~]*)?$") ? [] :
+      ["oxide.dev/reload-url must be http://HOST:PORT/PATH, without a user and without TLS"]) +
     (variables.notes[?"oxide.dev/run-as-user"].orValue("1").matches("^[0-9]{1,9}$") ? [] :
       ["oxide.dev/run-as-user must be the number of a user"]) +
     {{- if not .root.Values.injection.allowRoot }}

@@ -32,10 +32,27 @@
   resourceNames: {{ toJson . }}
   verbs: [get, list, watch]
 {{- end }}
-# One sidecar of a namespace sums up the status of a configuration; this is how they agree on one.
+# One sidecar of a namespace sums up the status of a configuration; this is how they agree on one. What is created has no name yet.
+{{- $configs := .Values.rbac.oxideConfigNames }}
+{{- $any := has "*" $configs }}
+{{- if and .Values.orchestrator.enabled (eq .Values.orchestrator.config.kind "OxideConfig") }}
+{{- $configs = append $configs (include "oxide-operator.orchestrator.configName" .) | uniq }}
+{{- end }}
+{{- with $configs }}
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
-  verbs: [get, create, update]
+  verbs: [create]
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  {{- if not $any }}
+  {{- $leases := list }}
+  {{- range . }}
+  {{- $leases = append $leases (printf "oxide-operator-%s" .) }}
+  {{- end }}
+  resourceNames: {{ toJson $leases }}
+  {{- end }}
+  verbs: [get, update]
+{{- end }}
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]

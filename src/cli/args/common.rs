@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::keep::BackupSettings;
+use crate::consumer::ReloadUrl;
 use crate::source::SourceSpec;
 
 /// Options of every command.
@@ -62,7 +63,7 @@ pub struct Common {
         value_name = "URL",
         help_heading = "Where"
     )]
-    pub reload_url: Option<String>,
+    pub reload_url: Option<ReloadUrl>,
     /// A file with the bearer token for it; or set `OXIDE_OPERATOR_RELOAD_TOKEN`
     #[arg(
         long,
