@@ -7,7 +7,7 @@ ARG RUNTIME_IMAGE=scratch
 FROM ${BUILD_IMAGE} AS build
 WORKDIR /build
 # glibc, linked statically: docs/decisions/0008-static-glibc.md
-ENV RUSTFLAGS="-C target-feature=+crt-static -C force-unwind-tables=no -C link-arg=-Wl,-z,pack-relative-relocs"
+ENV RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs"
 COPY Cargo.toml Cargo.lock README.md LICENSE ./
 COPY src src
 COPY benches benches

@@ -12,10 +12,10 @@ CARGO_DENY_VERSION := 0.20.2
 CARGO_CYCLONEDX_VERSION := 0.5.9
 CARGO_MUTANTS_VERSION := 27.1.0
 PYTHON_PACKAGES    := cryptography==48.0.0 PyYAML==6.0.3 schemathesis==4.32.5
-# glibc, linked statically: docs/decisions/0008-static-glibc.md. Nothing unwinds (panic = "abort"), and packed relocations keep
-# a megabyte of them out of every agent's memory.
+# glibc, linked statically: docs/decisions/0008-static-glibc.md. Packed relocations keep a megabyte of them out of
+# every agent's memory.
 RELEASE_TARGET     ?= $(shell uname -m)-unknown-linux-gnu
-STATIC             := RUSTFLAGS="-C target-feature=+crt-static -C force-unwind-tables=no -C link-arg=-Wl,-z,pack-relative-relocs"
+STATIC             := RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs"
 
 TOOLS      := $(CACHE)/tools
 CARGO_DENY := $(TOOLS)/bin/cargo-deny

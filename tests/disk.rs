@@ -69,3 +69,16 @@ fn a_read_only_disk_is_named_and_nothing_is_lost() {
     place.expect(0, &["apply"]);
     assert_ne!(place.values(), before);
 }
+
+/// What cannot be said is not said; what was done stays done.
+#[test]
+fn a_stderr_that_cannot_be_written_ends_nothing() {
+    let place = Place::edited();
+    for (arguments, code) in
+        [(&["plan"][..], 2), (&["apply"], 0), (&["set", "execution.max_retries", "9"], 0)]
+    {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("there");
+        let ended = place.command(arguments).stderr(full).output().expect("runs").status;
+        assert_eq!(ended.code(), Some(code), "{arguments:?}: {ended}");
+    }
+}

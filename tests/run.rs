@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use agent::{Agent, YAML, with_workers};
+use agent::{Agent, YAML, folder_with_yaml, with_workers};
 use oxide_operator::settings::SETTLE_WITHOUT_CLOSE;
 use rusqlite::Connection;
 
@@ -509,4 +509,20 @@ fn a_config_map_that_kubelet_swaps_stays_the_same_source() {
     let apply = agent.command("file:mount/default.yaml", &["apply"]);
     let said = String::from_utf8_lossy(&apply.stderr);
     assert!(apply.status.success() && !said.contains("another source"), "{said}");
+}
+
+/// Half an agent would look alive.
+#[test]
+fn a_mistake_in_the_thread_that_owns_the_store_ends_the_agent_with_a_line_that_says_so() {
+    let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_oxide-operator"));
+    program.env("OXIDE_OPERATOR_PANIC_AT", "verified");
+    let mut agent = Agent::start_with(program, folder_with_yaml(), "file:default.yaml", &[]);
+    let said = agent.wait_for("the mistake", |line| line["level"] == "ERROR");
+    assert!(said.to_string().contains("a test asked for it at verified"), "{said}");
+    assert_eq!(
+        (&said["thread"], said["place"].is_string()),
+        (&serde_json::Value::from("owner"), true),
+        "{said}"
+    );
+    assert_eq!(agent.child.wait().expect("ended").code(), Some(1));
 }

@@ -21,6 +21,7 @@ mod edits;
 mod health;
 mod mounts;
 mod orders;
+mod panic;
 mod poll;
 mod say;
 mod schedule;
@@ -225,6 +226,7 @@ impl Published {
 /// # Errors
 /// Only what keeps it from starting at all; everything later is reported and tried again.
 pub fn run(options: RunOptions) -> Result<(), RunError> {
+    panic::watch();
     let (wakes, woken) = mpsc::channel();
     let published = Published::default();
     let metrics = Arc::new(Metrics::new());

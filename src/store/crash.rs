@@ -30,8 +30,8 @@ pub const RETIRE_POINTS: &[&str] = &["retire_locked", "retired"];
 pub const ROTATE_POINTS: &[&str] =
     &["next_key_written", "rotation_written", "rotation_committed", "key_replaced"];
 
-/// Kills the process here when `OXIDE_OPERATOR_CRASH_AT` names this point, and never goes on when
-/// `OXIDE_OPERATOR_HANG_AT` does. Compiled into debug builds only.
+/// Kills the process here when `OXIDE_OPERATOR_CRASH_AT` names this point, never goes on when `OXIDE_OPERATOR_HANG_AT`
+/// does, and panics when `OXIDE_OPERATOR_PANIC_AT` does. Compiled into debug builds only.
 #[cfg(debug_assertions)]
 pub(crate) fn point(name: &str) {
     let known =
@@ -40,6 +40,7 @@ pub(crate) fn point(name: &str) {
     if std::env::var("OXIDE_OPERATOR_CRASH_AT").is_ok_and(|wanted| wanted == name) {
         let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
     }
+    assert!(std::env::var("OXIDE_OPERATOR_PANIC_AT").as_deref() != Ok(name), "a test asked for it at {name}");
     if std::env::var("OXIDE_OPERATOR_HANG_AT").is_ok_and(|wanted| wanted == name) {
         tracing::warn!(point = name, "hanging, as a test asked");
         loop {

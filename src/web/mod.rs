@@ -14,6 +14,7 @@
 mod api;
 mod asked;
 mod board;
+mod caught;
 mod compared;
 mod desk;
 #[cfg(debug_assertions)]
@@ -40,6 +41,7 @@ use tokio::net::TcpListener;
 
 pub(crate) use api::document as openapi;
 pub(crate) use board::{Board, Seen};
+pub(crate) use caught::is_caught;
 pub(crate) use desk::{Desk, Order, Refused, carry_out};
 pub(crate) use guard::host_of;
 pub(crate) use login::token_beside;

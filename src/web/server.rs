@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tower::ServiceExt as _;
 
+use super::caught;
 use crate::settings;
 
 /// What clients may take of us.
@@ -81,7 +82,8 @@ pub(crate) async fn serve(listener: TcpListener, routes: Router, limits: Limits)
 async fn connection(stream: TcpStream, routes: Router, limits: Limits) {
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let routes = routes.clone();
-        async move { Ok::<_, Infallible>(answer(routes, request.map(axum::body::Body::new)).await) }
+        let answer = caught::answered(answer(routes, request.map(axum::body::Body::new)));
+        async move { Ok::<_, Infallible>(answer.await) }
     });
     let _ = stream.set_nodelay(true);
     let _ = hyper::server::conn::http1::Builder::new()
@@ -96,5 +98,60 @@ async fn answer(routes: Router, request: Request) -> axum::response::Response {
     match routes.oneshot(request).await {
         Ok(answer) => answer,
         Err(never) => match never {},
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpStream;
+
+    use axum::routing::get;
+
+    use super::*;
+
+    async fn panics() -> &'static str {
+        panic!("what only the log says")
+    }
+
+    async fn panics_later() -> &'static str {
+        tokio::task::yield_now().await;
+        panic!("what only the log says")
+    }
+
+    #[test]
+    fn a_panic_in_a_request_is_answered_and_so_is_the_next_request() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let routes = Router::new()
+            .route("/now", get(panics))
+            .route("/later", get(panics_later))
+            .route("/fine", get(|| async { "fine" }));
+        let asked = runtime.block_on(async {
+            tokio::spawn(serve(listener, routes, Limits::of_health()));
+            tokio::task::spawn_blocking(move || ask(address)).await
+        });
+        let answers = asked.expect("asked");
+        let statuses: Vec<&str> =
+            answers.matches("HTTP/1.1 500").chain(answers.matches("HTTP/1.1 200")).collect();
+        assert_eq!(statuses, ["HTTP/1.1 500", "HTTP/1.1 500", "HTTP/1.1 200", "HTTP/1.1 200"], "{answers}");
+        assert!(
+            answers.contains("urn:oxide-operator:broken") && !answers.contains("only the log"),
+            "{answers}"
+        );
+        assert!(!caught::is_caught(), "only while a request is at work");
+    }
+
+    /// Asks on one connection, which is kept, too; returns all that was answered.
+    fn ask(address: std::net::SocketAddr) -> String {
+        let mut stream = TcpStream::connect(address).expect("listens");
+        for path in ["/now", "/fine", "/later"] {
+            write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").expect("sent");
+        }
+        write!(stream, "GET /fine HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("sent");
+        let mut answers = String::new();
+        stream.read_to_string(&mut answers).expect("answered");
+        answers
     }
 }

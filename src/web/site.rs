@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::board::{Board, Seen};
+use super::caught;
 use super::compared::Compared;
 use super::desk::{Ask, Done, Order};
 use super::guard::Bucket;
@@ -110,7 +111,8 @@ impl Site {
         &self,
         work: impl FnOnce() -> T + std::marker::Send + 'static,
     ) -> Result<T, Problem> {
-        tokio::task::spawn_blocking(work).await.map_err(|_| Problem::too_many("this server is stopping"))
+        let done = tokio::task::spawn_blocking(|| caught::catch(work)).await;
+        done.map_err(|_| Problem::too_many("this server is stopping"))?.ok_or_else(caught::broken)
     }
 
     async fn blocking<T: std::marker::Send + 'static>(
