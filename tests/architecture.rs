@@ -41,7 +41,7 @@ const MODULES: &[(&str, MayUse)] = &[
     ("store", Only(&["model", "place", "plan", "verify", "report", "small_file"])),
     ("consumer", Only(&["model", "desired", "small_file"])),
     ("sync", Only(&["model", "desired", "place", "plan", "verify", "report", "store"])),
-    ("telemetry", Only(&[])),
+    ("telemetry", Only(&["model"])),
     ("guide", Only(&["model", "desired", "plan", "verify", "report", "source", "store", "export", "sync"])),
     (
         "web",

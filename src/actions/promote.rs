@@ -7,7 +7,7 @@ use thiserror::Error;
 use super::edit::not_there;
 use crate::cluster;
 use crate::desired::{DesiredConfig, Masker};
-use crate::model::{Finding, Section, Selection, StoreSnapshot};
+use crate::model::{Finding, Section, Selection, StoreSnapshot, printable};
 use crate::promotion::{PromotedKeys, Promotion, Rewritten, Sides, Wanted, promote};
 use crate::source::{ReplaceError, SourceSpec, replace};
 
@@ -83,7 +83,7 @@ pub(crate) fn diff(document: &Rewritten) -> String {
     let (old, new) = (lines(&before), lines(&after));
     let diff = similar::TextDiff::from_lines(&*before, &*after);
     let (mut masked_old, mut masked_new) = (Masker::new(&before), Masker::new(&after));
-    let mut text = format!("--- {0}\n+++ {0}\n", document.name);
+    let mut text = format!("--- {0}\n+++ {0}\n", printable(&document.name));
     for group in diff.grouped_ops(1) {
         let (Some(first), Some(last)) = (group.first(), group.last()) else { continue };
         let hunk = |from: usize, to: usize| format!("{},{}", from + 1, to - from);

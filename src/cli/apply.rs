@@ -6,6 +6,7 @@ use super::args::{Apply, OutputFormat};
 use super::context::{Context, ensure_not_failed, refused};
 use super::plan::{SavedPlan, print_text, print_value};
 use super::{Exit, output};
+use crate::model::printable;
 use crate::report::{Outcome, SyncReport, Written};
 use crate::store::{Access, WhenMissing};
 use crate::sync::{Mode, Pass};
@@ -66,7 +67,7 @@ pub(super) fn wrote(report: &SyncReport) -> bool {
 /// Says what was written, and where the backup is.
 pub(super) fn print_written(report: &SyncReport) {
     if let Some(quarantined) = &report.quarantined {
-        output::note(format!("warning: the database was corrupt; {quarantined}"));
+        output::note(format!("warning: the database was corrupt; {}", printable(quarantined)));
     }
     if let (true, Some(written)) = (wrote(report), &report.written) {
         output::result(written_text(written));
@@ -84,7 +85,7 @@ pub(super) fn written_text(written: &Written) -> String {
         output::counted(written.verified, "row"),
     );
     if let Some(backup) = &written.backup {
-        text.push_str(&format!("\nBackup: {backup}"));
+        text.push_str(&format!("\nBackup: {}", printable(backup)));
     }
     text
 }

@@ -9,6 +9,7 @@ use super::args::{Backup as Args, Format, OutputFormat, RestoreArgs};
 use super::context::{Context, error_with_help};
 use super::{Exit, output, restore};
 use crate::actions::{Listed, back_up, listed, name_of, which_key};
+use crate::model::{printable, shown_path};
 use crate::store::{
     Access, BackupCheck, BackupRecord, Examined, KeyRing, Store, StoreError, Verdict, WhenMissing,
     check_backup, read_backup,
@@ -30,7 +31,7 @@ fn list(context: &Context, format: Format) -> Result<Exit> {
     store.ensure_backups_readable()?;
     let listed: Vec<Listed> = store.backups().into_iter().map(listed).collect();
     if listed.is_empty() && !store.exists() {
-        let message = format!("{} does not exist, and there are no backups of it", store.path().display());
+        let message = format!("{} does not exist, and there are no backups of it", shown_path(store.path()));
         return Err(error_with_help(message, "name the database with --db"));
     }
     if format.output != OutputFormat::Table {
@@ -64,8 +65,8 @@ fn create(context: &Context, reason: &str) -> Result<Exit> {
     let mut store = context.existing_store(Access::Write)?;
     let source = context.read_source().ok();
     match back_up(&mut store, source.as_ref(), reason, SystemTime::now()) {
-        Ok(Some(backup)) => output::result(format!("✅ Backup: {}", backup.path.display())),
-        Ok(None) => bail!("{} holds nothing yet: there is nothing to back up", store.path().display()),
+        Ok(Some(backup)) => output::result(format!("✅ Backup: {}", shown_path(&backup.path))),
+        Ok(None) => bail!("{} holds nothing yet: there is nothing to back up", shown_path(store.path())),
         Err(StoreError::Stale) => {
             bail!("the database changed during each of five tries; try again when less is written")
         }
@@ -96,7 +97,7 @@ fn check(context: &Context, names: &[String], format: Format) -> Result<Exit> {
 }
 
 fn line(check: &BackupCheck, keys: &KeyRing) -> String {
-    let name = name_of(&check.path);
+    let name = printable(name_of(&check.path).as_ref()).into_owned();
     let unrecorded = if check.record.is_none() { "; it has no record to compare with" } else { "" };
     match &check.verdict {
         Verdict::Good => format!("✓ {name}  can be restored{unrecorded}\n"),
@@ -106,12 +107,13 @@ fn line(check: &BackupCheck, keys: &KeyRing) -> String {
         Verdict::NeedsKey(count) => format!(
             "✗ {name}  cannot be restored: {} in it opens with no key at hand, not with {}\n  help: name the key of that time with --old-key-file\n",
             output::counted(*count, "API key"),
-            keys.origin(),
+            printable(&keys.origin()),
         ),
         Verdict::Empty => format!("✓ {name}  holds no configuration yet: the database was empty then\n"),
         Verdict::Damaged(why) => {
             format!(
-                "✗ {name}  is damaged: {why}\n  help: do not rely on it; `oxide-operator backup create` takes another\n"
+                "✗ {name}  is damaged: {}\n  help: do not rely on it; `oxide-operator backup create` takes another\n",
+                printable(why)
             )
         }
     }
@@ -136,7 +138,7 @@ fn restore_from(context: &Context, name: &str, from_another: bool, how: &Restore
     let damage = damage(&mut store);
     if !from_another && !store.owns(check.record.as_ref()) {
         let of = check.record.and_then(|record| record.file).unwrap_or_else(|| "another database".to_owned());
-        let message = format!("{name} is a backup of {of}, not of {}", store.path().display());
+        let message = format!("{name} is a backup of {of}, not of {}", shown_path(store.path()));
         return Err(error_with_help(
             message,
             "`oxide-operator backup list` shows those of this database; --from-another-database restores this one all the same",
@@ -206,7 +208,7 @@ fn replace_damaged(context: &Context, damage: &StoreError, backup: &Path, how: &
 
 /// Without a database the backup comes back whole, with its history.
 fn put_back(store: &Store, backup: &Path, how: &RestoreArgs) -> Result<Exit> {
-    let database = store.path().display();
+    let database = shown_path(store.path());
     if let Some(only) = &how.only {
         bail!("{database} does not exist, so {only} alone cannot be restored into it");
     }

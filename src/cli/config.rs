@@ -8,6 +8,7 @@ use super::documents::ConfigDocument;
 use super::{Exit, output};
 use crate::export::{ExportOptions, ExportedSecrets, to_yaml, yaml_to_json};
 use crate::guide::{Backend, load};
+use crate::model::shown_path;
 
 pub(super) fn run(context: &Context, format: Format) -> Result<Exit> {
     context.warn_of_place();
@@ -20,12 +21,12 @@ pub(super) fn run(context: &Context, format: Format) -> Result<Exit> {
     };
     match (format.output, &why) {
         (OutputFormat::Table | OutputFormat::Yaml, None) => {
-            output::note(format!("from the database {}", context.db.display()));
-            output::result(yaml);
+            output::note(format!("from the database {}", shown_path(&context.db)));
+            output::data(&yaml);
         }
         (OutputFormat::Table | OutputFormat::Yaml, Some(why)) => {
             output::note(format!("from the YAML {}, because {why}", context.source));
-            output::result(yaml);
+            output::data(&yaml);
         }
         (OutputFormat::Json, _) => {
             let parsed = yaml_to_json(&yaml);

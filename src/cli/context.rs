@@ -13,7 +13,9 @@ use super::output::Invalid;
 use crate::actions::Names;
 use crate::consumer::{Consumer, TokenSource};
 use crate::desired::DesiredConfig;
-use crate::model::{Finding, PathPattern, Policy, PolicyLayers, PolicyPart, SecretText, SourceSnapshot};
+use crate::model::{
+    Finding, PathPattern, Policy, PolicyLayers, PolicyPart, SecretText, SourceSnapshot, printable,
+};
 use crate::place::{absolute_source, is_same_source, lasting_path};
 use crate::plan::Circumstances;
 use crate::report::{Outcome, SyncReport};
@@ -170,7 +172,7 @@ impl Context {
     pub(super) fn warn_of_place(&self) {
         self.cautioned.get_or_init(|| {
             if let Some(caution) = crate::store::caution(&self.db) {
-                super::output::note(format!("warning: {caution}"));
+                super::output::note(format!("warning: {}", printable(&caution)));
             }
         });
     }

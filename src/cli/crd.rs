@@ -8,6 +8,7 @@ use super::context::Context;
 use super::{Exit, destination, output};
 use crate::crd::{definitions, page};
 use crate::export::value_to_yaml;
+use crate::model::shown_path;
 
 pub(super) fn run(context: &Context, args: &Crd) -> Result<Exit> {
     let definitions = definitions();
@@ -25,7 +26,7 @@ pub(super) fn run(context: &Context, args: &Crd) -> Result<Exit> {
         text(definition).map(|text| (format!("{name}.yaml"), text.into_bytes()))
     };
     destination::write_generated(context, dir, definitions.iter().map(file).collect::<Result<_>>()?)?;
-    output::note(format!("Definitions written to {}", dir.display()));
+    output::note(format!("Definitions written to {}", shown_path(dir)));
     Ok(Exit::Ok)
 }
 

@@ -14,7 +14,9 @@ use super::output::Invalid;
 use super::{Exit, output};
 use crate::actions::{EditDocument, Names, create, named_by_rules, no_such_field, not_there};
 use crate::desired::partial_object;
-use crate::model::{ConfigPath, Decision, FieldId, Finding, Kind, Object, Section, Selection, StoreSnapshot};
+use crate::model::{
+    ConfigPath, Decision, FieldId, Finding, Kind, Object, Section, Selection, StoreSnapshot, shown_path,
+};
 use crate::plan::{Refusal, Step, removal, update};
 use crate::source::{Secrets, SourceSpec};
 use crate::store::{Access, Store};
@@ -206,7 +208,7 @@ fn show(edited: &Edited, args: &EditArgs) {
         Some(written) => text.push_str(&super::apply::written_text(written)),
         None => text.push_str("Nothing was written: this was a dry run."),
     }
-    output::result(text);
+    output::coloured(&text);
     if edited.written.is_some() {
         output::note("The YAML is as it was: where it says otherwise, `oxide-operator plan` shows drift.");
     }
@@ -279,9 +281,9 @@ fn read_text(path: &Path) -> Result<Text> {
         std::io::stdin().take(MAX_FILE_BYTES).read_to_string(&mut text).context("read stdin")?;
     } else {
         let path = &crate::source::at_home(path);
-        let file = std::fs::File::open(path).with_context(|| format!("read {}", path.display()))?;
+        let file = std::fs::File::open(path).with_context(|| format!("read {}", shown_path(path)))?;
         let read = file.take(MAX_FILE_BYTES).read_to_string(&mut text);
-        read.with_context(|| format!("read {}", path.display()))?;
+        read.with_context(|| format!("read {}", shown_path(path)))?;
     }
     Ok(text)
 }

@@ -8,6 +8,7 @@ use super::output::Invalid;
 use super::{Exit, edit, output};
 use crate::actions::{Changed, ExplainDocument, Names, changed, revert_steps, wanted};
 use crate::desired::DesiredConfig;
+use crate::model::printable;
 use crate::plan;
 use crate::store::{Access, Store};
 use crate::sync::read_source;
@@ -58,14 +59,14 @@ fn text(document: &ExplainDocument) -> String {
         text.push_str(&format!("  Database  {}\n", side(&it.database, "unset")));
     }
     let class = it.class.map_or_else(|| "in sync".to_owned(), |class| class.name().to_owned());
-    text.push_str(&format!("  Class     {class}: {}\n", it.meaning));
-    text.push_str(&format!("  Changed   {}\n", who(document)));
-    text.push_str(&format!("  Next      {}\n", it.next));
+    text.push_str(&format!("  Class     {class}: {}\n", printable(it.meaning)));
+    text.push_str(&format!("  Changed   {}\n", printable(&who(document))));
+    text.push_str(&format!("  Next      {}\n", printable(&it.next)));
     for (position, answer) in it.answers.iter().enumerate() {
         let label = if position == 0 { "You can" } else { "or" };
         let command =
             if answer.command.is_empty() { String::new() } else { format!("{}  # ", answer.command) };
-        text.push_str(&format!("  {label:<8}  {command}{}\n", answer.effect));
+        text.push_str(&format!("  {label:<8}  {}{}\n", printable(&command), printable(&answer.effect)));
     }
     text
 }

@@ -9,14 +9,14 @@ use super::context::Context;
 use super::destination::{self, Overwrite};
 use super::{Exit, output};
 use crate::export::{ExportOptions, ExportedSecrets, to_yaml};
-use crate::model::{Carried, SourceSnapshot, StoreSnapshot, Value};
+use crate::model::{Carried, SourceSnapshot, StoreSnapshot, Value, shown_path};
 use crate::store::{Access, Store};
 
 pub(super) fn run(context: &Context, args: &Export) -> Result<Exit> {
     let overwrite = Overwrite::if_forced(args.force);
     let incomplete = to_file(context, &args.file, overwrite, args.minimal, args.with_secrets)?;
     if args.file != Path::new("-") {
-        output::result(format!("✅ Exported to: {}", args.file.display()));
+        output::result(format!("✅ Exported to: {}", shown_path(&args.file)));
     }
     Ok(if incomplete { Exit::Incomplete } else { Exit::Ok })
 }
@@ -41,7 +41,7 @@ pub(super) fn to_file(
     let yaml =
         header(&store, with_secrets) + &to_yaml(&live.live, &carried, &ExportOptions { minimal, secrets });
     if file == Path::new("-") {
-        output::result(yaml);
+        output::data(&yaml);
     } else {
         destination::write(context, file, yaml.as_bytes(), overwrite)?;
     }

@@ -40,14 +40,18 @@ fn print(wanted: &Selection, live: &StoreSnapshot) {
         (None, _) => print_section(*section, live),
         (Some(id), Some(field)) => {
             let value = live.live.get(*section, id).and_then(|object| object.get(*field).cloned());
-            output::result(value.unwrap_or(Value::Unset).shown().to_string());
+            match value.unwrap_or(Value::Unset) {
+                // A script is given the value itself.
+                Value::Text(text) if !text.is_empty() => output::data(&text),
+                value => output::result(value.shown().to_string()),
+            }
         }
         (Some(id), None) => {
             let mut one = Configuration::default();
             let object = live.live.get(*section, id).map(|object| (id.clone(), object.clone()));
             *one.section_mut(*section) = Some(object.into_iter().collect());
             let options = ExportOptions { minimal: false, secrets: ExportedSecrets::Masked };
-            output::result(to_yaml(&one, &Carried::default(), &options));
+            output::data(&to_yaml(&one, &Carried::default(), &options));
         }
     }
 }

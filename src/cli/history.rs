@@ -9,6 +9,7 @@ use super::restore::recorded;
 use super::{Exit, output};
 use crate::actions::{DiffDocument, RevisionDocument};
 use crate::export::{ExportOptions, ExportedSecrets, to_yaml};
+use crate::model::printable;
 use crate::plan::{Plan, towards};
 use crate::store::{Access, Revision, RevisionId};
 
@@ -71,7 +72,7 @@ pub(super) fn show(context: &Context, args: &Show) -> Result<Exit> {
     let yaml = to_yaml(&state.configuration, &state.carried, &options);
     match args.format.output {
         OutputFormat::Table => output::result(header(&state.revision) + &changes(&state.revision.changes)),
-        OutputFormat::Yaml => output::result(commented(&header(&state.revision)) + &yaml),
+        OutputFormat::Yaml => output::data(&(commented(&header(&state.revision)) + &yaml)),
         OutputFormat::Json => {
             let document = RevisionDocument { revision: &state.revision, configuration: yaml };
             output::value(&document, OutputFormat::Json);
@@ -86,14 +87,14 @@ fn header(revision: &Revision) -> String {
         Some(_) => "none: another program made this edit",
         None => "none: the database was empty",
     };
-    let backup = revision.backup.as_deref().unwrap_or(none);
+    let backup = printable(revision.backup.as_deref().unwrap_or(none));
     format!(
         "Revision {}\n  When    {}\n  Who     {}\n  Why     {}\n  From    {}{digest}\n  Backup  {backup}\n",
         revision.revision,
         output::local_time(revision.recorded_at),
-        revision.actor,
-        revision.reason,
-        revision.source,
+        printable(&revision.actor),
+        printable(&revision.reason),
+        printable(&revision.source),
     )
 }
 
@@ -105,14 +106,14 @@ fn commented(text: &str) -> String {
 fn changes(journal: &Json) -> String {
     let list = |name: &str| journal.get(name).and_then(Json::as_array).into_iter().flatten();
     let mut text = String::from("\n");
-    let path = |json: &Json| json.as_str().unwrap_or_default().to_owned();
+    let path = |json: &Json| printable(json.as_str().unwrap_or_default()).into_owned();
     for created in list("created") {
         text.push_str(&format!("  + {}\n", path(created)));
     }
     for change in list("updated") {
         let side = |name: &str| match change.get(name) {
             None | Some(Json::Null) => "unset".to_owned(),
-            Some(Json::String(value)) => value.clone(),
+            Some(Json::String(value)) => printable(value).into_owned(),
             Some(other) => other.to_string(),
         };
         let at = change.get("path").map(path).unwrap_or_default();
@@ -142,7 +143,7 @@ pub(super) fn diff(context: &Context, args: &Diff) -> Result<Exit> {
         }
         _ => {
             let lines = plan.changes_text(output::colour());
-            output::result(format!("From revision {from} to {name}:\n{lines}"));
+            output::coloured(&format!("From revision {from} to {name}:\n{lines}"));
         }
     }
     Ok(if plan.steps.is_empty() { Exit::Ok } else { Exit::Differences })

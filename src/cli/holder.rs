@@ -3,6 +3,7 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use crate::model::printable;
 use crate::store::files;
 
 /// A process that holds a lock.
@@ -22,7 +23,9 @@ const PENDING_BYTE: u64 = 0x4000_0000;
 
 impl std::fmt::Display for Holder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} (process {}, running for {} s)", self.program, self.pid, self.running_seconds)
+        // A program names itself as it likes.
+        let program = printable(&self.program);
+        write!(f, "{program} (process {}, running for {} s)", self.pid, self.running_seconds)
     }
 }
 

@@ -10,7 +10,7 @@ use super::context::{Context, error_with_help};
 use super::doctor::quoted;
 use super::documents::KeyCheckDocument;
 use super::{Exit, output, reload};
-use crate::model::StoreSnapshot;
+use crate::model::{StoreSnapshot, printable, shown_path};
 use crate::place::Place;
 use crate::store::{
     Access, KEY_FILE, KEY_VARIABLE, KeyPlace, Resumed, Store, StoreError, files, generate_key, read_key_file,
@@ -34,14 +34,14 @@ fn generate(file: Option<&Path>) -> Result<Exit> {
     };
     let file = &crate::source::at_home(file);
     if file.exists() {
-        let message = format!("{} exists, and is not overwritten", file.display());
+        let message = format!("{} exists, and is not overwritten", shown_path(file));
         return Err(error_with_help(
             message,
             "name another file: API keys may be encrypted under the key in this one",
         ));
     }
     write_key_file(file, &key)?;
-    output::note(format!("✅ New key in {}", file.display()));
+    output::note(format!("✅ New key in {}", shown_path(file)));
     Ok(Exit::Ok)
 }
 
@@ -72,9 +72,12 @@ fn check(context: &Context, format: Format) -> Result<Exit> {
 
 fn text(check: &KeyCheckDocument, file: &Path, other: Option<&KeyElsewhere>) -> String {
     let mut text = match (&check.origin, &check.fingerprint) {
-        (Some(origin), Some(print)) => format!("Key      {origin} (fingerprint {print})\n"),
+        (Some(origin), Some(print)) => format!("Key      {} (fingerprint {print})\n", printable(origin)),
         _ => {
-            format!("Key      none: OXIDE_ENCRYPTION_KEY is not set and {} does not exist\n", file.display())
+            format!(
+                "Key      none: OXIDE_ENCRYPTION_KEY is not set and {} does not exist\n",
+                shown_path(file)
+            )
         }
     };
     let opened = check.tokens - check.undecryptable - check.under_retired_key;
@@ -86,7 +89,8 @@ fn text(check: &KeyCheckDocument, file: &Path, other: Option<&KeyElsewhere>) -> 
         ));
     }
     if let Some(other) = other {
-        text.push_str(&format!("✗ {}\n  fix:  {}\n", other.what, other.commands.join("\n  then: ")));
+        let commands: Vec<_> = other.commands.iter().map(|command| printable(command)).collect();
+        text.push_str(&format!("✗ {}\n  fix:  {}\n", printable(&other.what), commands.join("\n  then: ")));
         return text;
     }
     if check.under_retired_key > 0 {
@@ -114,7 +118,7 @@ fn rotate(context: &Context, new: Option<&Path>, dry_run: bool) -> Result<Exit> 
     if dry_run {
         output::result(format!(
             "Would encrypt {tokens} under a new key, and put that into {}.",
-            file.display()
+            shown_path(&file)
         ));
         return Ok(Exit::Ok);
     }
@@ -126,7 +130,8 @@ fn rotate(context: &Context, new: Option<&Path>, dry_run: bool) -> Result<Exit> 
     let (key, origin) = match new {
         Some(path) => {
             let path = &crate::source::at_home(path);
-            let text = read_key_file(path)?.with_context(|| format!("{} does not exist", path.display()))?;
+            let text =
+                read_key_file(path)?.with_context(|| format!("{} does not exist", shown_path(path)))?;
             (text, path.display().to_string())
         }
         None => (generate_key(), "the new key".to_owned()),
@@ -135,11 +140,11 @@ fn rotate(context: &Context, new: Option<&Path>, dry_run: bool) -> Result<Exit> 
     output::result(format!(
         "✅ {} encrypted under a new key, read back and verified\nNew key: {}\nOld key: {} (backups and history need it)",
         output::counted(rotated.tokens, "API key"),
-        file.display(),
-        rotated.retired.display(),
+        shown_path(&file),
+        shown_path(&rotated.retired),
     ));
     if let Some(backup) = &rotated.backup {
-        output::result(format!("Backup: {}", backup.path.display()));
+        output::result(format!("Backup: {}", shown_path(&backup.path)));
     }
     drop(store);
     output::note(
@@ -165,15 +170,15 @@ fn reset(context: &Context, yes: bool) -> Result<Exit> {
     if !yes {
         output::result(format!(
             "{tokens} cannot be read with any key that can be reached: the variable, the key file, --old-key-file and every file named like the key file were tried. If the right key is found, put it into {} instead.\nThis would set {database} aside among its backups, and the key file beside its place.\nNothing was done; --yes does it.",
-            file.display()
+            shown_path(&file)
         ));
         return Ok(Exit::Guarded);
     }
     let retired = store.retire(live.fingerprint, SystemTime::now())?;
-    output::result(format!("✅ Database set aside: {}", retired.display()));
+    output::result(format!("✅ Database set aside: {}", shown_path(&retired)));
     if store.keys().is_in_file() {
         let aside = files::set_aside(&file, "lost", SystemTime::now())?;
-        output::result(format!("✅ Key file set aside: {}", aside.display()));
+        output::result(format!("✅ Key file set aside: {}", shown_path(&aside)));
     }
     output::result(
         "\nNext: oxide-operator migrate\nIt makes a new key and a new database from the YAML; then enter the API keys again.",
@@ -248,7 +253,7 @@ fn to_use(place: &KeyPlace, file: &Path, variable_is_set: bool) -> Vec<String> {
 fn open(context: &Context) -> Result<Store> {
     let store = context.store(Access::Write)?;
     if !store.exists() {
-        bail!("{} does not exist: no API key is stored", store.path().display());
+        bail!("{} does not exist: no API key is stored", shown_path(store.path()));
     }
     Ok(store)
 }

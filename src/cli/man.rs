@@ -8,6 +8,7 @@ use clap::Command;
 use super::args;
 use super::context::Context;
 use super::{Exit, destination, output};
+use crate::model::shown_path;
 
 pub(super) fn run(context: &Context, args: &args::Man) -> Result<Exit> {
     let mut command = args::command().disable_help_flag(true);
@@ -19,7 +20,7 @@ pub(super) fn run(context: &Context, args: &args::Man) -> Result<Exit> {
     let pages = pages(&command, None).context("write the pages")?;
     let files = pages.into_iter().map(|(name, page)| (format!("{name}.1"), page)).collect();
     destination::write_generated(context, dir, files)?;
-    output::note(format!("Pages written to {}", dir.display()));
+    output::note(format!("Pages written to {}", shown_path(dir)));
     Ok(Exit::Ok)
 }
 

@@ -5,9 +5,10 @@ use anyhow::{Context as _, Result};
 use super::args::{Migrate, OutputFormat};
 use super::context::{Context, ensure_not_failed, with_hint};
 use super::destination::Overwrite;
+use super::doctor::quoted_text;
 use super::{Exit, export, output, plan, verify};
 use crate::guide::{MigrationOptions, MigrationResult, migrate};
-use crate::model::{Policy, Section};
+use crate::model::{Policy, Section, printable, shown_path};
 use crate::plan::{Class, findings_text};
 use crate::report::Outcome;
 use crate::source::SourceSpec;
@@ -23,7 +24,7 @@ pub(super) fn run(context: &Context, args: &Migrate) -> Result<Exit> {
     if let Some(file) = &args.export {
         let incomplete =
             export::to_file(context, file, Overwrite::if_forced(args.force), false, args.with_secrets)?;
-        output::result(format!("✅ Exported to: {}", file.display()));
+        output::result(format!("✅ Exported to: {}", shown_path(file)));
         return Ok(if incomplete { Exit::Error } else { Exit::Ok });
     }
     let policy = context.policy(Some(&args.policy))?;
@@ -50,6 +51,7 @@ fn say_what_is_kept(context: &Context) -> Result<()> {
     context.when_missing.set(WhenMissing::StartFresh);
     match kept {
         Err(StoreError::Missing { backup, .. }) => {
+            let backup = quoted_text(&backup);
             output::note(format!(
                 "note: the database that was here is gone; backup {backup} has what was in it, and `oxide-operator backup restore {backup}` brings it back"
             ));
@@ -61,7 +63,7 @@ fn say_what_is_kept(context: &Context) -> Result<()> {
 
 fn migrate_now(context: &Context, args: &Migrate, policy: &Policy) -> Result<Exit> {
     let table = args.format.output == OutputFormat::Table;
-    let path = context.source_path()?.display();
+    let path = shown_path(context.source_path()?);
     if table {
         output::result(format!("Starting migration from {path}..."));
     }
@@ -100,7 +102,7 @@ fn print(result: &MigrationResult, args: &Migrate) {
             output::result("✅ Configuration is valid");
         }
         if let Some(backup) = &result.backup_path {
-            output::result(format!("✅ Created backup: {}", backup.display()));
+            output::result(format!("✅ Created backup: {}", shown_path(backup)));
         }
         let configuration = desired.configuration();
         // What was refused was not migrated.
@@ -128,7 +130,7 @@ fn print(result: &MigrationResult, args: &Migrate) {
         if report.failure.is_none() {
             output::note("❌ Migration is not complete");
             if let Some(plan) = &report.plan {
-                output::result(plan.to_text(output::colour()));
+                output::coloured(&plan.to_text(output::colour()));
                 output::note(
                     "  help: `oxide-operator adopt --plan` shows both sides; `promote PATH` keeps the database's value, `accept PATH` leaves it; --on-conflict source and --on-drift revert overwrite it with the YAML's",
                 );
@@ -164,7 +166,7 @@ fn apply_note(result: &MigrationResult) {
 
 fn names<'a>(ids: impl ExactSizeIterator<Item = &'a Box<str>>) -> String {
     let more = ids.len().saturating_sub(NAMED);
-    let mut text: String = ids.take(NAMED).map(|id| format!(" ✓ {id}")).collect();
+    let mut text: String = ids.take(NAMED).map(|id| format!(" ✓ {}", printable(id))).collect();
     if more > 0 {
         text.push_str(&format!(" ... and {more} more"));
     }

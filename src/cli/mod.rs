@@ -52,6 +52,7 @@ use context::{Context, Hint};
 pub use exit::Exit;
 use operator_file::OperatorFile;
 
+use crate::model::printable;
 use crate::store::StoreError;
 
 /// Runs the command line of this process.
@@ -60,12 +61,13 @@ pub fn main() -> Exit {
     let parsed = args::command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
-        Err(error) => {
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             output::note_loss(error.print());
-            return unless_lost(match error.kind() {
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Ok,
-                _ => Exit::Usage,
-            });
+            return unless_lost(Exit::Ok);
+        }
+        Err(error) => {
+            output::note(usage(&error).trim_end());
+            return Exit::Usage;
         }
     };
     output::set_colour(cli.common.color);
@@ -83,6 +85,31 @@ pub fn main() -> Exit {
             }
         }
     })
+}
+
+/// What is wrong with the command line, with what was given shown as it may be printed.
+fn usage(error: &clap::Error) -> String {
+    let arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
+    let variables = std::env::vars_os().map(|(_, value)| value.to_string_lossy().into_owned());
+    let whole: Vec<String> = arguments.chain(variables).filter(|given| shown(given) != *given).collect();
+    let values = whole.iter().filter_map(|given| Some(given.split_once('=')?.1));
+    let mut text = error.render().ansi().to_string();
+    for given in whole.iter().map(String::as_str).chain(values) {
+        text = text.replace(given, &shown(given));
+    }
+    // Only now: it would take parts of what was given for colours.
+    anstream::adapter::strip_str(&text).to_string()
+}
+
+/// An argument as it may be printed: on one line, and a URL without a password.
+fn shown(given: &str) -> String {
+    let printable = printable(given);
+    let Some((before, rest)) = printable.split_once("://") else { return printable.into_owned() };
+    let authority = &rest[..rest.find('/').unwrap_or(rest.len())];
+    match authority.rfind('@') {
+        Some(at) => format!("{before}://••••{}", &rest[at..]),
+        None => printable.into_owned(),
+    }
 }
 
 /// A result that could not be printed is no result, whatever was done.
@@ -210,7 +237,11 @@ fn print_error(error: &anyhow::Error) {
         if let Some(error) = cause.downcast_ref::<crate::run::RunError>() {
             hint = hint.or(error.hint());
         }
-        let text = cause.to_string();
+        // The findings of a configuration stand in lines of their own.
+        let text = match cause.downcast_ref::<crate::guide::GuideError>() {
+            Some(error) => error.to_string(),
+            None => printable(&cause.to_string()).into_owned(),
+        };
         if Some(&text) != hint.as_ref() && !parts.iter().any(|part| part.contains(&text)) {
             parts.push(text);
         }

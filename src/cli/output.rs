@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::args::{ColourChoice, OutputFormat};
-use crate::model::printable;
+use crate::model::{printable, printable_lines};
 use crate::plan::Colour;
 
 /// Sets up colour for the whole process.
@@ -31,9 +31,26 @@ pub(super) fn colour() -> Colour {
 /// Why stdout could not be written, once it could not.
 static LOST: OnceLock<std::io::Error> = OnceLock::new();
 
-/// Prints a result. One that cannot be written is lost: see [`lost`].
+/// Prints a result for people, without what their terminal would obey. One that cannot be written is lost: see [`lost`].
 pub(super) fn result(text: impl AsRef<str>) {
-    let text = text.as_ref();
+    write_result(&printable_lines(text.as_ref()));
+}
+
+/// Prints lines that carry our colours, and nothing else that a terminal would obey.
+pub(super) fn coloured(text: &str) {
+    let parts: Vec<_> = text.split('\u{1b}').map(printable_lines).collect();
+    write_result(&parts.join("\u{1b}"));
+}
+
+/// Prints what a program reads exactly as it is; a terminal gets it as [`result`] has it.
+pub(super) fn data(text: &str) {
+    if std::io::stdout().is_terminal() {
+        return result(text);
+    }
+    write_result(text);
+}
+
+fn write_result(text: &str) {
     let mut out = std::io::stdout().lock();
     let end = if text.ends_with('\n') { "" } else { "\n" };
     let written = out
@@ -57,10 +74,12 @@ pub(super) fn lost() -> Option<&'static std::io::Error> {
     LOST.get()
 }
 
-/// Prints a value for programs.
+/// Prints a value for programs, with whatever a terminal would obey as an escape that means the same.
 pub(super) fn value(value: &impl Serialize, format: OutputFormat) {
-    match format {
-        OutputFormat::Yaml => result(crate::export::value_to_yaml(value)),
+    let yaml = (format == OutputFormat::Yaml).then(|| crate::export::value_to_yaml(value));
+    match yaml {
+        Some(yaml) if printable_lines(&yaml) == yaml => result(yaml),
+        // Such a character may stand without quotes, where there are no escapes. JSON is YAML, too.
         _ => result(serde_json::to_string_pretty(value).unwrap_or_default()),
     }
 }
@@ -69,7 +88,8 @@ pub(super) fn value(value: &impl Serialize, format: OutputFormat) {
 pub(super) fn note(text: impl AsRef<str>) {
     let text = text.as_ref();
     if !text.is_empty() {
-        anstream::eprintln!("{text}");
+        // Where it cannot be written there is nobody to tell.
+        let _ = writeln!(std::io::stderr().lock(), "{}", printable_lines(text));
     }
 }
 
@@ -112,7 +132,7 @@ pub(super) struct Invalid(pub(super) Vec<crate::model::Finding>);
 pub(super) fn error(message: impl AsRef<str>, help: Option<&str>) {
     note(format!("error: {}", message.as_ref()));
     if let Some(help) = help {
-        note(format!("  help: {help}"));
+        note(format!("  help: {}", printable(help)));
     }
 }
 

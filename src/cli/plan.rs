@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::args::{OutputFormat, PlanArgs, PlanFormat};
 use super::context::{Context, ensure_not_failed, refused};
 use super::destination::{self, Overwrite};
+use super::doctor::quoted;
 use super::documents::ReportDocument;
 use super::{Exit, output};
-use crate::model::{Policy, SourceDigest, StoreFingerprint};
+use crate::model::{Policy, SourceDigest, StoreFingerprint, printable};
 use crate::plan::findings_text;
 use crate::report::{Outcome, SyncReport};
 use crate::{settings, small_file};
@@ -77,8 +78,8 @@ pub(super) fn print_text(report: &SyncReport) {
         output::note(findings_text(&report.findings).trim_end());
     }
     match &report.plan {
-        Some(plan) if report.failure.is_none() => output::result(plan.to_text(output::colour())),
-        _ if report.outcome == Outcome::Invalid => output::note(&report.summary),
+        Some(plan) if report.failure.is_none() => output::coloured(&plan.to_text(output::colour())),
+        _ if report.outcome == Outcome::Invalid => output::note(printable(&report.summary)),
         _ => {}
     }
 }
@@ -115,8 +116,7 @@ fn save(
         return Ok(());
     }
     destination::write(context, path, text.as_bytes(), overwrite)?;
-    let path = path.display().to_string();
-    let (summary, path) = (plan.summary(), shlex::try_quote(&path).unwrap_or(path.as_str().into()));
+    let (summary, path) = (plan.summary(), quoted(path));
     output::note(format!(
         "{summary}\nSaved to {path}; `oxide-operator apply {path}` does exactly this, or refuses."
     ));

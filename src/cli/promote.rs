@@ -10,7 +10,7 @@ use super::decide::parted;
 use super::output::Invalid;
 use super::{Exit, output};
 use crate::actions::{self, Names, PromoteDocument, diff};
-use crate::model::SourceSnapshot;
+use crate::model::{SourceSnapshot, printable, shown_path};
 use crate::plan::{self, findings_text};
 use crate::promotion::{PromotedKeys, Promotion, Rewritten, Sides};
 use crate::source::{Branch, Repository, replace};
@@ -96,7 +96,7 @@ fn committed(
             // A hook may have changed the file before it refused.
             let restored = std::fs::read(path).ok().map(|now| replace(path, &now, &document.before));
             if !matches!(restored, Some(Ok(()))) {
-                output::note(format!("warning: {} could not be put back as it was", path.display()));
+                output::note(format!("warning: {} could not be put back as it was", shown_path(path)));
             }
         }
     }
@@ -176,12 +176,13 @@ fn show(promotion: &Promotion, commit: Option<String>, repository: Option<&Repos
         return output::result("Nothing was promoted: no file was touched.");
     }
     let count = output::counted(promotion.promoted.len(), "value");
+    let files = printable(&files.join(", ")).into_owned();
     let last = match (&commit, repository) {
         _ if !written => "Nothing was written: this was a dry run.".to_owned(),
         (Some(commit), Some(repository)) => {
-            format!("Promoted {count} into {}; commit {commit} on {}.", files.join(", "), repository.branch())
+            format!("Promoted {count} into {files}; commit {commit} on {}.", printable(repository.branch()))
         }
-        _ => format!("Promoted {count} into {}.", files.join(", ")),
+        _ => format!("Promoted {count} into {files}."),
     };
     output::result(format!("{diff}{last}"));
 }

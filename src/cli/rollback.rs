@@ -8,8 +8,9 @@ use anyhow::{Result, bail};
 use super::args::Rollback;
 use super::context::{Context, error_with_help};
 use super::destination::Overwrite;
+use super::doctor::{quoted, quoted_text};
 use super::{Exit, export, output, verify};
-use crate::model::{Policy, SourceSnapshot, StoreSnapshot};
+use crate::model::{Policy, SourceSnapshot, StoreSnapshot, shown_path};
 use crate::plan::plan;
 use crate::source::{SourceSpec, read};
 use crate::store::{Access, RevisionId, Store};
@@ -24,7 +25,7 @@ pub(super) fn run(context: &Context, args: &Rollback) -> Result<Exit> {
         return undo(&mut store, name.as_deref(), args.dry_run);
     }
     if !store.exists() {
-        bail!("{} does not exist: the orchestrator uses its YAML already", store.path().display());
+        bail!("{} does not exist: the orchestrator uses its YAML already", shown_path(store.path()));
     }
     let live = store.read()?;
     if live.undecryptable > 0 {
@@ -39,17 +40,19 @@ pub(super) fn run(context: &Context, args: &Rollback) -> Result<Exit> {
     let exported = if as_it_is && args.file.is_none() { None } else { Some(export_file(context, args)?) };
     if args.dry_run {
         match &exported {
-            Some(file) => output::result(format!("Would export to {}.", file.display())),
-            None => output::result(format!("{} says the same already: nothing to export.", yaml.display())),
+            Some(file) => output::result(format!("Would export to {}.", shown_path(file))),
+            None => {
+                output::result(format!("{} says the same already: nothing to export.", shown_path(&yaml)))
+            }
         }
-        output::result(format!("Would set {} aside among its backups.", store.path().display()));
+        output::result(format!("Would set {} aside among its backups.", shown_path(store.path())));
         return Ok(Exit::Ok);
     }
     if let Some(file) = &exported {
         export::to_file(context, file, Overwrite::No, false, args.with_secrets)?;
         let source = read(&SourceSpec::File(file.clone()))?;
         if !says_the_same(context, &source, &live, &store) {
-            let message = format!("{} is not equal to the database, so that stays in use", file.display());
+            let message = format!("{} is not equal to the database, so that stays in use", shown_path(file));
             let hint = "if the orchestrator wrote meanwhile, stop it and run this again with another FILE";
             return Err(error_with_help(message, hint));
         }
@@ -78,18 +81,18 @@ fn say_what_is_meant(args: &Rollback) -> Exit {
 fn undo(store: &mut Store, name: Option<&str>, dry_run: bool) -> Result<Exit> {
     if dry_run {
         let which = name.unwrap_or("the database that was set aside last");
-        output::result(format!("Would put {which} back to {}.", store.path().display()));
+        output::result(format!("Would put {which} back to {}.", shown_path(store.path())));
         if store.exists() {
             output::result("Would set the present one aside among its backups.");
         }
         return Ok(Exit::Ok);
     }
     let back = store.bring_back(name, SystemTime::now())?;
-    output::result(format!("✅ {} is back, from {}", store.path().display(), back.from.display()));
+    output::result(format!("✅ {} is back, from {}", shown_path(store.path()), shown_path(&back.from)));
     if let Some(aside) = &back.set_aside {
         let again = aside.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        output::result(format!("✅ The database that was there is kept: {}", aside.display()));
-        output::note(format!("The way back to it: oxide-operator rollback --undo {again}"));
+        output::result(format!("✅ The database that was there is kept: {}", shown_path(aside)));
+        output::note(format!("The way back to it: oxide-operator rollback --undo {}", quoted_text(&again)));
     }
     output::note("Restart the orchestrator, so that it reads the database again.");
     Ok(Exit::Ok)
@@ -102,7 +105,7 @@ fn export_file(context: &Context, args: &Rollback) -> Result<PathBuf> {
         None => "current.yaml".into(),
     });
     if file.exists() {
-        let message = format!("{} exists, and is not overwritten", file.display());
+        let message = format!("{} exists, and is not overwritten", shown_path(&file));
         return Err(error_with_help(message, "name another file: oxide-operator rollback --to-yaml FILE"));
     }
     Ok(file)
@@ -118,17 +121,18 @@ fn says_the_same(context: &Context, source: &SourceSnapshot, live: &StoreSnapsho
 
 fn print_done(yaml: &Path, exported: Option<&Path>, retired: &Path, tokens: bool) {
     match exported {
-        Some(file) => {
-            output::result(format!("✅ Exported to: {} (compared with the database: equal)", file.display()))
-        }
-        None => output::result(format!("✅ {} says the same already: nothing to export", yaml.display())),
+        Some(file) => output::result(format!(
+            "✅ Exported to: {} (compared with the database: equal)",
+            shown_path(file)
+        )),
+        None => output::result(format!("✅ {} says the same already: nothing to export", shown_path(yaml))),
     }
-    output::result(format!("✅ Database set aside: {}", retired.display()));
+    output::result(format!("✅ Database set aside: {}", shown_path(retired)));
     match exported {
         Some(file) => output::result(format!(
             "\nNext, before the orchestrator starts:\n  cp {} {}\nIt finds no database and reads the YAML. Do not start `oxide-operator run`: it would make the database again.",
-            file.display(),
-            yaml.display()
+            quoted(file),
+            quoted(yaml)
         )),
         None => output::result(
             "\nNext: start the orchestrator. It finds no database and reads the YAML. Do not start `oxide-operator run`: it would make the database again.",

@@ -6,6 +6,7 @@ use super::args::Schema;
 use super::context::Context;
 use super::documents::SCHEMAS;
 use super::{Exit, destination, output};
+use crate::model::shown_path;
 
 pub(super) fn run(context: &Context, args: &Schema) -> Result<Exit> {
     let Some(dir) = &args.dir else {
@@ -17,7 +18,7 @@ pub(super) fn run(context: &Context, args: &Schema) -> Result<Exit> {
     };
     let files = SCHEMAS.map(|(name, schema)| (format!("{name}.json"), text(schema).into_bytes())).into();
     destination::write_generated(context, dir, files)?;
-    output::note(format!("Schemas written to {}", dir.display()));
+    output::note(format!("Schemas written to {}", shown_path(dir)));
     Ok(Exit::Ok)
 }
 

@@ -13,7 +13,7 @@ use crate::actions::{decided, diff};
 use crate::desired::DesiredConfig;
 use crate::model::{
     Base, BaseObject, ConfigPath, Decision, DecisionKind, Finding, Object, PathPattern, Policy, Section,
-    Selection, SourceSnapshot, StoreSnapshot, Value, canonical_json, mark,
+    Selection, SourceSnapshot, StoreSnapshot, Value, canonical_json, mark, shown_path,
 };
 use crate::plan::{self, Circumstances, findings_text, update};
 use crate::promotion::{PromotedKeys, Promotion, Rewritten, Sides, Wanted, promote};
@@ -285,7 +285,7 @@ fn put(context: &Context, documents: &[Rewritten]) -> Result<()> {
         }
     })?;
     for path in &kept {
-        output::note(format!("What was there is kept as {}", path.display()));
+        output::note(format!("What was there is kept as {}", shown_path(path)));
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use super::context::Context;
 use super::documents::{BackupDocument, StatusDocument};
 use super::{Exit, output};
 use crate::actions::KeyDocument;
-use crate::model::{Decision, DecisionKind, Section};
+use crate::model::{Decision, DecisionKind, Section, printable, shown_path};
 use crate::plan::Class;
 use crate::report::{Outcome, SyncReport};
 use crate::store::{Access, Backup, agent_of};
@@ -108,7 +108,7 @@ fn lines(
     lines.push((
         "Backups",
         match kept.first() {
-            Some(newest) => format!("{}, newest {}", kept.len(), newest.path.display()),
+            Some(newest) => format!("{}, newest {}", kept.len(), shown_path(&newest.path)),
             None => "none yet; one is taken before every write".to_owned(),
         },
     ));
@@ -143,7 +143,7 @@ fn standing(report: &SyncReport, decisions: &[Decision]) -> Vec<(&'static str, S
 
 fn database(store: &crate::store::Store) -> String {
     let missing = if store.exists() { "" } else { " (does not exist yet)" };
-    format!("{}{missing}", store.path().display())
+    format!("{}{missing}", shown_path(store.path()))
 }
 
 fn differences(report: &SyncReport) -> String {
@@ -166,11 +166,11 @@ fn print(report: &SyncReport, lines: &[(&str, String)]) {
     }
     let mut text = match report.outcome {
         Outcome::InSync => "In sync.\n".to_owned(),
-        Outcome::Failed | Outcome::SourceUnavailable => format!("FAILED: {}\n", report.summary),
-        _ => format!("{}\n", report.summary),
+        Outcome::Failed | Outcome::SourceUnavailable => format!("FAILED: {}\n", printable(&report.summary)),
+        _ => format!("{}\n", printable(&report.summary)),
     };
     for (name, value) in lines {
-        text.push_str(&format!("  {name:<12} {value}\n"));
+        text.push_str(&format!("  {name:<12} {}\n", printable(value)));
     }
     let hint = report.failure.as_ref().and_then(|failure| failure.hint.clone());
     let next = match report.outcome {
@@ -180,7 +180,7 @@ fn print(report: &SyncReport, lines: &[(&str, String)]) {
         _ => Some("`oxide-operator plan` shows each difference and why it stays".to_owned()),
     };
     if let Some(next) = next {
-        text.push_str(&format!("  {:<12} {next}\n", "Next"));
+        text.push_str(&format!("  {:<12} {}\n", "Next", printable(&next)));
     }
     output::result(text);
 }

@@ -9,7 +9,7 @@ use super::args::{OutputFormat, Undo};
 use super::context::{Context, error_with_help};
 use super::{Exit, edit, output};
 use crate::actions;
-use crate::model::{ConfigPath, Configuration, Decision, SourceDigest};
+use crate::model::{ConfigPath, Configuration, Decision, SourceDigest, printable};
 use crate::plan::{self, Step};
 use crate::store::{Access, Revision, RevisionId, Store, check_backup, read_backup};
 
@@ -42,7 +42,8 @@ pub(super) fn run(context: &Context, args: &Undo) -> Result<Exit> {
         .collect();
     drop(store);
     if args.edit.format.output == OutputFormat::Table {
-        output::note(format!("Revision {number} (by {}: {}) is taken back:", last.actor, last.reason));
+        let (actor, reason) = (printable(&last.actor), printable(&last.reason));
+        output::note(format!("Revision {number} (by {actor}: {reason}) is taken back:"));
     }
     edit::run_deciding(context, &args.edit, &what, &pin, |live, _| plan::undo(&before, &after, &live.live))
 }

@@ -61,7 +61,7 @@ fn print(report: &SyncReport, equal: bool) {
             text.push_str(&shown);
         }
     }
-    output::result(text);
+    output::coloured(&text);
 }
 
 fn document(report: &SyncReport, equal: bool) -> VerifyDocument<'_> {

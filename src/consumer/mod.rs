@@ -11,8 +11,8 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::model::{Configuration, Fingerprinter};
-pub use url::ReloadUrl;
 use crate::small_file;
+pub use url::ReloadUrl;
 
 /// How long one request may take.
 const TIMEOUT: Duration = Duration::from_secs(5);

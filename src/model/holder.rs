@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::printable;
+
 /// Who holds a database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -20,6 +22,8 @@ pub struct AgentHolder {
 impl std::fmt::Display for AgentHolder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { host, pid, source, since } = self;
+        // Any process that may write beside the database may have written these.
+        let [host, source, since] = [host, source, since].map(|text| printable(text));
         write!(f, "process {pid} on {host}, with the source {source}, since {since}")
     }
 }

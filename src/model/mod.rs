@@ -30,7 +30,7 @@ pub use holder::AgentHolder;
 pub use path::{ConfigPath, Selection};
 pub use pattern::{PathPattern, Specificity};
 pub use policy::{OnConflict, OnDrift, Override, Policy, PolicyLayers, PolicyPart, Prune};
-pub use printable::{printable, printable_in_place};
+pub use printable::{printable, printable_in_place, printable_lines, reason_of, shown_path};
 pub use retention::{Cause, Keepable, Retention, keep};
 pub use seconds::Seconds;
 pub use secret::{Fingerprint, Fingerprinter, KEY_FILE, KEY_VARIABLE, Secret, SecretReference, SecretText};

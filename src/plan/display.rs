@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 
 use super::{Class, LeftAlone, Plan, Reason, SchemaStep, Step};
-use crate::model::{ConfigPath, Finding, Object, Section, Shown, Value};
+use crate::model::{ConfigPath, Finding, Object, Section, Shown, Value, printable};
 
 /// How many lines of one kind are printed before the rest is counted. JSON and Markdown have them all.
 const MAX_LINES: usize = 200;
@@ -206,7 +206,7 @@ fn left_line(left: &LeftAlone) -> Line {
         path: left.path.to_string(),
         change: sides.join(", "),
         class: left.class.name(),
-        reason: left.reason.to_string(),
+        reason: printable(&left.reason.to_string()).into_owned(),
     }
 }
 

@@ -94,11 +94,7 @@ impl BackupFolder {
         let Ok(entries) = std::fs::read_dir(&self.path) else { return Vec::new() };
         let mut backups: Vec<Listed> = entries
             .flatten()
-            .filter(|entry| {
-                let name = entry.file_name();
-                let name = name.to_string_lossy();
-                name.starts_with(PREFIX) && name.ends_with(SUFFIX)
-            })
+            .filter(|entry| entry.file_name().to_str().is_some_and(is_ours))
             .filter_map(|entry| {
                 Some((entry.metadata().ok().filter(std::fs::Metadata::is_file)?, entry.path()))
             })
@@ -351,6 +347,19 @@ fn rename_to_free(from: &Path, to: &Path) -> std::io::Result<()> {
 fn numbered(folder: &Path, stamp: &str, number: u32) -> PathBuf {
     let number = if number == 0 { String::new() } else { format!("-{number}") };
     folder.join(format!("{PREFIX}{stamp}{number}{SUFFIX}"))
+}
+
+/// Whether a name is one that we give: a time, and letters, digits and hyphens behind it. Whoever may write into the folder
+/// may put other files there, whose names are printed in commands.
+fn is_ours(name: &str) -> bool {
+    let Some(rest) = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_suffix(SUFFIX)) else {
+        return false;
+    };
+    let Some((stamp, ending)) = rest.split_once('Z') else { return false };
+    let shape = stamp.bytes().map(|byte| if byte.is_ascii_digit() { b'd' } else { byte });
+    shape.eq(*b"ddddddddTddddddddd")
+        && (ending.is_empty() || ending.starts_with('-'))
+        && ending.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 /// A backup, and what it says of itself.

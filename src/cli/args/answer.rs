@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{EditArgs, Format, PolicyArgs};
-use crate::model::DecisionKind;
+use crate::model::{DecisionKind, reason_of};
 use crate::source::Branch;
 
 /// Arguments of `explain`.
@@ -67,7 +67,7 @@ pub struct Promote {
     #[arg(long, value_name = "BRANCH", num_args = 0..=1, require_equals = true)]
     pub git: Option<Option<String>>,
     /// Why; recorded in the commit
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = reason_of)]
     pub reason: Option<String>,
     /// The form of the output.
     #[command(flatten)]
@@ -99,7 +99,7 @@ pub struct Accept {
     #[arg(value_name = "PATH", required_unless_present = "list")]
     pub paths: Vec<String>,
     /// Why; shown wherever the difference is
-    #[arg(long, value_name = "TEXT", required_unless_present = "list")]
+    #[arg(long, value_name = "TEXT", value_parser = reason_of, required_unless_present = "list")]
     pub reason: Option<String>,
     /// List what was decided: acceptances, pauses, pins
     #[arg(long, conflicts_with_all = ["paths", "reason", "until"])]
@@ -123,7 +123,7 @@ pub struct Pause {
     #[arg(value_name = "PATH")]
     pub scope: Option<String>,
     /// Why; shown wherever something waits
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = reason_of)]
     pub reason: String,
     /// Until when: 2h, 7d, 2026-12-31, 2026-12-31T18:00Z
     #[arg(long, value_name = "TIME")]

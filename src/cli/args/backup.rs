@@ -4,6 +4,7 @@ use clap::Subcommand;
 
 use super::Format;
 use super::edit::RestoreArgs;
+use crate::model::reason_of;
 
 /// What `backup` does.
 #[derive(Debug, Subcommand)]
@@ -22,7 +23,7 @@ Examples:
 One is taken before every write anyway.")]
     Create {
         /// Why; listed with the backup
-        #[arg(long, value_name = "TEXT", default_value = "on request")]
+        #[arg(long, value_name = "TEXT", value_parser = reason_of, default_value = "on request")]
         reason: String,
     },
     /// Prove that backups can be restored: every byte, every page, every API key

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Subcommand};
 
 use super::Format;
-use crate::model::{FieldId, Kind, Section};
+use crate::model::{FieldId, Kind, Section, reason_of};
 
 /// Arguments of `get`.
 #[derive(Args, Debug)]
@@ -30,7 +30,7 @@ pub struct EditArgs {
     #[arg(long)]
     pub dry_run: bool,
     /// Why; recorded in the history
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = reason_of)]
     pub reason: Option<String>,
     /// The form of the output.
     #[command(flatten)]

@@ -10,6 +10,7 @@ mod key;
 mod policy;
 mod run;
 
+use crate::model::reason_of;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
@@ -281,7 +282,7 @@ pub struct Apply {
     #[arg(long)]
     pub dry_run: bool,
     /// Why; recorded in the history
-    #[arg(long, value_name = "TEXT", default_value = "apply")]
+    #[arg(long, value_name = "TEXT", value_parser = reason_of, default_value = "apply")]
     pub reason: String,
     /// Write although somebody paused it
     #[arg(long)]

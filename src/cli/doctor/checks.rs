@@ -57,7 +57,7 @@ pub(super) fn all(context: &Context) -> Vec<Check> {
         );
         checks.push(match &error {
             StoreError::Missing { backup, .. } => {
-                check.mend(format!("oxide-operator backup restore {backup}"))
+                check.mend(format!("oxide-operator backup restore {}", machine::quoted_text(backup)))
             }
             _ => check,
         });
@@ -364,7 +364,7 @@ fn consumer(context: &Context, live: &Configuration, keys: &KeyRing) -> Option<C
     let check = Check::problem("consumer", error.to_string(), why);
     Some(match error {
         ConsumerError::Differs { .. } => {
-            check.mend(format!("oxide-operator reload --reload-url {}", consumer.url()))
+            check.mend(format!("oxide-operator reload --reload-url {}", machine::quoted_text(consumer.url())))
         }
         _ => check,
     })

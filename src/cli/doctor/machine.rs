@@ -8,7 +8,7 @@ use notify::Watcher as _;
 
 use super::Check;
 use crate::cli::owner::{self, Obstacle};
-use crate::model::StoreSnapshot;
+use crate::model::{StoreSnapshot, printable};
 use crate::place::{Mounted, Place};
 use crate::source::Silent;
 use crate::store::KeyRing;
@@ -203,7 +203,43 @@ fn reset(check: Check) -> Check {
 
 /// A path as a shell takes it.
 pub(in crate::cli) fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |char: char| char.is_ascii_alphanumeric() || "/._-".contains(char);
-    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+    quoted_text(&path.to_string_lossy())
+}
+
+/// A word as a shell takes it. What a terminal would obey stands as `$'\xHH'` has it, which bash and zsh read.
+pub(in crate::cli) fn quoted_text(text: &str) -> String {
+    let plain = |char: char| char.is_ascii_alphanumeric() || "/._-:".contains(char);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    if printable(text) == text {
+        return format!("'{}'", text.replace('\'', "'\\''"));
+    }
+    let escaped = text.chars().map(|char| match char {
+        '\'' | '\\' => format!("\\{char}"),
+        char if printable(char.encode_utf8(&mut [0; 4])) != char.to_string() => {
+            char.to_string().bytes().map(|byte| format!("\\x{byte:02x}")).collect()
+        }
+        char => char.to_string(),
+    });
+    format!("$'{}'", escaped.collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_shell_or_a_terminal_would_obey_is_quoted() {
+        for (text, quoted) in [
+            ("a/b-c_d.e", "a/b-c_d.e"),
+            ("", "''"),
+            ("s;touch PWN.yaml", "'s;touch PWN.yaml'"),
+            ("it's $HOME", r"'it'\''s $HOME'"),
+            ("a\nb\u{1b}[31m'\\", r"$'a\x0ab\x1b[31m\'\\'"),
+            ("\u{202e}é", r"$'\xe2\x80\xaeé'"),
+        ] {
+            assert_eq!(quoted_text(text), quoted);
+        }
+    }
 }

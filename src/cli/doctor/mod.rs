@@ -3,7 +3,7 @@
 mod checks;
 mod machine;
 
-pub(super) use machine::quoted;
+pub(super) use machine::{quoted, quoted_text};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::args::{Format, OutputFormat};
 use super::context::Context;
 use super::{Exit, output};
+use crate::model::printable;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -90,13 +91,13 @@ fn text(checks: &[Check], problems: usize, warnings: usize) -> String {
             Status::Warning => "!",
             Status::Problem => "✗",
         };
-        text.push_str(&format!("{sign} {:<12} {}\n", check.about, check.what));
+        text.push_str(&format!("{sign} {:<12} {}\n", check.about, printable(&check.what)));
         if !check.why.is_empty() {
-            text.push_str(&format!("    {}\n", check.why));
+            text.push_str(&format!("    {}\n", printable(&check.why)));
         }
         for (position, command) in check.mend.iter().enumerate() {
             let label = if position == 0 { "fix: " } else { "then:" };
-            text.push_str(&format!("    {label} {command}\n"));
+            text.push_str(&format!("    {label} {}\n", printable(command)));
         }
     }
     text

@@ -23,6 +23,7 @@ use super::desk::{Ask, Done, What};
 use super::problem::Problem;
 use super::site::Site;
 use super::tag::Expected;
+use crate::model::reason_of;
 use crate::sync::Mode;
 pub(crate) use answers::{BackupAnswer, listed_backups};
 pub(crate) use drift::{explained, moment};
@@ -146,9 +147,6 @@ fn set_tag(answer: &mut Response, tag: &str) {
 /// What every write may be told: whether to write, and why.
 const WRITING: [&str; 2] = ["dryRun", "reason"];
 
-/// The longest reason, in characters: it stands in a line of the history.
-const MAX_REASON: usize = 300;
-
 /// Puts a request to write together.
 fn ask(asked: &Asked, query: &Query<'_>, what: What, expected: Expected) -> Result<Ask, Problem> {
     let reason = query.text("reason").map(reason).transpose()?;
@@ -163,10 +161,9 @@ fn ask(asked: &Asked, query: &Query<'_>, what: What, expected: Expected) -> Resu
     })
 }
 
-fn reason(text: &str) -> Result<String, Problem> {
-    let fits = text.chars().count() <= MAX_REASON && !text.chars().any(char::is_control);
-    let why = || Problem::malformed(format!("a reason is one line of at most {MAX_REASON} characters"));
-    fits.then(|| text.trim().to_owned()).filter(|text| !text.is_empty()).ok_or_else(why)
+/// Why something is done, as it is recorded.
+pub(crate) fn reason(text: &str) -> Result<String, Problem> {
+    reason_of(text).map_err(Problem::malformed)
 }
 
 /// The answer to a write.

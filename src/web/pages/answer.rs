@@ -5,7 +5,7 @@ use axum::response::Response;
 
 use super::frame::{Frame, Moment};
 use super::lines::{Found, Line, found, lines};
-use super::{Page, ask, done, expected, shown};
+use super::{Page, ask, done, expected, reason, shown};
 use crate::actions::{Changed, ExplainDocument};
 use crate::model::Selection;
 use crate::promotion::PromotedKeys;
@@ -195,7 +195,7 @@ pub(super) async fn give(mut asked: Asked) -> Page {
     let kind = Kind::read(form.text("as"))?;
     let path: Selection = form.text("path").unwrap_or_default().parse().map_err(Problem::malformed)?;
     let until = api::moment(form.filled("until"))?;
-    let reason = form.filled("reason");
+    let reason = reason(&form)?;
     if kind == Kind::Keep && reason.is_none() {
         return Err(Problem::malformed("say why it is kept: whoever meets the difference reads it").into());
     }
@@ -235,7 +235,7 @@ pub(super) async fn preview_sync(asked: Asked) -> Page {
 pub(super) async fn sync(mut asked: Asked) -> Page {
     let form = asked.form().await?;
     let how = SyncHow { while_paused: true, ..SyncHow::default() };
-    let order = ask(&asked, What::Sync(how), Mode::Apply, expected(form.text("etag")), form.filled("reason"));
+    let order = ask(&asked, What::Sync(how), Mode::Apply, expected(form.text("etag")), reason(&form)?);
     let answer = asked.site.order(order).await?;
     Ok(written("/drift", &answer))
 }

@@ -4,7 +4,7 @@ use askama::Template;
 
 use super::answer::{Preview, written};
 use super::frame::{Frame, Moment};
-use super::{Page, ask, done, encoded, expected, shown};
+use super::{Page, ask, done, encoded, expected, reason, shown};
 use crate::store::{Store, Verdict};
 use crate::sync::Mode;
 use crate::web::api::{self, listed_backups};
@@ -78,7 +78,7 @@ pub(super) async fn list(asked: Asked) -> Page {
 
 pub(super) async fn take(mut asked: Asked) -> Page {
     let form = asked.form().await?;
-    let order = ask(&asked, What::BackUp, Mode::Apply, Expected::Unsaid, form.filled("reason"));
+    let order = ask(&asked, What::BackUp, Mode::Apply, Expected::Unsaid, reason(&form)?);
     asked.site.order(order).await?;
     Ok(done("/backups", "backup"))
 }
@@ -140,7 +140,7 @@ pub(super) async fn carry_out(mut asked: Asked, what: impl FnOnce(Option<usize>)
     let number =
         |text: &str| text.parse().map_err(|_| Problem::malformed("the number of deletions is a number"));
     let confirmed = form.filled("confirm").map(number).transpose()?;
-    let order = ask(&asked, what(confirmed), Mode::Apply, expected(form.text("etag")), form.filled("reason"));
+    let order = ask(&asked, what(confirmed), Mode::Apply, expected(form.text("etag")), reason(&form)?);
     let answer = asked.site.order(order).await?;
     Ok(written("/history", &answer))
 }

@@ -21,7 +21,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::{get, post};
 
-use super::asked::Asked;
+use super::asked::{Asked, Form};
 use super::desk::{Ask, What};
 use super::problem::Problem;
 use super::site::Site;
@@ -155,11 +155,15 @@ fn done(to: &str, said: &str) -> Response {
 }
 
 /// What a page asks of the owner.
-fn ask(asked: &Asked, what: What, mode: Mode, expected: Expected, reason: Option<&str>) -> Ask {
+fn ask(asked: &Asked, what: What, mode: Mode, expected: Expected, reason: Option<String>) -> Ask {
     let name = &asked.caller.name;
     let actor = if name.is_empty() { "web page".to_owned() } else { crate::model::person_name(name) };
-    let reason = reason.map(|text| text.chars().filter(|c| !c.is_control()).take(300).collect());
     Ask { what, expected, mode, actor, reason, origin: "web page" }
+}
+
+/// Why somebody does what a form asks for, if it says so.
+fn reason(form: &Form) -> Result<Option<String>, Problem> {
+    form.filled("reason").map(super::api::reason).transpose()
 }
 
 /// A tag that a form carries.

@@ -8,7 +8,7 @@ use super::differences::{Group, groups, link_to};
 use super::fields::{self, Field, Input};
 use super::frame::Frame;
 use super::lines::{Found, Line, found, lines};
-use super::{Faulty, Page, ask, expected, render, shown};
+use super::{Faulty, Page, ask, expected, reason, render, shown};
 use crate::model::{Configuration, Object, Section, Value};
 use crate::sync::Mode;
 use crate::web::api;
@@ -251,7 +251,7 @@ pub(super) async fn save(mut asked: Asked, section: Section) -> Page {
 }
 
 async fn write(asked: &Asked, section: Section, id: &str, form: &Form, is_new: bool) -> Page {
-    let order = put(asked, section, id, form, is_new, Mode::Apply);
+    let order = super::Ask { reason: reason(form)?, ..put(asked, section, id, form, is_new, Mode::Apply) };
     match asked.site.order(order).await {
         Ok(answer) => Ok(written(&link_to(section, id), &answer)),
         Err(problem) if matches!(problem.status, 404 | 409 | 412 | 422) => {
@@ -272,7 +272,7 @@ fn put(asked: &Asked, section: Section, id: &str, form: &Form, is_new: bool, mod
         (true, _, _) | (_, Section::Execution, None) => Expected::Nothing,
         (false, _, tag) => expected(tag),
     };
-    ask(asked, what, mode, expected, form.filled("reason"))
+    ask(asked, what, mode, expected, None)
 }
 
 /// What saving would do, while somebody types.
@@ -319,7 +319,7 @@ pub(super) async fn remove(mut asked: Asked, section: Section) -> Page {
     let form = asked.form().await?;
     let cascade = form.text("cascade") == Some("true");
     let what = What::Remove { section, id: asked.part("id").to_owned(), cascade };
-    let order = ask(&asked, what, Mode::Apply, expected(form.text("etag")), form.filled("reason"));
+    let order = ask(&asked, what, Mode::Apply, expected(form.text("etag")), reason(&form)?);
     let answer = asked.site.order(order).await?;
     Ok(written(&format!("/{}", api::path_of(section)), &answer))
 }

@@ -1,6 +1,6 @@
 //! Pauses, and the end of whatever was decided.
 
-use super::{Page, ask, done};
+use super::{Page, ask, done, reason};
 use crate::sync::Mode;
 use crate::web::api;
 use crate::web::asked::Asked;
@@ -10,7 +10,7 @@ use crate::web::tag::Expected;
 
 pub(super) async fn pause(mut asked: Asked) -> Page {
     let form = asked.form().await?;
-    let reason = form.filled("reason").ok_or_else(|| Problem::malformed("say why it is paused"))?;
+    let reason = reason(&form)?.ok_or_else(|| Problem::malformed("say why it is paused"))?;
     let what =
         What::Pause { scope: api::scope(form.filled("scope"))?, until: api::moment(form.filled("until"))? };
     asked.site.order(ask(&asked, what, Mode::Apply, Expected::Unsaid, Some(reason))).await?;
