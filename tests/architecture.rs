@@ -240,6 +240,20 @@ fn outside_the_store_no_file_call_comes_near_the_database() {
     });
 }
 
+/// A path is named by others, and may hold what a terminal obeys. For a document it is made a text first.
+#[test]
+fn the_command_line_prints_no_path_as_it_is() {
+    check(|file| {
+        if file.module() != "cli" {
+            return Vec::new();
+        }
+        let raw =
+            |line: &str| line.matches(".display()").count() > line.matches(".display().to_string()").count();
+        let lines = file.code.lines().enumerate().filter(|(_, line)| raw(line));
+        lines.map(|(number, _)| file.at(number + 1, "prints a path: use `shown_path`")).collect()
+    });
+}
+
 #[test]
 fn no_file_is_longer_than_a_reader_can_hold() {
     check(|file| {

@@ -183,7 +183,7 @@ fn damage(store: &mut Store) -> Option<StoreError> {
 
 /// A damaged database gives way to the backup, whole, and is kept.
 fn replace_damaged(context: &Context, damage: &StoreError, backup: &Path, how: &RestoreArgs) -> Result<Exit> {
-    let database = context.db.display();
+    let database = shown_path(&context.db);
     if let Some(only) = &how.only {
         let message = format!("{damage}, so {only} alone cannot be restored into it");
         return Err(error_with_help(message, "restore all of the backup, without --only"));
@@ -191,7 +191,8 @@ fn replace_damaged(context: &Context, damage: &StoreError, backup: &Path, how: &
     if how.edit.dry_run {
         let name = name_of(backup);
         output::result(format!(
-            "{damage}. Would keep it under quarantine/, and put the whole of {name} at {database}."
+            "{}. Would keep it under quarantine/, and put the whole of {name} at {database}.",
+            printable(&damage.to_string())
         ));
         return Ok(Exit::Ok);
     }
@@ -200,7 +201,11 @@ fn replace_damaged(context: &Context, damage: &StoreError, backup: &Path, how: &
         bail!("{database} is sound now: somebody replaced it meanwhile; try again");
     }
     let done = store.replace_damaged(backup, SystemTime::now())?;
-    output::note(format!("warning: {damage}; the damaged files are kept in {}", done.kept_in.display()));
+    output::note(format!(
+        "warning: {}; the damaged files are kept in {}",
+        printable(&damage.to_string()),
+        shown_path(&done.kept_in)
+    ));
     output::result(format!("✅ {database} is back, from {}", name_of(backup)));
     output::note("Restart the orchestrator, so that it reads the database again.");
     Ok(Exit::Ok)

@@ -14,7 +14,7 @@ use crate::actions::Names;
 use crate::consumer::{Consumer, TokenSource};
 use crate::desired::DesiredConfig;
 use crate::model::{
-    Finding, PathPattern, Policy, PolicyLayers, PolicyPart, SecretText, SourceSnapshot, printable,
+    Finding, PathPattern, Policy, PolicyLayers, PolicyPart, SecretText, SourceSnapshot, printable, shown_path,
 };
 use crate::place::{absolute_source, is_same_source, lasting_path};
 use crate::plan::Circumstances;
@@ -216,7 +216,7 @@ impl Context {
             return Ok(store);
         }
         let hint = "`oxide-operator migrate` makes it from the YAML; another one is named with --db";
-        Err(error_with_help(format!("{} does not exist", store.path().display()), hint))
+        Err(error_with_help(format!("{} does not exist", shown_path(store.path())), hint))
     }
 
     /// The file or folder of the source, for what makes no sense with an object of Kubernetes.
@@ -260,7 +260,7 @@ fn ensure_apart(source: &SourceSpec, backups: &BackupOptions) -> Result<()> {
     if lasting_path(source) != lasting_path(folder) {
         return Ok(());
     }
-    let message = format!("{} is the folder of the source, and cannot hold the backups", folder.display());
+    let message = format!("{} is the folder of the source, and cannot hold the backups", shown_path(folder));
     Err(error_with_help(message, "name another folder as `backups.folder` or OXIDE_OPERATOR_BACKUP_FOLDER"))
 }
 

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 
 use super::context::{Context, error_with_help};
 use super::source::REPLACED;
+use crate::model::shown_path;
 use crate::place::{followed, identity};
 use crate::settings::TOKEN_FILE;
 use crate::source::{SourceSpec, at_home};
@@ -39,10 +40,10 @@ pub(super) fn check(context: &Context, file: &Path, overwrite: Overwrite) -> Res
         return Ok(());
     }
     if there.is_dir() {
-        return Err(error_with_help(format!("{} is a folder", file.display()), "name a file in it"));
+        return Err(error_with_help(format!("{} is a folder", shown_path(file)), "name a file in it"));
     }
     if overwrite == Overwrite::No {
-        let message = format!("{} exists, and is not overwritten", file.display());
+        let message = format!("{} exists, and is not overwritten", shown_path(file));
         return Err(error_with_help(message, "name another file, or replace this one with --force"));
     }
     Ok(())
@@ -53,7 +54,7 @@ pub(super) fn write(context: &Context, file: &Path, bytes: &[u8], overwrite: Ove
     let file = &at_home(file);
     check(context, file, overwrite)?;
     let failed = |error: &dyn std::fmt::Display| {
-        let message = format!("write {}: {error}", file.display());
+        let message = format!("write {}: {error}", shown_path(file));
         error_with_help(message, "name a file in a folder that this user may write in and that has room")
     };
     if std::fs::metadata(file).is_ok_and(|there| is_written_through(file, &there)) {
@@ -73,15 +74,15 @@ pub(super) fn write(context: &Context, file: &Path, bytes: &[u8], overwrite: Ove
 /// far as the umask allows.
 pub(super) fn write_generated(context: &Context, dir: &Path, files: Vec<(String, Vec<u8>)>) -> Result<()> {
     let dir = &at_home(dir);
-    std::fs::create_dir_all(dir).with_context(|| format!("create the folder {}", dir.display()))?;
+    std::fs::create_dir_all(dir).with_context(|| format!("create the folder {}", shown_path(dir)))?;
     for (name, bytes) in files {
         let file = dir.join(name);
         if file.is_symlink() {
-            let message = format!("{} is a link, and is not written through", file.display());
+            let message = format!("{} is a link, and is not written through", shown_path(&file));
             return Err(error_with_help(message, "name another folder, or remove the link"));
         }
         check(context, &file, Overwrite::Yes)?;
-        std::fs::write(&file, bytes).with_context(|| format!("write {}", file.display()))?;
+        std::fs::write(&file, bytes).with_context(|| format!("write {}", shown_path(&file)))?;
     }
     Ok(())
 }
@@ -103,7 +104,7 @@ fn refuse_ours(context: &Context, named: &Path, file: &Path, there: Option<&Meta
     match found {
         None => Ok(()),
         Some(what) => {
-            let message = format!("{} is {what}, and is never overwritten", named.display());
+            let message = format!("{} is {what}, and is never overwritten", shown_path(named));
             Err(error_with_help(message, "name another file"))
         }
     }

@@ -9,7 +9,7 @@ use super::restore::recorded;
 use super::{Exit, output};
 use crate::actions::{DiffDocument, RevisionDocument};
 use crate::export::{ExportOptions, ExportedSecrets, to_yaml};
-use crate::model::printable;
+use crate::model::{printable, shown_path};
 use crate::plan::{Plan, towards};
 use crate::store::{Access, Revision, RevisionId};
 
@@ -153,7 +153,7 @@ fn scrub(context: &Context, dry_run: bool) -> Result<Exit> {
     let mut store = context.store(if dry_run { Access::Read } else { Access::Write })?;
     if !store.exists() {
         return Err(error_with_help(
-            format!("{} does not exist", store.path().display()),
+            format!("{} does not exist", shown_path(store.path())),
             "name another with --db",
         ));
     }

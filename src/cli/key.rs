@@ -269,7 +269,7 @@ pub(super) fn resumed(resumed: &Resumed) -> String {
         }
         Resumed::NoKey(aside) => format!(
             "What lay in the place of a rotation's new key is no key, and opens nothing: it is kept as {}. The key stays.",
-            aside.display()
+            shown_path(aside)
         ),
     }
 }

@@ -10,7 +10,9 @@ use super::args::{Address, BackupSettings, Listen, LogFormat};
 use super::context::error_with_help;
 use crate::consumer::ReloadUrl;
 use crate::desired;
-use crate::model::{Finding, OnConflict, OnDrift, Override, PathPattern, Policy, PolicyPart, Prune, Seconds};
+use crate::model::{
+    Finding, OnConflict, OnDrift, Override, PathPattern, Policy, PolicyPart, Prune, Seconds, shown_path,
+};
 use crate::plan::Fights;
 use crate::settings::MAX_SETTINGS_BYTES;
 use crate::small_file;
@@ -109,7 +111,7 @@ impl OperatorFile {
                 Ok(Ok(Self::default()))
             }
             Err(error) => {
-                let message = format!("read {}: {error}", path.display());
+                let message = format!("read {}: {error}", shown_path(path));
                 let help = match super::owner::obstacle_to_reading(path) {
                     Some(obstacle) => format!("{}. {}", obstacle.what, obstacle.help),
                     None => "the settings are needed: make the file readable, or name another with --config"

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use super::doctor::quoted;
+use crate::model::shown_path;
 use crate::store::files;
 
 /// What keeps this process from using a file or folder.
@@ -61,7 +62,7 @@ fn denied(path: &Path, wanted: Access, verb: &str) -> Option<Obstacle> {
         Obstacle {
             what: format!(
                 "this user may not {verb} {}, which is its own ({:04o})",
-                path.display(),
+                shown_path(path),
                 metadata.mode() & 0o7777
             ),
             help: "Give its owner the permission.".to_owned(),
@@ -74,7 +75,7 @@ fn denied(path: &Path, wanted: Access, verb: &str) -> Option<Obstacle> {
 
 fn read_only(path: &Path) -> Obstacle {
     Obstacle {
-        what: format!("{} lies on a file system that is mounted read-only", path.display()),
+        what: format!("{} lies on a file system that is mounted read-only", shown_path(path)),
         help: "Mount it writable: without `:ro` in Docker, without `readOnly: true` in a pod. Permissions have nothing to do with it."
             .to_owned(),
         command: None,
@@ -94,7 +95,7 @@ fn of_another(path: &Path, verb: &str, owner: u32, user: u32) -> Obstacle {
     Obstacle {
         what: format!(
             "{} belongs to uid {owner}, and uid {user}, which this process runs as, may not {verb} it",
-            path.display()
+            shown_path(path)
         ),
         help: format!(
             "{ours} In a pod: give both containers the same `runAsUser: {owner}`, or an `fsGroup` that owns the volume."

@@ -11,7 +11,7 @@ use super::destination::{self, Overwrite};
 use super::doctor::quoted;
 use super::documents::ReportDocument;
 use super::{Exit, output};
-use crate::model::{Policy, SourceDigest, StoreFingerprint, printable};
+use crate::model::{Policy, SourceDigest, StoreFingerprint, printable, shown_path};
 use crate::plan::findings_text;
 use crate::report::{Outcome, SyncReport};
 use crate::{settings, small_file};
@@ -34,10 +34,10 @@ const KIND: &str = "oxide-operator/plan/v1";
 impl SavedPlan {
     pub(super) fn load(path: &Path) -> Result<Self> {
         let text = small_file::read_text(path, settings::MAX_PLAN_BYTES)
-            .with_context(|| format!("read the plan {}", path.display()))?;
+            .with_context(|| format!("read the plan {}", shown_path(path)))?;
         let plan: Self = serde_json::from_str(&text)
-            .with_context(|| format!("{} is not a plan saved by `plan --out FILE`", path.display()))?;
-        anyhow::ensure!(plan.kind == KIND, "{} is a {}, not a {KIND}", path.display(), plan.kind);
+            .with_context(|| format!("{} is not a plan saved by `plan --out FILE`", shown_path(path)))?;
+        anyhow::ensure!(plan.kind == KIND, "{} is a {}, not a {KIND}", shown_path(path), plan.kind);
         Ok(plan)
     }
 

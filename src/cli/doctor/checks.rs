@@ -9,7 +9,7 @@ use crate::cli::status::counts;
 use crate::cli::{holder, key};
 use crate::consumer::ConsumerError;
 use crate::guide::{Backend, load};
-use crate::model::{Configuration, Policy};
+use crate::model::{Configuration, Policy, shown_path};
 use crate::place::Place;
 use crate::plan::{Class, findings_text};
 use crate::report::{Outcome, SyncReport};
@@ -66,7 +66,7 @@ pub(super) fn all(context: &Context) -> Vec<Check> {
     }
     if !store.exists() {
         let why = "The orchestrator uses its YAML until there is one.";
-        let what = format!("{} does not exist", database.display());
+        let what = format!("{} does not exist", shown_path(&database));
         checks.push(Check::warning("database", what, why).mend("oxide-operator migrate"));
         checks.push(source(context));
         return checks;
@@ -171,7 +171,7 @@ fn key_elsewhere(other: &key::KeyElsewhere) -> Check {
 fn rotation(unfinished: Result<PathBuf, StoreError>) -> Check {
     let (what, why) = match unfinished {
         Ok(next) => (
-            format!("a key rotation was interrupted: its new key is {}", next.display()),
+            format!("a key rotation was interrupted: its new key is {}", shown_path(&next)),
             "The next command that writes, and `run`, finish it or take it back, by what opens the stored API keys. Delete no key.",
         ),
         Err(error) => (
@@ -238,7 +238,7 @@ fn backups_in_the_way(folder: &Path) -> Option<Check> {
         let room = machine::room(folder);
         return (room.status != Status::Fine).then_some(room);
     }
-    let what = format!("{} is in the way of the folder of the backups", folder.display());
+    let what = format!("{} is in the way of the folder of the backups", shown_path(folder));
     let why = "Nothing can be written: a backup is taken before every write. Move it away, and the folder is made anew.";
     let aside = folder.with_extension("aside");
     Some(Check::problem("backup", what, why).mend(format!(
@@ -297,7 +297,7 @@ fn backup(store: &mut Store) -> Check {
         return Check::warning("backup", "there is no backup", why).mend("oxide-operator backup create");
     };
     let check = check_backup(&newest.path, store.keys());
-    let name = newest.path.display();
+    let name = shown_path(&newest.path);
     if !check.is_fine() {
         let what = format!("the newest backup, {name}, cannot be restored");
         let why = "`oxide-operator backup check` says why, and which of the others can.";

@@ -8,7 +8,7 @@ use notify::Watcher as _;
 
 use super::Check;
 use crate::cli::owner::{self, Obstacle};
-use crate::model::{StoreSnapshot, printable};
+use crate::model::{StoreSnapshot, printable, shown_path};
 use crate::place::{Mounted, Place};
 use crate::source::Silent;
 use crate::store::KeyRing;
@@ -41,7 +41,7 @@ pub(super) fn permissions(database: &Path, backups: &Path, key_file: &Path) -> V
         let closed = if shared { 0o007 } else { 0o077 };
         if metadata.mode() & closed != 0 {
             let mode = metadata.mode() & 0o777;
-            let what = format!("{} is open to other users ({mode:04o})", path.display());
+            let what = format!("{} is open to other users ({mode:04o})", shown_path(&path));
             let wanted = if shared { "o-rwx" } else { wanted };
             let mend = format!("chmod {wanted} {}", quoted(&path));
             let check = if path == key_file { Check::problem } else { Check::warning };
@@ -56,7 +56,7 @@ pub(super) fn permissions(database: &Path, backups: &Path, key_file: &Path) -> V
 
 /// Whether SQLite's locks hold where the database lies.
 pub(super) fn place(database: &Path, place: Place) -> Check {
-    let what = format!("{} {place}", database.display());
+    let what = format!("{} {place}", shown_path(database));
     if place.suits_a_database() {
         return Check::fine("place", what);
     }
@@ -100,14 +100,14 @@ pub(super) fn room(folder: &Path) -> Check {
     let free = disk.f_bavail * disk.f_frsize;
     let no_more_files = disk.f_files > 0 && disk.f_favail == 0;
     if free >= LITTLE_ROOM && !no_more_files {
-        return Check::fine("room", format!("there is room on the disk that holds {}", folder.display()));
+        return Check::fine("room", format!("there is room on the disk that holds {}", shown_path(folder)));
     }
     let left = if no_more_files {
         "no more files fit on it".to_owned()
     } else {
         format!("{} KiB are free", free >> 10)
     };
-    let what = format!("the disk that holds {} is full: {left}", folder.display());
+    let what = format!("the disk that holds {} is full: {left}", shown_path(folder));
     let why = "Each write takes a backup first, and needs room for the database once more.";
     Check::problem("room", what, why).mend(format!("df -h {}", quoted(folder)))
 }
@@ -156,7 +156,7 @@ pub(super) fn events(folder: &Path) -> Check {
         _ => None,
     };
     let why = "`run` then looks by the clock, up to a second later and at some cost.";
-    let check = Check::warning("events", format!("no file events for {}: {error}", folder.display()), why);
+    let check = Check::warning("events", format!("no file events for {}: {error}", shown_path(folder)), why);
     match limit {
         Some(limit) => check.mend(format!("sudo sysctl fs.inotify.{limit}=524288")),
         None => check,
@@ -189,7 +189,7 @@ pub(super) fn key(keys: &KeyRing, live: &StoreSnapshot) -> Check {
         }
         (false, ..) => {
             let what =
-                format!("no encryption key: neither OXIDE_ENCRYPTION_KEY nor {}", keys.file().display());
+                format!("no encryption key: neither OXIDE_ENCRYPTION_KEY nor {}", shown_path(keys.file()));
             let why = "Put the key file back, or set the variable. Only if it is lost for good: `key reset` sets the database aside, and the API keys are entered again.";
             reset(Check::problem("key", what, why))
         }
