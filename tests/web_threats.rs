@@ -224,6 +224,18 @@ fn requests_of_strangers_that_never_end_shut_nobody_out() {
 }
 
 #[test]
+fn a_reason_that_a_terminal_would_obey_is_refused_by_the_page_and_the_api() {
+    let web = Web::start(&[]);
+    let cookie = web.log_in("alice");
+    for reason in ["a\u{1b}[31m", "a\nb", "a\u{202e}b", "a\u{9b}"] {
+        let by_form = web.form("/pause", &cookie, &[("reason", reason)]);
+        let by_api = web.write("POST", "/api/v1/pauses", None, &json!({"reason": reason}));
+        assert_eq!((by_form.status, by_api.status), (400, 400), "{reason:?}");
+    }
+    assert_eq!(web.form("/pause", &cookie, &[("reason", "planned")]).status, 303);
+}
+
+#[test]
 fn a_session_is_over_once_somebody_logged_out() {
     let web = Web::start(&[]);
     let (mine, other) = (web.log_in("alice"), web.log_in("alice"));
@@ -309,6 +321,32 @@ fn probes_and_the_loop_go_on_while_somebody_holds_half_open_requests() {
     std::fs::write(agent.yaml(), agent::with_workers(17)).expect("written");
     agent.wait_for_outcome("applied");
     assert_eq!(agent.workers(), 17);
+    drop(held);
+}
+
+#[test]
+fn an_agent_with_few_descriptors_goes_on_while_both_its_ports_are_held() {
+    let mut program = Command::new("sh");
+    program.args(["-c", "ulimit -n 64; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_oxide-operator")]);
+    let mut web = Web::start_with(program, &[]);
+    let ports = [web.port, web.agent.port];
+    let held: Vec<TcpStream> = (0..50)
+        .flat_map(|_| ports)
+        .map(|port| {
+            let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("listens");
+            let _ = stream.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX: ");
+            stream
+        })
+        .collect();
+    let began = Instant::now();
+    std::fs::write(web.agent.yaml(), agent::with_workers(17)).expect("written");
+    web.agent.wait_for_outcome("applied");
+    assert_eq!(
+        (web.agent.workers(), web.agent.get("/readyz").0, web.get("/api/v1/status").status),
+        (17, 200, 200)
+    );
+    // Sooner than the held ones are cut off for saying nothing.
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     drop(held);
 }
 

@@ -17,6 +17,7 @@ mod admission;
 mod objects;
 mod outage;
 mod page;
+mod policy;
 mod promotion;
 mod report;
 mod secrets;
