@@ -32,13 +32,18 @@ pub(crate) fn catch<T>(work: impl FnOnce() -> T) -> Option<T> {
 
 /// Answers a request, whatever happens.
 pub(crate) async fn answered(answer: impl Future<Output = Response>) -> Response {
-    let mut answer = pin!(answer);
-    let caught = std::future::poll_fn(|context| match catch(|| answer.as_mut().poll(context)) {
-        Some(Poll::Ready(answer)) => Poll::Ready(Some(answer)),
+    unless_it_panics(answer).await.unwrap_or_else(|| broken().into_response())
+}
+
+/// Goes on with a future until it is ready; none once it panicked.
+pub(crate) async fn unless_it_panics<T>(work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    let caught = std::future::poll_fn(|context| match catch(|| work.as_mut().poll(context)) {
+        Some(Poll::Ready(done)) => Poll::Ready(Some(done)),
         Some(Poll::Pending) => Poll::Pending,
         None => Poll::Ready(None),
     });
-    caught.await.unwrap_or_else(|| broken().into_response())
+    caught.await
 }
 
 /// What is said of a panic: where it was stands in the log.

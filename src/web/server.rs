@@ -86,12 +86,13 @@ async fn connection(stream: TcpStream, routes: Router, limits: Limits) {
         async move { Ok::<_, Infallible>(answer.await) }
     });
     let _ = stream.set_nodelay(true);
-    let _ = hyper::server::conn::http1::Builder::new()
+    let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
         .max_buf_size(limits.header_bytes)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+        .serve_connection(TokioIo::new(stream), service);
+    // What panics while an answer is being sent, as in an event stream, ends that answer.
+    let _ = caught::unless_it_panics(served).await;
 }
 
 async fn answer(routes: Router, request: Request) -> axum::response::Response {
@@ -105,18 +106,34 @@ async fn answer(routes: Router, request: Request) -> axum::response::Response {
 mod tests {
     use std::io::{Read as _, Write as _};
     use std::net::TcpStream;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Poll;
 
     use axum::routing::get;
 
     use super::*;
 
-    async fn panics() -> &'static str {
+    /// How many panics would not have ended the process.
+    static CAUGHT: AtomicUsize = AtomicUsize::new(0);
+
+    fn mistake() -> ! {
+        CAUGHT.fetch_add(usize::from(caught::is_caught()), Ordering::Relaxed);
         panic!("what only the log says")
+    }
+
+    async fn panics() -> &'static str {
+        mistake()
     }
 
     async fn panics_later() -> &'static str {
         tokio::task::yield_now().await;
-        panic!("what only the log says")
+        mistake()
+    }
+
+    async fn panics_while_sending() -> axum::body::Body {
+        let parts =
+            futures_util::stream::poll_fn(|_| -> Poll<Option<Result<&str, Infallible>>> { mistake() });
+        axum::body::Body::from_stream(parts)
     }
 
     #[test]
@@ -127,6 +144,7 @@ mod tests {
         let routes = Router::new()
             .route("/now", get(panics))
             .route("/later", get(panics_later))
+            .route("/sending", get(panics_while_sending))
             .route("/fine", get(|| async { "fine" }));
         let asked = runtime.block_on(async {
             tokio::spawn(serve(listener, routes, Limits::of_health()));
@@ -140,11 +158,15 @@ mod tests {
             answers.contains("urn:oxide-operator:broken") && !answers.contains("only the log"),
             "{answers}"
         );
+        assert_eq!(CAUGHT.load(Ordering::Relaxed), 3);
         assert!(!caught::is_caught(), "only while a request is at work");
     }
 
     /// Asks on one connection, which is kept, too; returns all that was answered.
     fn ask(address: std::net::SocketAddr) -> String {
+        let mut sending = TcpStream::connect(address).expect("listens");
+        write!(sending, "GET /sending HTTP/1.1\r\nHost: x\r\n\r\n").expect("sent");
+        sending.read_to_end(&mut Vec::new()).expect("ended");
         let mut stream = TcpStream::connect(address).expect("listens");
         for path in ["/now", "/fine", "/later"] {
             write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").expect("sent");

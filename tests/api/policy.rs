@@ -39,7 +39,7 @@ fn a_pod_whose_reload_url_no_agent_takes_is_refused_and_one_with_a_good_one_gets
         world.try_kubectl(&["create", "--dry-run=server", "-o", "json", "--filename", file])
     };
     // A policy that was just made is in force after a while.
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     let url = "http://127.0.0.1:8000/api/config/reload";
     loop {
         let made = create(url);
