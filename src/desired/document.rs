@@ -142,9 +142,9 @@ pub(super) fn read_partial(
 /// Returns JSON that is no YAML as JSON that is: tabs between values, halves of characters, controls beyond ASCII.
 fn readable(text: &str) -> std::borrow::Cow<'_, str> {
     let odd = text.contains(['\t', '\\']) || super::escape::unreadable_character(text).is_some();
-    match serde_json::from_str::<serde_json::Value>(text) {
-        Ok(value) if odd => super::escape::json(&value).into(),
-        _ => text.into(),
+    match serde_json::from_str::<serde_json::Value>(if odd { text } else { "" }) {
+        Ok(value) => super::escape::json(&value).into(),
+        Err(_) => text.into(),
     }
 }
 

@@ -28,11 +28,14 @@ const SEPARATORS: [char; 9] = [' ', '\t', ',', '{', '}', '[', ']', '"', '\''];
 /// What may stand between a key, or a name, and its colon.
 const BLANK: [char; 4] = [' ', '\t', '"', '\''];
 
+/// So much of a line is looked at at once, in bytes.
+const LOOKED_AT: usize = 4 << 10;
+
 /// Shows lines of one text. Each line is read once, as long as they are asked for from the top.
 pub struct Masker<'t> {
     text: &'t str,
     known: Known,
-    /// The line that was looked at last, and what of it is hidden.
+    /// What was looked at last of a line, and what of it is hidden.
     line: Option<Range<usize>>,
     hidden: Vec<Hidden>,
 }
@@ -67,13 +70,13 @@ impl<'t> Masker<'t> {
 
     /// Whether anything of a line is hidden.
     pub(super) fn hides(&mut self, line: Range<usize>) -> bool {
-        self.look_at(line);
+        self.look_at(&line, line.end);
         self.hidden.iter().any(|hidden| !hidden.range.is_empty())
     }
 
     /// Returns a part of a line in the same way. What is hidden of it depends on the whole line.
     pub(super) fn part(&mut self, line: Range<usize>, part: Range<usize>) -> String {
-        self.look_at(line);
+        self.look_at(&line, part.end);
         let mut shown = String::new();
         let mut at = part.start;
         let first = self.hidden.partition_point(|hidden| hidden.range.end <= part.start);
@@ -93,11 +96,15 @@ impl<'t> Masker<'t> {
         shown
     }
 
-    fn look_at(&mut self, line: Range<usize>) {
-        if self.line.as_ref() == Some(&line) {
+    /// Finds what is hidden of a line, at least up to `end`: a line may be as long as the text, and what is shown of it
+    /// may stand at its beginning.
+    fn look_at(&mut self, line: &Range<usize>, end: usize) {
+        if self.line.as_ref().is_some_and(|known| known.start == line.start && known.end >= end) {
             return;
         }
         let text = self.text;
+        let ahead = (2 * (end - line.start)).max(LOOKED_AT);
+        let line = line.start..text.floor_char_boundary(line.end.min(line.start + ahead));
         self.hidden = match &mut self.known {
             Known::Spans(spans) => by_place(text, &line, spans),
             Known::Lines(holders, read) => {

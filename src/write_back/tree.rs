@@ -247,10 +247,17 @@ impl<'s> Builder<'s> {
     }
 
     fn entry(&mut self) -> Result<Entry, Refused> {
-        let (name, quoted) = match &self.peek()?.0 {
+        let (event, span) = self.peek()?;
+        let (name, quoted) = match event {
             Event::Scalar(text, style, 0, None) => (Some(text.to_string()), *style != ScalarStyle::Plain),
             _ => (None, false),
         };
+        let (is_scalar, span) = (matches!(event, Event::Scalar(..)), bytes(span));
+        if is_scalar && span.is_empty() {
+            // It has no place, and JSON has no such key, so that the result could not be compared.
+            let before = self.text.get(..span.start).unwrap_or_default();
+            return Err(Refused::At { line: before.matches('\n').count() + 1, why: "a key is null".into() });
+        }
         let key = self.node(0)?.range;
         let rest = &self.text[key.end..];
         let blanks = rest.len() - rest.trim_start_matches([' ', '\t']).len();
