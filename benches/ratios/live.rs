@@ -23,6 +23,8 @@ pub(crate) struct Agent {
     folder: tempfile::TempDir,
     child: Child,
     port: u16,
+    /// Where the page is served.
+    page: u16,
 }
 
 impl Agent {
@@ -39,25 +41,52 @@ impl Agent {
     }
 
     pub(crate) fn start_with(bin: &Path, more: &[&str]) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        std::fs::write(folder.path().join("c.yaml"), inputs::yaml(6)).expect("written");
-        let agent = Self::spawn(bin, folder, more);
+        let agent = Self::of(bin, &inputs::yaml(6), more, false);
         agent.wait_until_ready();
         agent
     }
 
-    fn spawn(bin: &Path, folder: tempfile::TempDir, more: &[&str]) -> Self {
-        let port =
-            TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
+    /// An agent with a page, on a source.
+    pub(crate) fn with_page(bin: &Path, yaml: &str) -> Self {
+        let agent = Self::of(bin, yaml, &[], true);
+        agent.wait_until_ready();
+        agent
+    }
+
+    fn of(bin: &Path, yaml: &str, more: &[&str], has_page: bool) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("c.yaml"), yaml).expect("written");
+        Self::spawn(bin, folder, more, has_page)
+    }
+
+    /// Asks the page or the API, and returns the status of the answer.
+    pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> String {
+        let token = std::fs::read_to_string(self.folder.path().join("db/web.token")).unwrap_or_default();
+        super::sizes::ask(self.page, token.trim(), method, path, body)
+    }
+
+    /// The most memory that it has had, in MiB.
+    pub(crate) fn peak(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().split(' ').next()?.parse::<f64>().ok());
+        kib.unwrap_or_default() / 1024.0
+    }
+
+    fn spawn(bin: &Path, folder: tempfile::TempDir, more: &[&str], has_page: bool) -> Self {
+        let free =
+            || TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
+        let (port, page) = (free(), free());
+        let listen = if has_page { format!("127.0.0.1:{page}") } else { "off".to_owned() };
         let child = program(bin, folder.path())
             .args(["run", "--source", &format!("file:{}", folder.path().join("c.yaml").display())])
             .args(["--db", &folder.path().join("db/config.db").display().to_string()])
-            .args(["--listen", "off", "--listen-health", &format!("127.0.0.1:{port}")])
+            .args(["--listen", &listen, "--listen-health", &format!("127.0.0.1:{port}")])
             .args(more)
             .stderr(Stdio::null())
             .spawn()
             .expect("starts");
-        Self { folder, child, port }
+        Self { folder, child, port, page }
     }
 
     fn wait_until_ready(&self) {
@@ -231,7 +260,7 @@ pub(crate) fn startup(bin: &Path) {
         let folder = std::mem::replace(&mut first.folder, tempfile::tempdir().expect("a folder"));
         drop(first);
         let clock = Instant::now();
-        let agent = Agent::spawn(bin, folder, &[]);
+        let agent = Agent::spawn(bin, folder, &[], false);
         agent.wait_until_ready();
         times.push(clock.elapsed().as_secs_f64() * 1e3);
     }

@@ -1,6 +1,6 @@
 //! What the program costs, beside the floor of the same work measured in the same run. `README.md` explains.
 //!
-//! `cargo bench --bench ratios -- [commands|unchanged|startup|live|promote|adversary|idle|all] [--sizes 6,1000] [--runs N] [--edits N]`
+//! `cargo bench --bench ratios -- [commands|unchanged|startup|live|promote|adversary|idle|sizes|all] [--sizes 6,1000] [--runs N] [--edits N]`
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark touches the world")]
 #![expect(clippy::print_stdout, reason = "a benchmark prints")]
@@ -9,6 +9,7 @@ mod answers;
 mod inputs;
 mod live;
 mod process;
+mod sizes;
 mod unchanged;
 
 use std::path::{Path, PathBuf};
@@ -59,6 +60,10 @@ fn main() {
     }
     if wants("adversary") {
         answers::adversary(&bin);
+    }
+    if wants("sizes") {
+        sizes::sources(&bin);
+        sizes::requests(&bin);
     }
     if wants("idle") {
         live::idle(&bin);
