@@ -315,6 +315,14 @@ fn a_database_that_no_backup_can_be_taken_of_is_a_problem() {
     let found = trouble(&place, "database");
     assert_eq!(found["status"], "problem", "{found}");
     assert!(found["what"].as_str().is_some_and(|what| what.contains("somebody_elses")), "{found}");
+    // No damage of the file: an older state takes its place only when somebody asks for it.
+    place.run(&["apply", "--on-drift", "revert"]);
+    assert!(!place.oxide().join("quarantine").exists());
+    let list = place.expect(0, &["backup", "list", "-o", "json"]).stdout;
+    let list: Json = serde_json::from_str(&list).expect("a list");
+    place.expect(0, &["backup", "restore", list[0]["name"].as_str().expect("a backup")]);
+    assert!(place.oxide().join("quarantine").exists(), "it is kept");
+    place.expect(0, &["set", "execution.timeout_seconds", "7"]);
 }
 
 #[test]

@@ -178,7 +178,7 @@ fn restore_from(context: &Context, name: &str, from_another: bool, how: &Restore
 /// What is wrong with the database, when no backup of it could be taken before a restore.
 fn damage(store: &mut Store) -> Option<StoreError> {
     let looked = store.read().and_then(|_| store.check_soundness());
-    looked.err().filter(StoreError::is_corruption)
+    looked.err().filter(|error| error.is_corruption() || matches!(error, StoreError::Backup { .. }))
 }
 
 /// A damaged database gives way to the backup, whole, and is kept.

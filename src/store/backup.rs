@@ -214,7 +214,7 @@ fn check(temporary: &Path, original: &Original<'_>, keys: &KeyRing) -> Result<Ba
         copy.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).doing("check the backup", temporary)?;
     // It is a copy page for page: what is wrong with it is wrong with the database.
     if let Some(why) = (sound != "ok").then_some(sound).or_else(|| header_fault(temporary)) {
-        return Err(StoreError::Damaged { path: original.database.to_owned(), why });
+        return Err(StoreError::unsound(original.database, why));
     }
     // An empty file passes every integrity check: the rows must be those the plan was made on.
     let rows = read::fingerprint(&copy, original.present).doing("check the backup", temporary)?;

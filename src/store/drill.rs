@@ -102,14 +102,14 @@ impl Store {
     /// Asks SQLite whether the database is sound, as a backup of it is asked before a write.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] with SQLite's words when it is not: no write would be made then.
+    /// [`StoreError::Damaged`] or [`StoreError::Backup`] with SQLite's words when it is not: no write would be made then.
     pub fn check_soundness(&mut self) -> Result<(), StoreError> {
         let path = self.path().to_owned();
         let said: String = self.in_read_transaction(|conn, _, _| {
             conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
         })?;
         if said != "ok" {
-            return Err(StoreError::Damaged { path, why: said });
+            return Err(StoreError::unsound(&path, said));
         }
         open::refuse_unwritable(self.connection()?, &path)
     }

@@ -255,6 +255,19 @@ impl StoreError {
         Self::NotADatabase { path, looks_like: "the source itself".to_owned() }
     }
 
+    /// The error for a database of which a check says that something is wrong. A value that its own table should have refused is
+    /// no damage of the file, and no reason to put an older state in its place unasked; in a table of ours it is, since nobody
+    /// else writes those.
+    pub(super) fn unsound(database: &std::path::Path, why: String) -> Self {
+        let of_a_value = why.contains(" value in ") || why.starts_with("CHECK constraint failed in ");
+        let path = database.to_owned();
+        if of_a_value && !why.contains(" in operator_") {
+            Self::Backup { path, why }
+        } else {
+            Self::Damaged { path, why }
+        }
+    }
+
     /// A word from a fixed set: label of metrics, reason of conditions.
     pub fn reason(&self) -> &'static str {
         match self {

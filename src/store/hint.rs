@@ -48,6 +48,9 @@ impl StoreError {
             "key_elsewhere" => {
                 "stop the orchestrator, put the key into the key file, rotate, and put the new key where the old one came from"
             }
+            "backup" => {
+                "mend the row that is named; or stop the orchestrator and put a backup in the database's place with `oxide-operator backup restore NAME`"
+            }
             "key_linked" => {
                 "find the other name with `find DIR -samefile KEYFILE`, make it a symbolic link, and rotate again"
             }

@@ -146,6 +146,10 @@ fn unreadable(error: &StoreError, database: &Path) -> Check {
 fn sound(store: &mut Store) -> Check {
     match store.check_soundness() {
         Ok(()) => Check::fine("database", "it can be read, and is sound"),
+        Err(error) if !error.is_corruption() => {
+            let why = "Nothing can be written: a backup of it would fail its check. Mend the row that is named; or stop the orchestrator and restore a good backup, which then takes the place of the database: `backup check` says which can be, `backup restore NAME` restores it.";
+            Check::problem("database", error.to_string(), why).mend("oxide-operator backup check")
+        }
         Err(error) => {
             let why = "Nothing can be written: a backup of it would fail its check. `apply` keeps it under quarantine/ and restores the newest good backup; `backup check` says which others can be restored, and `backup restore NAME` restores that one. Stop the orchestrator first.";
             Check::problem("database", error.to_string(), why).mend("oxide-operator apply")
