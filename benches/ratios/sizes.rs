@@ -51,7 +51,7 @@ pub(crate) fn sources(bin: &Path) {
     std::fs::write(&file, SOURCES[0].1(1)).expect("written");
     let rest = plan().peak_kib;
     for (name, text) in SOURCES {
-        for size in [1_000, 10_000, 100_000, 1_000_000, 10_000_000, 60_000_000, 100_000_000] {
+        for size in [1_000, 10_000, 100_000, 1_000_000, 10_000_000, 50_000_000, 100_000_000] {
             let text = text(size);
             std::fs::write(&file, &text).expect("written");
             let runs: Vec<_> = (0..3).map(|_| plan()).collect();
@@ -92,7 +92,7 @@ pub(crate) fn requests(bin: &Path) {
         }
     }
     println!("\n| page of | MB of YAML | ms | peak MiB of the agent | answer |\n|---|---|---|---|---|");
-    for size in [1_000, 10_000, 100_000, 1_000_000, 10_000_000, 60_000_000] {
+    for size in [1_000, 10_000, 100_000, 1_000_000, 10_000_000, 50_000_000] {
         let yaml = SOURCES[0].1(size);
         let agent = Agent::with_page(bin, &yaml);
         for path in ["/", "/services", "/drift", "/api/v1/status"] {
