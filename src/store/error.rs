@@ -331,10 +331,16 @@ impl StoreError {
             && matches!(self.reason(), "locked" | "stale" | "disk_full" | "read_only" | "verification")
     }
 
-    /// Whether a COMMIT failed: its frames may stand in the log all the same, and whoever recovers that, after a power
-    /// cut or a kill, brings the rows back.
+    /// Whether a COMMIT failed whose frames may stand in the log all the same: whoever recovers that, after a power cut
+    /// or a kill, brings the rows back. Where a frame found no room, or the lock was not to be had, the last one is
+    /// missing, without which none counts.
     fn may_come_back(&self) -> bool {
-        matches!(self, Self::Sqlite { doing, .. } if *doing == COMMIT)
+        let Self::Sqlite { doing, cause, .. } = self else { return false };
+        let is_missing = matches!(
+            cause.sqlite_error_code(),
+            Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+        );
+        *doing == COMMIT && !is_missing
     }
 
     /// Whether SQLite cannot make sense of a file.
