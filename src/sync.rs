@@ -324,11 +324,8 @@ fn kept(
     if !writes || paused || !plan.refused.is_empty() || known_good(live) == Some(desired.digest()) {
         return Ok(None);
     }
-    // Without a key it would be kept as it is.
-    if !store.keys().has_key() && desired::may_hold_secrets(input.source) {
-        return Ok(None);
-    }
-    KeptSource::of(input.source, desired::known(input.source, desired), store.keys())
+    let known = desired::known(input.source, desired);
+    KeptSource::of(input.source, known, store.keys(), desired::may_hold_secrets)
 }
 
 fn known_good(live: &StoreSnapshot) -> Option<&SourceDigest> {

@@ -157,7 +157,7 @@ fn scrub(context: &Context, dry_run: bool) -> Result<Exit> {
             "name another with --db",
         ));
     }
-    let done = store.scrub_history(dry_run, &masked)?;
+    let done = store.scrub_history(dry_run, &crate::desired::masked)?;
     let snapshots = format!("{} of the orchestrator's own", output::counted(done.snapshots, "snapshot"));
     let verb = if dry_run { "hold" } else { "held" };
     output::result(match done.with_keys {
@@ -188,17 +188,4 @@ fn scrub(context: &Context, dry_run: bool) -> Result<Exit> {
         return Ok(Exit::Error);
     }
     Ok(Exit::Ok)
-}
-
-/// A text with everything replaced by dots that may be a secret.
-fn masked(text: &str) -> String {
-    let (mut start, mut masker) = (0, crate::desired::Masker::new(text));
-    let mut shown = String::with_capacity(text.len());
-    for line in text.split_inclusive('\n') {
-        let end = start + line.trim_end_matches(['\r', '\n']).len();
-        shown.push_str(&masker.line(start..end));
-        shown.push_str(&text[end..start + line.len()]);
-        start += line.len();
-    }
-    shown
 }

@@ -36,9 +36,8 @@ fn accept(context: &Context, args: &AcceptSource) -> Result<Exit> {
     let live = store.read()?;
     store.keys().ensure_fits(&live)?;
     if args.as_is {
-        let exposes = !store.keys().has_key() && crate::desired::may_hold_secrets(&now);
         let known = crate::desired::known(&now, &desired);
-        let kept = if exposes { None } else { KeptSource::of(&now, known, store.keys())? };
+        let kept = KeptSource::of(&now, known, store.keys(), crate::desired::may_hold_secrets)?;
         match kept.filter(|_| !args.dry_run) {
             Some(kept) => store.keep_source(&kept)?,
             None => {

@@ -139,6 +139,11 @@ pub use clobbered::{clobbered, known, may_be_clobbered};
 pub use mask::Masker;
 pub use scalar::closest;
 
+/// Returns a text with everything that may be a secret replaced by dots.
+pub fn masked(text: &str) -> String {
+    mask::text(text, std::iter::empty())
+}
+
 /// Whether anything in a source may be a secret, comments and sections that are not managed included.
 pub fn may_hold_secrets(source: &SourceSnapshot) -> bool {
     let hides = |bytes: &[u8]| std::str::from_utf8(bytes).map_or(true, mask::hides);

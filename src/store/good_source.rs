@@ -23,7 +23,7 @@ pub struct KeptSource {
 }
 
 impl KeptSource {
-    /// Prepares a source; none when it is too large, or holds plain keys while there is no key to encrypt it with.
+    /// Prepares a source; none when it is too large, or may hold secrets while there is no key to encrypt it with.
     ///
     /// # Errors
     /// A key that cannot encrypt.
@@ -31,10 +31,12 @@ impl KeptSource {
         source: &SourceSnapshot,
         known: GoodSource,
         keys: &KeyRing,
+        may_hold_secrets: fn(&SourceSnapshot) -> bool,
     ) -> Result<Option<Self>, StoreError> {
         let size: usize = source.documents.iter().map(|document| document.bytes.len()).sum();
         let sealed = keys.has_key();
-        if size > MAX_KEPT || (known.plaintext_secrets > 0 && !sealed) {
+        let exposes = || known.plaintext_secrets > 0 || may_hold_secrets(source);
+        if size > MAX_KEPT || (!sealed && exposes()) {
             return Ok(None);
         }
         let mut documents = Vec::new();
