@@ -38,6 +38,18 @@ pub fn identity(file: &std::fs::Metadata) -> (u64, u64) {
     (file.dev(), file.ino())
 }
 
+/// Returns the name of a file that belongs to a database: its `-wal` or its `-shm`.
+pub(crate) fn with_suffix(database: &Path, suffix: &str) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Returns the files that SQLite keeps beside a database.
+pub(crate) fn beside(database: &Path) -> [PathBuf; 3] {
+    ["-wal", "-shm", "-journal"].map(|suffix| with_suffix(database, suffix))
+}
+
 /// Returns a source, as `file:PATH` or `dir:PATH`, by its absolute name, and any other as it is. Links on its way are left as
 /// they are: they may be swapped.
 pub fn absolute_source(source: &str) -> String {

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use super::context::{Context, error_with_help};
 use super::source::REPLACED;
 use crate::model::shown_path;
-use crate::place::{followed, identity};
+use crate::place::{beside, followed, identity};
 use crate::settings::TOKEN_FILE;
 use crate::source::{SourceSpec, at_home};
 use crate::store::{KEY_FILE, StoreError, files};
@@ -115,9 +115,8 @@ fn ours(context: &Context) -> Vec<(PathBuf, &'static str)> {
     let db = &context.db;
     let folder = files::folder_of(db);
     let mut ours = vec![(db.clone(), "the database")];
-    for ending in ["-wal", "-shm", "-journal", ".agent"] {
-        ours.push((files::with_suffix(db, ending), "part of the database"));
-    }
+    let beside = beside(db).into_iter().chain([files::with_suffix(db, ".agent")]);
+    ours.extend(beside.map(|it| (it, "part of the database")));
     let key = context.keys.file.clone().unwrap_or_else(|| folder.join(KEY_FILE));
     ours.extend(files_beside(&key).map(|key| (key, "an encryption key")));
     ours.push((key, "the encryption key"));

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::{SourceSpec, at_home};
 use crate::model::{KEY_FILE, KEY_VARIABLE, SecretText};
-use crate::place::identity;
+use crate::place::{beside, identity};
 use crate::settings::{MAX_TOKEN_FILE_BYTES, MIN_TOKEN_BYTES, SECRET_FOLDERS, TOKEN_FILE};
 use crate::small_file;
 
@@ -54,16 +54,10 @@ impl Own {
 
     /// Whether it is one of our files, whatever it is called.
     fn is(&self, file: &Metadata) -> bool {
-        let of_database = |database: &Path| {
-            ["", "-wal", "-shm", "-journal"].map(|suffix| {
-                let mut name = database.as_os_str().to_owned();
-                name.push(suffix);
-                PathBuf::from(name)
-            })
-        };
-        let database = self.database.as_deref().map(of_database).into_iter().flatten();
-        let ours = database.chain(self.files.iter().cloned());
-        ours.into_iter()
+        let database =
+            self.database.iter().flat_map(|database| beside(database).into_iter().chain([database.clone()]));
+        database
+            .chain(self.files.iter().cloned())
             .any(|ours| std::fs::metadata(ours).is_ok_and(|there| identity(&there) == identity(file)))
     }
 

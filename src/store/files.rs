@@ -11,18 +11,12 @@ use super::StoreError;
 use super::error::Doing as _;
 pub(crate) use super::temporary::{Temporary, remove_leftovers};
 use crate::place::identity;
+pub(crate) use crate::place::with_suffix;
 use crate::small_file;
 
 /// Returns the folder that a file is in; that of a plain name is the working folder.
 pub(crate) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Returns the name of a file that belongs to a database: its `-wal` or its `-shm`.
-pub(crate) fn with_suffix(database: &Path, suffix: &str) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 /// Creates a folder that only this user may enter, with its parents, and makes their names durable; an existing one is

@@ -11,7 +11,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::error::Doing as _;
 use super::{StoreError, copied, crash, files};
-use crate::place::{Mounted, Place, followed};
+use crate::place::{Mounted, Place, beside, followed};
 
 /// How often a busy database is asked again, and how long in all: 3 s. The orchestrator waits 5 s.
 const BUSY_STEP: Duration = Duration::from_micros(500);
@@ -65,8 +65,7 @@ pub(super) fn check_place(path: &Path, access: Access) -> Result<(), StoreError>
 /// Refuses what has the name of a file that SQLite keeps beside a database, and is no file: it would wait on a pipe for ever.
 /// Looked at, never opened.
 fn check_beside(path: &Path) -> Result<(), StoreError> {
-    for suffix in ["-journal", "-wal", "-shm"] {
-        let beside = files::with_suffix(path, suffix);
+    for beside in beside(path) {
         if std::fs::metadata(&beside).is_ok_and(|there| !there.is_file()) {
             return Err(StoreError::InTheWay { path: beside });
         }

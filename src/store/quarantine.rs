@@ -14,7 +14,7 @@ use super::files::{self, Temporary};
 use super::key::KeyRing;
 use super::suspect::{self, Examined};
 use super::{Store, StoreError, backup, crash, stamp};
-use crate::place::identity;
+use crate::place::{beside, identity};
 
 /// What was done about a corrupt database.
 #[derive(Clone, Debug)]
@@ -121,7 +121,7 @@ pub(super) fn folder(database: &Path, stamp: &str) -> PathBuf {
 
 /// Moves what SQLite keeps beside a database into a folder, which is made when there is anything.
 pub(super) fn set_logs_aside(database: &Path, kept_in: &Path) -> Result<(), StoreError> {
-    for log in ["-wal", "-shm", "-journal"].map(|ending| files::with_suffix(database, ending)) {
+    for log in beside(database) {
         if log.exists() {
             files::create_folder(kept_in)?;
             let kept = kept_in.join(log.file_name().unwrap_or_default());
